@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* address.h - an IP address and a port, of either family, as a value without pointers.
+ *
+ * IPv4-mapped IPv6 addresses (::ffff:a.b.c.d) are IPv4 on the wire and are always kept as AF_INET
+ * here; what the application called them is kept beside the address where it matters. */
+#ifndef SLUICE_ADDRESS_H
+#define SLUICE_ADDRESS_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct address {
+	uint16_t family; /* AF_INET, AF_INET6, or 0: none */
+	uint16_t port;	 /* host byte order */
+	uint32_t scope;	 /* IPv6 scope id (interface index) of a link-local address, else 0 */
+	uint8_t ip[16];	 /* network byte order; AF_INET uses the first 4 bytes, the rest is 0 */
+};
+
+/* Long enough for "[ffff:...:ffff%4294967295]:65535" with its NUL. */
+#define ADDRESS_TEXT_MAX 72
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy.h - everything that the given policies say of one workload, compiled: an immutable
+ * snapshot.
+ *
+ * Built once from text, never changed, so it needs no lock. A reload builds a new one and swaps the
+ * pointer; whoever judges holds a reference while it does. Rulesets and rule_refs live as long as
+ * their policy. The language and its meaning: docs/policy.md. */
+#ifndef SLUICE_POLICY_H
+#define SLUICE_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "diag.h"
+#include "sluice/address.h"
+#include "sluice/l4.h"
+#include "sluice/request.h"
+#include "sluice/verdict.h"
+
+struct policy;
+struct ruleset;
+
+struct label {
+	const char *key, *value;
+};
+
+struct policy_options {
+	const char *const
+		*paths; /* files, or directories whose *.yaml, *.yml and *.json are read in order */
+	size_t n_paths;
+	const struct label *labels; /* of the workload */
+	size_t n_labels;
+};
+
+/* Load, select and compile. Every document is checked, also those that do not select the workload.
+ * On success store a policy holding one reference in *RET and return 0. On failure leave *RET
+ * alone, append at least one item to DIAG, and return -EINVAL (the text is wrong), -ENOMEM, or the
+ * errno of a file that cannot be read. */
+int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag);
+
+/* The same for one text in memory, which was read from a file called NAME. */
+int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
+		     size_t n_labels, struct policy **ret, struct diag *diag);
+
+struct policy *policy_ref(struct policy *p);   /* atomic; any thread */
+struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
+
+/* How many documents selected the workload and mention egress; 0: everything is left alone. */
+unsigned policy_n_selected(const struct policy *p);
+
+/* For the kernel. Owned by P. */
+const struct l4_table *policy_l4_table(const struct policy *p);
+
+/* The same decision in user space. For L4_STEER stores the ruleset of that destination in *RET,
+ * owned by P. PROTOCOL is IPPROTO_TCP or IPPROTO_UDP; LOCAL as in l4.h. */
+enum l4_action policy_l4(const struct policy *p, const struct address *destination, bool local,
+			 uint8_t protocol, const struct ruleset **ret);
+
+/* Memory that judging needs, one per thread and good for every ruleset of P. NULL when out of
+ * memory. */
+struct judge_scratch *judge_scratch_new(const struct policy *p);
+void judge_scratch_free(struct judge_scratch *s);
+
+/* Judge REQ: ALLOW only if every reading of its path is allowed by some rule whose other fields
+ * match too. Total: DENY when no rule matches or when anything is unclear. Never allocates, never
+ * fails; its time does not grow with the number of rules. A denial names no rule yet: see
+ * ruleset_explain(). */
+struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
+			     struct judge_scratch *scratch);
+
+/* For a request that was denied: fill in the nearest rule and the field on which it failed. Looks
+ * at a bounded number of rules (RULESET_EXPLAIN_MAX), since denials can come as fast as an attacker
+ * likes. */
+#define RULESET_EXPLAIN_MAX 1000
+void ruleset_explain(const struct ruleset *rs, const struct request *req,
+		     struct judge_scratch *scratch, struct verdict *verdict);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup.h - finds the cgroup2 tree and makes, empties and removes a cgroup of our own in it. */
+#ifndef SLUICE_CGROUP_H
+#define SLUICE_CGROUP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include "sluice/error.h"
+
+#define CGROUP_PATH_MAX 4096
+
+struct cgroup {
+	int fd; /* the directory, O_CLOEXEC; -1: none */
+	char path[CGROUP_PATH_MAX];
+};
+
+/* Make a cgroup NAME below the calling process's own cgroup2 group, so that limits set on the
+ * caller still apply. cgroup2 is found in mountinfo, wherever it is; where it is not mounted at
+ * all, a private view is mounted below /run/sluice. */
+int cgroup_make(struct cgroup *cg, const char *name, struct error *err);
+/* Open an existing one by its path. */
+int cgroup_open(struct cgroup *cg, const char *path, struct error *err);
+/* Move the calling process in. Async-signal-safe: for a child between fork() and exec(). */
+int cgroup_enter(const struct cgroup *cg);
+/* 1: processes live in it or below it, 0: none, or a negative errno. */
+int cgroup_populated(const struct cgroup *cg);
+/* Send SIGNAL to every process in it and below it. SIGKILL uses cgroup.kill where the kernel has
+ * it. */
+int cgroup_signal(const struct cgroup *cg, int signal);
+/* Remove it and what is below it; -EBUSY while it is populated. */
+int cgroup_remove(struct cgroup *cg);
+/* Close the descriptor only. */
+void cgroup_done(struct cgroup *cg);
+
+#endif

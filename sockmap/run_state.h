@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run_state.h - what one `sluice run` leaves in the file system while it lives, and its removal.
+ *
+ * A run owns a file /run/sluice/<id> (locked with flock() while the process lives; its text is the
+ * path of the cgroup), a cgroup "sluice-<id>" and a directory <bpffs>/sluice/<id> with its pins.
+ * They are made in that order and removed in reverse, so the file is there as long as anything else
+ * is. Whoever gets the lock of a file knows that its owner is dead, and may remove what it left
+ * once the cgroup is empty. Only root can read or write any of it. */
+#ifndef SLUICE_RUN_STATE_H
+#define SLUICE_RUN_STATE_H
+
+#include "cgroup.h"
+#include "sluice/error.h"
+
+struct run_state {
+	char id[32];
+	int lock_fd;
+	char file[256];
+	char pin_dir[512];
+	struct cgroup cgroup;
+};
+
+/* Make the file, the lock, the cgroup and the name of the pin directory. */
+int run_state_make(struct run_state *r, struct error *err);
+/* Undo all of it. The cgroup must be empty (-EBUSY otherwise), the links closed before. */
+int run_state_remove(struct run_state *r);
+
+struct cleanup_report {
+	unsigned removed; /* dead runs whose rest was removed */
+	unsigned held;	  /* dead runs whose cgroup still has processes: left closed */
+	unsigned alive;	  /* runs that are still going on */
+	char held_path[CGROUP_PATH_MAX]; /* the cgroup of one that is held, for the message */
+};
+/* Remove what dead runs left. Returns 0, or a negative errno when something could not be removed.
+ */
+int run_state_cleanup(struct cleanup_report *report, struct error *err);
+
+#endif

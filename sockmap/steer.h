@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* steer.h - steers the connections of one cgroup to our listeners, and holds the rest to the L3/L4
+ * table.
+ *
+ * Owns the BPF programs, maps and links of one workload. steer_open() loads, steer_attach() makes
+ * it effective and pins, steer_close() detaches and unpins. If the process dies in between, the
+ * pinned links stay: steered connects are then refused (EPERM), since no listener of ours answers
+ * any more. steer_take() and steer_set_local() may be called from any thread; everything else from
+ * one. */
+#ifndef SLUICE_STEER_H
+#define SLUICE_STEER_H
+
+#include <stdint.h>
+#include "sluice/error.h"
+#include "sluice/flow.h"
+#include "sluice/l4.h"
+
+struct steer;
+
+struct steer_options {
+	uint32_t
+		max_flows; /* steered connections between connect() and accept(), and their marks */
+};
+
+/* Open and load. On failure a sentence in ERR that says what to do. Returns 0 or a negative errno.
+ */
+int steer_open(const struct steer_options *options, struct steer **ret, struct error *err);
+
+/* Replace the L3/L4 table as a whole: whoever connects meets the old one or the new one, never a
+ * mixture. */
+int steer_set_table(struct steer *s, const struct l4_table *table, struct error *err);
+
+/* Tell the programs of a listening TCP socket of ours (bound to 127.0.0.1 or ::1). All sockets of
+ * one family share one port (SO_REUSEPORT). The mark lives in the socket: no other socket can be
+ * taken for it. */
+int steer_add_listener(struct steer *s, int fd, struct error *err);
+
+/* Attach to the cgroup and pin links and maps below PIN_DIR (a directory on bpffs, made here). */
+int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err);
+
+/* Take the record of the connection that was accepted on LISTENER_FD from CLIENT, and delete it.
+ * Returns 0, or -ENOENT: not steered, refuse it. */
+int steer_take(struct steer *s, const struct address *client, struct flow *ret);
+
+/* The upstream leg of the connection from CLIENT (as in struct flow) uses this local address: what
+ * getsockname() shall answer to the application. Ignored once the application's socket is closed.
+ */
+int steer_set_local(struct steer *s, const struct address *client, const struct address *local);
+
+/* What the programs refused: one event each, lost ones are counted. */
+enum steer_event_kind {
+	STEER_CONNECT_REFUSED,	   /* connect(): no rule allows the destination */
+	STEER_CONNECT_NO_LISTENER, /* connect(): our listener is gone or not reachable from that
+				      namespace */
+	STEER_SENDMSG_REFUSED,	   /* sendmsg() on UDP */
+	STEER_SOCKET_REFUSED,	   /* socket(): MPTCP, SCTP, raw, ICMP ... */
+	STEER_PACKET_DROPPED,	   /* the backstop: a packet that no hook has vetted */
+	STEER_NO_ROOM,		   /* no room to remember a steered connection: refused */
+	STEER_EVENT_MAX,
+};
+
+struct steer_event {
+	enum steer_event_kind kind;
+	uint8_t protocol;
+	struct address destination; /* family 0 for STEER_SOCKET_REFUSED */
+	uint32_t pid;
+	char command[16]; /* NUL-terminated, chosen by the workload: escape it */
+};
+
+/* A descriptor that is readable when events wait; steer_read_events() then calls ON_EVENT for each.
+ */
+int steer_events_fd(const struct steer *s);
+int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct steer_event *e),
+		      void *ctx);
+
+struct steer_counters {
+	uint64_t events_lost; /* refusals of which no event could be delivered */
+	uint64_t flows_open;  /* records in the table now: steered, not yet accepted */
+	uint64_t refused[STEER_EVENT_MAX];
+};
+int steer_counters(const struct steer *s, struct steer_counters *ret);
+
+/* Detach, unpin, free. Accepts NULL and half-built objects. */
+void steer_close(struct steer *s);
+
+#endif
