@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin face for those who expect one: CMake's presets do the work.
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?= $(shell nproc)
+# Debian's own Python, whatever else comes first in PATH: the tests need its pytest.
+PYTHON ?= /usr/bin/python3
+
+.PHONY: build dev fuzz deps check check-long demo install uninstall format clean help
+
+build:
+	@packaging/install-packages --list build | sed 's/^/missing: /'
+	@test -e build/build.ninja || cmake --preset release
+	@cmake --build --preset release -j $(JOBS)
+
+dev fuzz:
+	@test -e build/$@/build.ninja || cmake --preset $@
+	@cmake --build --preset $@ -j $(JOBS)
+
+deps:
+	@packaging/install-packages build demo check
+
+check:
+	@packaging/install-packages build demo check
+	@$(PYTHON) tests/run
+
+check-long:
+	@packaging/install-packages build demo check
+	@$(PYTHON) tests/run --long
+
+demo:
+	@packaging/install-packages build demo
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) demo/run
+
+# Installs what `make` has built: it neither builds nor asks for a compiler when run as root.
+install:
+	@test -x build/sluice || { echo "make install: run make first" >&2; exit 1; }
+	DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(PREFIX)"
+
+uninstall:
+	rm -f "$(DESTDIR)$(PREFIX)/bin/sluice" "$(DESTDIR)$(PREFIX)/share/man/man1/sluice.1"
+
+format:
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                     build build/sluice'
+	@echo 'make demo                a real server, real clients, one policy: what passes and why (root)'
+	@echo 'make check               lint, unit, BPF and end-to-end tests, short fuzzing (root)'
+	@echo 'make check-long          the same, everything, and longer'
+	@echo 'make install, uninstall  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make dev, make fuzz      the builds with sanitizers, in build/dev and build/fuzz'
+	@echo 'make deps                install what all of this needs from Debian 12 (root)'
+	@echo 'make format              clang-format on every C file'
+	@echo 'make clean               remove build/'
