@@ -18,10 +18,11 @@
 #include <llhttp/llhttp.h>
 #include "sluice/request.h"
 
-#define H1_HEAD_MAX (64 * 1024) /* bytes of a head or a trailer section, its empty line included \
-				 */
-#define H1_FIELDS_MAX	  256	/* header fields in one head */
-#define H1_CHUNK_LINE_MAX 4096	/* bytes of a chunk-size line with its extensions */
+#define H1_HEAD_MAX                                                                             \
+	(64 * 1024)	       /* bytes of a head or a trailer section, its empty line included \
+				*/
+#define H1_FIELDS_MAX	  256  /* header fields in one head */
+#define H1_CHUNK_LINE_MAX 4096 /* bytes of a chunk-size line with its extensions */
 
 enum h1_event {
 	H1_MORE, /* nothing is complete: 0 bytes consumed, offer the same bytes with more behind
@@ -101,7 +102,8 @@ struct h1 {
 	int16_t error;	  /* 0, -EPROTO or -EMSGSIZE */
 	uint8_t kind, state;
 	bool answers_head, answers_connect;
-	/* the implementation may add fields */
+	bool interim;	/* the open response is a 1xx: h1_expect() outlives it */
+	bool switching; /* after the open response the connection is no longer HTTP */
 };
 
 #endif
