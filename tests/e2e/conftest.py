@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of all scenes. Run as root: /usr/bin/python3 -m pytest tests/e2e [-m "not long"]
+
+SLUICE            the binary (default build/sluice; relative to the root of the tree)
+SLUICE_SANITIZED  set: that binary has sanitizers; sizes are smaller, its memory is not judged
+--direct          run the commands without sluice: proves that a scene's expectations are those of
+                  ordinary traffic
+"""
+import os
+import resource
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+import leftovers
+from servers import Nginx, Origin, RawServer, UdpServer
+from sluice import BINARY, Sluice
+
+sys.dont_write_bytecode = True
+# Tools that a machine may lack; anything else that is skipped in CI is a failure.
+OPTIONAL_TOOLS = "node", "go"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--direct", action="store_true", help="run the commands without sluice")
+
+
+def pytest_configure(config):
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    if os.geteuid() != 0:
+        pytest.exit("these scenes need root: they attach BPF programs", returncode=1)
+    if not config.getoption("direct") and not os.access(BINARY, os.X_OK):
+        pytest.exit(f"no sluice at {BINARY}: build it, or set SLUICE", returncode=1)
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("direct"):
+        for item in items:
+            if item.get_closest_marker("held"):
+                item.add_marker(pytest.mark.skip(reason="needs sluice"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """In CI a skipped scene is a failure, unless an optional tool is absent."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.skipped or os.environ.get("CI") != "true" or item.config.getoption("direct"):
+        return
+    reason = str(report.longrepr[2])
+    if not any(reason.endswith(f"no {tool} here") for tool in OPTIONAL_TOOLS):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where it must not be: {reason}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """First to be set up, so last to be torn down: whatever a scene made is gone."""
+    before = leftovers.look()
+    yield
+    leftovers.check(before)
+
+
+@pytest.fixture
+def folder():
+    """A folder that other users can enter, with a short name: Unix sockets live in it."""
+    path = tempfile.mkdtemp(prefix="sluice-e2e-")
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def sluice(request, folder):
+    with Sluice(folder, request.config.getoption("direct")) as runner:
+        yield runner
+
+
+@pytest.fixture
+def server():
+    with RawServer() as raw:
+        yield raw
+
+
+@pytest.fixture
+def udp_server():
+    with UdpServer() as udp:
+        yield udp
+
+
+@pytest.fixture
+def nginx(folder):
+    with Nginx(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def origin():
+    with Origin() as running:
+        yield running
