@@ -3,14 +3,23 @@
  *
  * The bytes are forwarded untouched, so sluice cannot know which reading the server takes; the
  * policy has to allow each of them. Only the path part is read anew, the query follows every
- * reading as sent:
- *  1. as sent;
- *  2. dot segments resolved (RFC 3986, section 5.2.4), percent-encoded unreserved characters
- * decoded first;
- *  3. the same with doubled slashes merged before and, as another reading, after resolving;
- *  4. each of these with %2F, %5C and \ taken for slashes;
- *  5. each with ;parameters stripped from segments, where that makes a dot segment;
- *  6. where %25 hides one of the above, the same after decoding once more, up to three rounds. */
+ * reading as sent. The readings are the path as sent, and whatever any of these steps makes of a
+ * reading, in any order:
+ *  - percent-encoded unreserved characters (%41, %2e) decoded;
+ *  - dot segments resolved (RFC 3986, section 5.2.4); where the last one is a dot segment, with and
+ *    without a slash at the end, as URL libraries and path.Clean() do;
+ *  - doubled slashes merged; two at the begin also taken for an authority ("//a/b" is "/b" of host
+ *    "a" to whoever resolves it against a base);
+ *  - %2F taken for a slash; %5C for a backslash; backslashes for slashes;
+ *  - ;parameters (or %3B) stripped from dot segments and from empty segments, or, where there is
+ *    such a segment, from all ("/a/..;/b", "/a/;x/../b");
+ *  - where %25 hides one of the above, one "25" taken out, up to three.
+ *
+ * Everything else (%20, %C3%A9, ;v=1) stays as sent in every reading.
+ *
+ * Refused, because servers differ in ways that no reading can show: %00 and other encoded control
+ * characters, escapes that are not two hexadecimal digits, overlong UTF-8 (%C0%AF), %25 nested
+ * deeper, more readings than PATH_READINGS_MAX. */
 #ifndef SLUICE_PATH_H
 #define SLUICE_PATH_H
 
@@ -18,6 +27,7 @@
 #include "sluice/span.h"
 
 #define PATH_READINGS_MAX 64
+#define PATH_ODD_MAX	  4096 /* bytes before the query of a path with more than one reading */
 
 /* Scratch for the readings of one path; reused for every request of a worker. Zero it before first
  * use. Allocates only for paths that have more than one reading and are longer than any before. */
@@ -28,10 +38,9 @@ struct path_scratch {
 };
 
 /* Store the distinct readings of PATH (with query) in scratch->readings, [0] being PATH itself, and
- * return their number, at least 1. They are valid until the next call and while PATH is. Returns
- * -EPROTO for a path that must be refused (%00, encoded control characters, nesting deeper than
- * three rounds, more than PATH_READINGS_MAX readings), -ENOMEM. An ordinary path has one reading,
- * found in one pass without a copy. */
+ * return their number, at least 1. They are valid until the next call and while PATH is. PATH
+ * begins with a slash, or is "*" or empty, which have one reading. Returns -EPROTO for a path that
+ * must be refused, -ENOMEM. An ordinary path has one reading, found in one pass without a copy. */
 ssize_t path_readings(struct span path, struct path_scratch *scratch);
 
 void path_scratch_done(struct path_scratch *scratch);
