@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* h1_relay_impl.h - what the files h1_relay*.c share. */
+#ifndef SLUICE_H1_RELAY_IMPL_H
+#define SLUICE_H1_RELAY_IMPL_H
+
+#include "h1_relay.h"
+
+/* A run of bytes that is passed on in one piece: heads and bodies that follow each other cost one
+ * system call. */
+struct relay_run {
+	const char *from;
+	size_t len;
+};
+
+static inline void relay_run_add(struct relay_run *run, const char *bytes, size_t len)
+{
+	if (run->len == 0)
+		run->from = bytes;
+	run->len += len;
+}
+
+static inline void relay_run_flush(struct h1_relay *r, enum relay_side to, struct relay_run *run)
+{
+	if (run->len > 0)
+		r->env->host->send(r->ctx, to, run->from, run->len);
+	run->len = 0;
+}
+
+/* The only place where the state changes; asserts the table of moves. */
+void relay_move(struct h1_relay *r, enum h1_relay_state to);
+/* Reset both sides. */
+void relay_close(struct h1_relay *r, enum close_reason why);
+/* Everything for the client is queued: half-close and drain. */
+void relay_end(struct h1_relay *r, enum close_reason why);
+
+void relay_push(struct h1_relay *r, struct exchange *x);
+void relay_pop(struct h1_relay *r);
+
+/* Send the answers of ours whose turn has come. */
+void relay_answer(struct h1_relay *r);
+/* What is being read from the client breaks the grammar or a limit: answer STATUS in its turn and
+ * end. */
+void relay_reject(struct h1_relay *r, unsigned status, const char *why);
+
+size_t relay_read_requests(struct h1_relay *r, const char *buf, size_t len);
+size_t relay_read_responses(struct h1_relay *r, const char *buf, size_t len);
+
+#endif
