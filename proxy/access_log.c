@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "access_log.h"
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A pipe that polls writable takes this much without blocking (POSIX: PIPE_BUF). */
+#define CHUNK 4096
+
+struct log_writer {
+	struct access_log *log;
+	_Atomic(uint64_t) head; /* bytes ever pushed; the owner writes it */
+	_Atomic(uint64_t) tail; /* bytes ever taken; the log's thread writes it */
+	_Atomic(uint64_t) lost; /* records lost and not yet reported */
+	uint64_t lost_ever;	/* the owner's */
+	char ring[ACCESS_LOG_RING];
+};
+
+struct access_log {
+	pthread_t thread;
+	int fd, wake;
+	bool close_fd;
+	atomic_bool sleeping, stop;
+	bool broken; /* the reader is gone: the rest is dropped */
+	uint64_t unwritten;
+	unsigned n_writers;
+	struct log_writer *writers;
+};
+
+size_t access_log_time(char buf[static ACCESS_LOG_TIME_MAX])
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+	int m;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(buf, ACCESS_LOG_TIME_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	m = snprintf(buf + n, ACCESS_LOG_TIME_MAX - n, ".%09ldZ", now.tv_nsec);
+	return n + (size_t)m;
+}
+
+void log_lose(struct log_writer *w)
+{
+	atomic_fetch_add_explicit(&w->lost, 1, memory_order_relaxed);
+	w->lost_ever++;
+}
+
+void log_push(struct log_writer *w, const char *line, size_t len)
+{
+	uint64_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
+	uint64_t tail = atomic_load_explicit(&w->tail, memory_order_acquire);
+	size_t at = head % ACCESS_LOG_RING;
+	size_t first = ACCESS_LOG_RING - at < len ? ACCESS_LOG_RING - at : len;
+
+	if (len > ACCESS_LOG_RING - (head - tail)) {
+		log_lose(w);
+		return;
+	}
+	memcpy(w->ring + at, line, first);
+	memcpy(w->ring, line + first, len - first);
+	atomic_store(&w->head, head + len);
+	if (atomic_exchange(&w->log->sleeping, false)) {
+		uint64_t one = 1;
+		ssize_t n = write(w->log->wake, &one, sizeof(one));
+
+		(void)n; /* a full counter wakes as well */
+	}
+}
+
+/* Write all of BUF, which is at most CHUNK bytes. Gives up when the log is closing and the reader
+ * does not read. Returns false when nothing can be written any more. */
+static bool write_chunk(struct access_log *log, const char *buf, size_t len)
+{
+	int waited = 0;
+
+	while (len > 0 && !log->broken) {
+		struct pollfd p = { .fd = log->fd, .events = POLLOUT };
+		ssize_t n;
+
+		if (poll(&p, 1, 100) == 0) {
+			waited += 100;
+			if (atomic_load(&log->stop) && waited >= ACCESS_LOG_GRACE_MS)
+				log->broken = true;
+			continue;
+		}
+		n = write(log->fd, buf, len);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			log->broken = true;
+		if (n > 0) {
+			buf += n;
+			len -= (size_t)n;
+		}
+	}
+	return !log->broken;
+}
+
+static uint64_t count_lines(const char *buf, size_t len)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += buf[i] == '\n';
+	return n;
+}
+
+static void report_lost(struct access_log *log, struct log_writer *w)
+{
+	uint64_t lost = atomic_exchange(&w->lost, 0);
+	char time[ACCESS_LOG_TIME_MAX], line[128];
+	int n;
+
+	if (lost == 0)
+		return;
+	access_log_time(time);
+	n = snprintf(line, sizeof(line), "{\"time\":\"%s\",\"lost\":%" PRIu64 "}\n", time, lost);
+	write_chunk(log, line, (size_t)n);
+}
+
+/* Returns whether there was anything. */
+static bool drain(struct access_log *log, struct log_writer *w)
+{
+	uint64_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+	uint64_t head = atomic_load(&w->head);
+	bool any = head != tail;
+
+	while (tail != head) {
+		size_t at = tail % ACCESS_LOG_RING;
+		size_t n = head - tail;
+
+		if (n > ACCESS_LOG_RING - at)
+			n = ACCESS_LOG_RING - at;
+		if (n > CHUNK)
+			n = CHUNK;
+		if (!write_chunk(log, w->ring + at, n))
+			log->unwritten += count_lines(w->ring + at, n);
+		tail += n;
+		atomic_store_explicit(&w->tail, tail, memory_order_release);
+	}
+	/* Only between whole records. */
+	report_lost(log, w);
+	return any;
+}
+
+static bool drain_all(struct access_log *log)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < log->n_writers; i++)
+		any |= drain(log, &log->writers[i]);
+	return any;
+}
+
+static void *log_main(void *arg)
+{
+	struct access_log *log = arg;
+
+	for (;;) {
+		bool stop = atomic_load(&log->stop);
+		uint64_t n;
+
+		if (drain_all(log))
+			continue;
+		if (stop)
+			return NULL;
+		atomic_store(&log->sleeping, true);
+		if (drain_all(log) || atomic_load(&log->stop))
+			continue;
+		if (read(log->wake, &n, sizeof(n)) < 0 && errno != EINTR)
+			return NULL;
+	}
+}
+
+static int start_thread(struct access_log *log)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(&log->thread, NULL, log_main, log);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+int access_log_open(const char *path, unsigned n_writers, struct access_log **ret,
+		    struct error *err)
+{
+	struct access_log *log = calloc(1, sizeof(*log));
+	int r = -ENOMEM;
+
+	if (!log) {
+		error_set(err, "out of memory");
+		return -ENOMEM;
+	}
+	log->wake = -1;
+	log->fd = STDOUT_FILENO;
+	log->n_writers = n_writers;
+	log->writers = calloc(n_writers, sizeof(*log->writers));
+	if (!log->writers)
+		goto fail;
+	for (unsigned i = 0; i < n_writers; i++)
+		log->writers[i].log = log;
+	if (strcmp(path, "-") != 0) {
+		log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+		r = -errno;
+		if (log->fd < 0)
+			goto fail;
+		log->close_fd = true;
+	}
+	log->wake = eventfd(0, EFD_CLOEXEC);
+	r = -errno;
+	if (log->wake < 0)
+		goto fail;
+	r = start_thread(log);
+	if (r < 0)
+		goto fail;
+	*ret = log;
+	return 0;
+fail:
+	error_set(err, "cannot open the log %s: %s", path, strerror(-r));
+	if (log->wake >= 0)
+		close(log->wake);
+	if (log->close_fd)
+		close(log->fd);
+	free(log->writers);
+	free(log);
+	return r;
+}
+
+struct log_writer *access_log_writer(struct access_log *log, unsigned i)
+{
+	assert(i < log->n_writers);
+	return &log->writers[i];
+}
+
+uint64_t access_log_close(struct access_log *log)
+{
+	uint64_t lost, one = 1;
+
+	if (!log)
+		return 0;
+	atomic_store(&log->stop, true);
+	if (write(log->wake, &one, sizeof(one)) < 0)
+		abort(); /* an eventfd takes a 1 */
+	pthread_join(log->thread, NULL);
+	lost = log->unwritten;
+	for (unsigned i = 0; i < log->n_writers; i++)
+		lost += log->writers[i].lost_ever;
+	close(log->wake);
+	if (log->close_fd)
+		close(log->fd);
+	free(log->writers);
+	free(log);
+	return lost;
+}

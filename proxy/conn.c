@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conn.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include "sluice/array.h"
+#include "steer.h"
+#include "upstream.h"
+#include "worker.h"
+
+#define TO(s) (1u << CONN_##s)
+static const struct {
+	const char *name;
+	unsigned next;
+} states[CONN_STATE_MAX] = {
+	[CONN_CONNECT] = { "connect", TO(RELAY) | TO(DRAIN) | TO(CLOSING) },
+	[CONN_RELAY] = { "relay", TO(DRAIN) | TO(CLOSING) },
+	[CONN_DRAIN] = { "drain", TO(CLOSING) },
+	[CONN_CLOSING] = { "closing", 0 },
+};
+
+void conn_move(struct conn *c, enum conn_state to)
+{
+	assert(states[c->state].next & (1u << to));
+	c->state = (uint8_t)to;
+}
+
+static struct side *side_of(struct conn *c, enum relay_side which)
+{
+	return which == RELAY_DOWN ? &c->down : &c->up;
+}
+
+static struct side *other_side(struct conn *c, enum relay_side which)
+{
+	return which == RELAY_DOWN ? &c->up : &c->down;
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+	struct conn *c = h->data;
+	struct worker *w = c->worker;
+
+	assert(c->open_handles > 0);
+	if (--c->open_handles > 0)
+		return;
+	h1_relay_done(&c->relay);
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		w->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	w->metrics.open--;
+	free(c);
+}
+
+void conn_close(struct conn *c, enum close_reason why)
+{
+	struct worker *w = c->worker;
+	bool reset = why != CLOSE_DONE;
+
+	if (c->state == CONN_CLOSING)
+		return;
+	if (c->state == CONN_DRAIN) {
+		why = c->why; /* the first reason wins; the answer must not be lost by a reset */
+		reset = false;
+	}
+	c->why = (uint8_t)why;
+	conn_move(c, CONN_CLOSING);
+	w->metrics.closed[why]++;
+	report_close(&w->reporter, &c->flow, why);
+	side_close(&c->down, &w->buffers, reset, on_handle_closed);
+	side_close(&c->up, &w->buffers, reset, on_handle_closed);
+}
+
+/* --- what the relay calls --- */
+
+static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len)
+{
+	struct conn *c = ctx;
+	int r;
+
+	if (c->state == CONN_CLOSING || len == 0)
+		return;
+	r = side_send(side_of(c, to), &c->worker->buffers, buf, len);
+	if (r == -ENOBUFS)
+		conn_close(c, CLOSE_OOM);
+	else if (r < 0 && to == RELAY_DOWN)
+		conn_close(c, CLOSE_CLIENT_RESET);
+	/* A server may answer and reset while it is still written to: what it sent is read first,
+	 * and the reset is found there (side.broken). */
+}
+
+static bool host_congested(void *ctx, enum relay_side to)
+{
+	return side_congested(side_of(ctx, to));
+}
+
+static void host_answered(void *ctx, const struct exchange *x, unsigned status)
+{
+	struct conn *c = ctx;
+
+	report_response(&c->worker->reporter, &c->flow, x, status);
+}
+
+static void host_refused(void *ctx, unsigned status, const char *why)
+{
+	struct conn *c = ctx;
+
+	c->worker->metrics.requests_refused++;
+	report_refused(&c->worker->reporter, &c->flow, status, why);
+}
+
+static void host_finish(void *ctx, enum relay_side to)
+{
+	side_of(ctx, to)->finish = true;
+}
+
+static void host_end(void *ctx, enum close_reason why, bool reset)
+{
+	struct conn *c = ctx;
+	struct worker *w = c->worker;
+	uint64_t now = uv_now(&w->loop);
+
+	if (c->state == CONN_CLOSING)
+		return;
+	conn_move(c, CONN_DRAIN);
+	c->why = (uint8_t)why;
+	side_close(&c->up, &w->buffers, reset, on_handle_closed);
+	c->down.finish = true;
+	c->deadline_ms = now + CONN_DRAIN_IDLE_MS;
+	c->drain_until_ms = now + CONN_DRAIN_TOTAL_MS;
+}
+
+static void host_close(void *ctx, enum close_reason why)
+{
+	conn_close(ctx, why);
+}
+
+const struct relay_host conn_relay_host = {
+	.send = host_send,
+	.congested = host_congested,
+	.judge = conn_judge,
+	.answered = host_answered,
+	.refused = host_refused,
+	.finish = host_finish,
+	.end = host_end,
+	.close = host_close,
+};
+
+/* --- progress --- */
+
+/* Offer the relay what waits in a side's buffer, and its end. Returns whether anything moved. */
+static bool pump(struct conn *c, enum relay_side from)
+{
+	struct side *s = side_of(c, from);
+	struct buffer_pool *pool = &c->worker->buffers;
+	size_t used = 0;
+
+	if (s->in && !side_congested(other_side(c, from))) {
+		used = h1_relay_feed(&c->relay, from, s->in->data + s->in->start,
+				     buffer_len(s->in));
+		if (c->state == CONN_CLOSING)
+			return false;
+		if (used > 0)
+			side_used(s, pool, used);
+	}
+	if (used > 0 || !s->eof || s->eof_passed)
+		return used > 0;
+	if (s->in && (side_congested(other_side(c, from)) ||
+		      !h1_relay_wants(&c->relay, from, buffer_len(s->in))))
+		return false; /* it is not for want of bytes that these were not used */
+	if (s->in)
+		side_used(s, pool, buffer_len(s->in));
+	s->eof_passed = true;
+	h1_relay_eof(&c->relay, from);
+	return true;
+}
+
+static void on_connected(struct conn *c)
+{
+	struct address local;
+
+	conn_move(c, CONN_RELAY);
+	/* What getsockname() answers to the application; on loopback it is true already. */
+	if (!c->flow.local && !c->flow.source.family && upstream_local(c->up.fd, &local) == 0)
+		steer_set_local(c->worker->steer, &c->flow.client, &local);
+}
+
+static int events_for(struct conn *c, enum relay_side which)
+{
+	const struct side *s = side_of(c, which);
+	int events = 0;
+
+	if (!s->eof && !c->starved && !side_congested(other_side(c, which)) &&
+	    h1_relay_wants(&c->relay, which, s->in ? buffer_len(s->in) : 0))
+		events |= UV_READABLE;
+	if (s->out || s->connecting)
+		events |= UV_WRITABLE;
+	return events;
+}
+
+static void time_head(struct conn *c)
+{
+	if (c->state == CONN_DRAIN)
+		return;
+	if (!c->relay.head_incomplete) {
+		c->deadline_ms = 0;
+	} else if (!c->deadline_ms || c->heads_timed != c->relay.heads) {
+		c->heads_timed = c->relay.heads;
+		c->deadline_ms = uv_now(&c->worker->loop) + CONN_HEAD_TIMEOUT_MS;
+	}
+}
+
+static bool ended(const struct side *s)
+{
+	return s->eof_passed && s->finished;
+}
+
+static void on_event(uv_poll_t *handle, int status, int events);
+
+/* Half-close what has been sent completely. Returns false when the connection is closed. */
+static bool pass_ends(struct conn *c)
+{
+	struct buffer_pool *pool = &c->worker->buffers;
+
+	if (c->down.finish && !c->down.finished && side_flush(&c->down, pool) < 0)
+		conn_close(c, CLOSE_CLIENT_RESET);
+	if (c->up.fd >= 0 && c->up.finish && !c->up.finished)
+		side_flush(&c->up, pool);
+	if (c->state == CONN_DRAIN && c->down.eof && c->down.finished)
+		conn_close(c, (enum close_reason)c->why);
+	else if (c->state == CONN_RELAY && ended(&c->down) && ended(&c->up))
+		conn_close(c, CLOSE_DONE);
+	return c->state != CONN_CLOSING;
+}
+
+void conn_step(struct conn *c)
+{
+	if (c->state == CONN_CONNECT && !c->up.connecting)
+		on_connected(c);
+	while (c->state != CONN_CLOSING && (pump(c, RELAY_DOWN) || pump(c, RELAY_UP)))
+		;
+	if (c->state == CONN_CLOSING || !pass_ends(c))
+		return;
+	time_head(c);
+	if (c->worker->stop_at_ms)
+		conn_wind_up(c);
+	if (c->state == CONN_CLOSING)
+		return;
+	side_arm(&c->down, events_for(c, RELAY_DOWN), on_event);
+	side_arm(&c->up, events_for(c, RELAY_UP), on_event);
+}
+
+/* --- events --- */
+
+static void on_reset(struct conn *c, enum relay_side from)
+{
+	conn_close(c, from == RELAY_DOWN ? CLOSE_CLIENT_RESET : CLOSE_UPSTREAM_RESET);
+}
+
+static void on_readable(struct conn *c, enum relay_side from)
+{
+	struct worker *w = c->worker;
+	struct side *s = side_of(c, from);
+	bool direct = !s->in;
+	size_t used;
+	ssize_t n;
+
+	if (buffer_pool_low(&w->buffers)) {
+		c->starved = true;
+		return;
+	}
+	n = side_read(s, &w->buffers, w->scratch, sizeof(w->scratch));
+	if (n == -EAGAIN)
+		return;
+	if (n == -ENOBUFS || n == -ENOMEM) {
+		conn_close(c, CLOSE_OOM);
+		return;
+	}
+	if (n < 0 || (n == 0 && s->broken)) {
+		on_reset(c, from);
+		return;
+	}
+	if (c->state == CONN_DRAIN)
+		c->deadline_ms = uv_now(&w->loop) + CONN_DRAIN_IDLE_MS;
+	if (n == 0 || !direct)
+		return;
+	used = h1_relay_feed(&c->relay, from, w->scratch, (size_t)n);
+	if (c->state != CONN_CLOSING && used < (size_t)n &&
+	    side_keep(s, &w->buffers, w->scratch + used, (size_t)n - used) < 0)
+		conn_close(c, CLOSE_OOM);
+}
+
+static void on_writable(struct conn *c, enum relay_side to)
+{
+	struct side *s = side_of(c, to);
+	int r;
+
+	if (s->connecting) {
+		r = upstream_result(s->fd);
+		if (r < 0) {
+			conn_close(c, CLOSE_UPSTREAM_REFUSED);
+			return;
+		}
+		s->connecting = false;
+	}
+	r = side_flush(s, &c->worker->buffers);
+	if (r < 0 && to == RELAY_DOWN)
+		conn_close(c, CLOSE_CLIENT_RESET);
+}
+
+/* The poll handle has stopped: the socket has an error. What can still be read comes first. */
+static void on_error(struct conn *c, enum relay_side which)
+{
+	struct side *s = side_of(c, which);
+
+	s->armed = 0;
+	if (s->connecting)
+		conn_close(c, CLOSE_UPSTREAM_REFUSED);
+	else if (events_for(c, which) & UV_READABLE)
+		on_readable(c, which);
+	else
+		on_reset(c, which);
+}
+
+static void on_event(uv_poll_t *handle, int status, int events)
+{
+	struct conn *c = handle->data;
+	enum relay_side which = handle == &c->down.poll ? RELAY_DOWN : RELAY_UP;
+
+	if (status < 0) {
+		on_error(c, which);
+	} else {
+		if (events & UV_WRITABLE)
+			on_writable(c, which);
+		if ((events & UV_READABLE) && c->state != CONN_CLOSING)
+			on_readable(c, which);
+		if (events & UV_PRIORITIZED) {
+			char urgent;
+
+			recv(side_of(c, which)->fd, &urgent, 1, MSG_OOB | MSG_DONTWAIT);
+		}
+	}
+	if (c->state != CONN_CLOSING)
+		conn_step(c);
+}
+
+void conn_tick(struct conn *c, uint64_t now_ms)
+{
+	if (c->state == CONN_CLOSING)
+		return;
+	if (c->state == CONN_DRAIN && (now_ms >= c->deadline_ms || now_ms >= c->drain_until_ms)) {
+		conn_close(c, (enum close_reason)c->why);
+		return;
+	}
+	if (c->deadline_ms && now_ms >= c->deadline_ms)
+		h1_relay_head_timeout(&c->relay);
+	c->starved = false;
+	if (c->state != CONN_CLOSING)
+		conn_step(c);
+}
+
+void conn_wind_up(struct conn *c)
+{
+	if (c->down.eof_passed && !c->up.out && !c->up.connecting && c->state == CONN_RELAY)
+		conn_close(c, CLOSE_DONE);
+}
+
+/* --- begin --- */
+
+static int open_up(struct conn *c)
+{
+	int fd = upstream_connect(&c->flow), r;
+
+	if (fd < 0)
+		return fd;
+	r = side_open(&c->up, &c->worker->loop, fd, c);
+	if (r < 0)
+		return r;
+	c->up.connecting = true;
+	c->open_handles++;
+	return 0;
+}
+
+int conn_open(struct worker *w, int fd, const struct flow *flow)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	c->worker = w;
+	c->flow = *flow;
+	c->up.fd = -1;
+	h1_relay_init(&c->relay, &w->relay_env, c);
+	r = side_open(&c->down, &w->loop, fd, c);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	c->open_handles++;
+	c->next = w->conns;
+	if (c->next)
+		c->next->prev = c;
+	w->conns = c;
+	w->metrics.opened++;
+	w->metrics.open++;
+	r = open_up(c);
+	if (r < 0)
+		conn_close(c, r == -ENOMEM || r == -EMFILE ? CLOSE_OOM : CLOSE_UPSTREAM_REFUSED);
+	else
+		conn_step(c);
+	return 0;
+}

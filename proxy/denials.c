@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "denials.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TABLE_SIZE 4096 /* a power of two, well over DENIALS_MAX */
+
+static uint64_t hash_of(const char *text, size_t len)
+{
+	uint64_t h =
+		0xcbf29ce484222325; /* FNV-1a: the table is bounded, so collisions cost little */
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)text[i]) * 0x100000001b3;
+	return h;
+}
+
+static int prepare(struct denials *d)
+{
+	if (d->entries)
+		return 0;
+	d->entries = calloc(DENIALS_MAX, sizeof(*d->entries));
+	d->table = calloc(TABLE_SIZE, sizeof(*d->table));
+	if (d->entries && d->table)
+		return 0;
+	denials_done(d);
+	return -1;
+}
+
+void denials_add(struct denials *d, const char *text, size_t len, uint64_t count)
+{
+	uint64_t hash = hash_of(text, len);
+	size_t at = hash % TABLE_SIZE;
+	struct denial *entry;
+	char *copy;
+
+	if (prepare(d) < 0) {
+		d->others += count;
+		return;
+	}
+	for (; d->table[at]; at = (at + 1) % TABLE_SIZE) {
+		entry = &d->entries[d->table[at] - 1];
+		if (entry->hash == hash && strlen(entry->text) == len &&
+		    memcmp(entry->text, text, len) == 0) {
+			entry->count += count;
+			return;
+		}
+	}
+	copy = d->n < DENIALS_MAX ? strndup(text, len) : NULL;
+	if (!copy) {
+		d->others += count;
+		return;
+	}
+	d->entries[d->n] = (struct denial){ .count = count, .hash = hash, .text = copy };
+	d->table[at] = (uint16_t)++d->n;
+}
+
+void denials_merge(struct denials *into, const struct denials *from)
+{
+	for (unsigned i = 0; i < from->n; i++)
+		denials_add(into, from->entries[i].text, strlen(from->entries[i].text),
+			    from->entries[i].count);
+	into->others += from->others;
+}
+
+void denials_print(const struct denials *d, FILE *to)
+{
+	for (unsigned i = 0; i < d->n; i++)
+		fprintf(to, "denied %" PRIu64 "× %s\n", d->entries[i].count, d->entries[i].text);
+	if (d->others > 0)
+		fprintf(to, "denied %" PRIu64 "× others, not listed\n", d->others);
+}
+
+void denials_done(struct denials *d)
+{
+	for (unsigned i = 0; d->entries && i < d->n; i++)
+		free(d->entries[i].text);
+	free(d->entries);
+	free(d->table);
+	d->entries = NULL;
+	d->table = NULL;
+	d->n = 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listener.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+#include "conn.h"
+#include "sockaddr.h"
+#include "steer.h"
+#include "worker.h"
+
+static void refuse(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+/* Descriptors have run out: without one the connection would wait, and wake us, for ever. */
+static void refuse_without_descriptor(struct listener *l)
+{
+	int fd;
+
+	if (l->spare < 0)
+		return;
+	close(l->spare);
+	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		refuse(fd);
+	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
+{
+	struct address client;
+	struct flow flow = { 0 };
+
+	if (sockaddr_to(peer, &client) < 0 || steer_take(w->steer, &client, &flow) < 0) {
+		w->metrics.closed[CLOSE_NOT_STEERED]++;
+		refuse(fd);
+		return;
+	}
+	if (w->metrics.open >= WORKER_CONNECTIONS_MAX) {
+		w->metrics.closed[CLOSE_LIMIT]++;
+		report_close(&w->reporter, &flow, CLOSE_LIMIT);
+		refuse(fd);
+		return;
+	}
+	if (conn_open(w, fd, &flow) < 0) {
+		w->metrics.closed[CLOSE_OOM]++;
+		report_close(&w->reporter, &flow, CLOSE_OOM);
+	}
+}
+
+/* Returns whether there may be more. */
+static bool accept_one(struct listener *l)
+{
+	struct worker *w = l->poll.data;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		take(w, fd, &peer);
+		return true;
+	}
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		w->metrics.closed[CLOSE_LIMIT]++;
+		refuse_without_descriptor(l);
+		return true;
+	}
+	return errno == ECONNABORTED || errno == EINTR;
+}
+
+static void on_connection(uv_poll_t *handle, int status, int events)
+{
+	struct worker *w = handle->data;
+	struct listener *l = handle == &w->listeners[0].poll ? &w->listeners[0] : &w->listeners[1];
+
+	(void)status;
+	(void)events;
+	for (int i = 0; i < LISTENER_ACCEPTS_MAX && accept_one(l); i++)
+		;
+}
+
+static int listen_on_loopback(int fd, int family, uint16_t *port)
+{
+	struct address a = { .family = (uint16_t)family, .port = *port };
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int on = 1;
+
+	if (family == AF_INET)
+		memcpy(a.ip, &(struct in_addr){ htonl(INADDR_LOOPBACK) }, sizeof(struct in_addr));
+	else
+		memcpy(a.ip, &in6addr_loopback, sizeof(in6addr_loopback));
+	len = sockaddr_from(&a, &ss);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+		return -errno;
+	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&ss, len) < 0)
+		return -errno;
+	if (listen(fd, LISTENER_BACKLOG) < 0)
+		return -errno;
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || sockaddr_to(&ss, &a) < 0)
+		return -errno;
+	*port = a.port;
+	return 0;
+}
+
+int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
+		  struct error *err)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), r;
+
+	if (fd < 0)
+		return -errno;
+	r = listen_on_loopback(fd, family, port);
+	if (r < 0)
+		goto fail;
+	r = steer_add_listener(w->steer, fd, err);
+	if (r < 0)
+		goto fail;
+	r = uv_poll_init(&w->loop, &l->poll, fd);
+	if (r < 0)
+		goto fail;
+	l->poll.data = w;
+	l->fd = fd;
+	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	uv_poll_start(&l->poll, UV_READABLE, on_connection);
+	return 0;
+fail:
+	close(fd);
+	return r;
+}
+
+void listener_close(struct listener *l)
+{
+	if (l->fd < 0)
+		return;
+	/* What the command connected before it ended has its turn. */
+	while (accept_one(l))
+		;
+	uv_close((uv_handle_t *)&l->poll, NULL);
+	close(l->fd);
+	l->fd = -1;
+	if (l->spare >= 0)
+		close(l->spare);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listener.h - a listening socket on loopback to which the kernel steers connections.
+ *
+ * Each worker has its own, all of one family on one port (SO_REUSEPORT). Whoever connects without
+ * having been steered is reset. */
+#ifndef SLUICE_LISTENER_H
+#define SLUICE_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+#include "sluice/error.h"
+
+#define LISTENER_BACKLOG     4096
+#define LISTENER_ACCEPTS_MAX 64 /* accepted in a row before others have their turn */
+
+struct worker;
+
+struct listener {
+	uv_poll_t poll;
+	int fd;	   /* -1: none */
+	int spare; /* given up for a moment to accept, and so refuse, when descriptors have run out
+		    */
+};
+
+/* Open for FAMILY on loopback and tell the steering of it. *PORT 0: the kernel picks one and it is
+ * stored. Returns -EADDRNOTAVAIL or -EAFNOSUPPORT where the host does not have the family. */
+int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
+		  struct error *err);
+/* The handle is closed by the loop. */
+void listener_close(struct listener *l);
+
+#endif

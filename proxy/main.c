@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include "cmd.h"
+#include "sluice/array.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{ "run", cmd_run, "run a command and hold its connections to a policy" },
+	{ "check", cmd_check, "check policy files and report every error" },
+	{ "cleanup", cmd_cleanup, "remove what a killed `sluice run` left behind" },
+};
+
+static void usage(FILE *to)
+{
+	fprintf(to, "Usage: sluice COMMAND [ARGUMENT...]\n\n"
+		    "A transparent proxy that lets a workload send only what a policy allows.\n\n"
+		    "Commands:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+	fprintf(to,
+		"\n`sluice COMMAND --help` tells more; `sluice --version` prints the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("sluice %s\n", SLUICE_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "sluice: there is no command \"%s\"; see `sluice --help`\n", argv[1]);
+	return EXIT_USAGE;
+}

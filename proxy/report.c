@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "metrics.h"
+#include "sluice/array.h"
+#include "text.h"
+
+static const char *const field_names[] = {
+	[FIELD_NONE] = "nothing", [FIELD_METHOD] = "method",   [FIELD_PATH] = "path",
+	[FIELD_HOST] = "host",	  [FIELD_HEADERS] = "headers",
+};
+
+uint64_t report_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void add_end(struct text *t, const char *name, const struct address *a)
+{
+	text_addf(t, ",\"%s\":{\"ip\":\"", name);
+	if (a->family)
+		text_add_ip(t, a);
+	text_addf(t, "\",\"port\":%u", a->port);
+}
+
+/* Everything up to the part that differs between kinds of records. */
+static void begin(struct reporter *r, struct text *t, const char *verdict,
+		  const struct address *source, const struct address *destination)
+{
+	char time[ACCESS_LOG_TIME_MAX];
+
+	access_log_time(time);
+	text_addf(t, "{\"time\":\"%s\",\"verdict\":\"%s\",\"direction\":\"egress\"", time, verdict);
+	add_end(t, "source", source);
+	if (r->labels[0]) {
+		text_add(t, ",\"labels\":[");
+		text_add(t, r->labels);
+		text_add(t, "]");
+	}
+	text_add(t, "}");
+	add_end(t, "destination", destination);
+	text_add(t, "}");
+}
+
+static void push(struct reporter *r, struct text *t)
+{
+	text_add(t, "}\n");
+	if (t->cut)
+		log_lose(r->log); /* half a record would not be JSON */
+	else
+		log_push(r->log, t->buf, t->len);
+}
+
+/* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
+static bool add_url(struct text *t, const struct h1_head *head,
+		    void (*add)(struct text *, struct span))
+{
+	char buf[REPORT_URL_MAX];
+	struct text url = TEXT_INIT(buf);
+
+	if (!head->connect)
+		text_add(&url, "http://");
+	add(&url, head->req.authority);
+	add(&url, head->req.path);
+	if (url.len > t->size - t->len) {
+		t->cut = true;
+		return false;
+	}
+	memcpy(t->buf + t->len, url.buf, url.len);
+	t->len += url.len;
+	return !url.cut;
+}
+
+static void add_l7(struct text *t, const struct h1_head *head)
+{
+	text_addf(t, "\"protocol\":\"HTTP/1.%u\",\"method\":\"", head->version % 10u);
+	text_add_json(t, head->req.method);
+	text_add(t, "\",\"url\":\"");
+	if (add_url(t, head, text_add_json))
+		text_add(t, "\"");
+	else
+		text_add(t, "\",\"url_truncated\":true");
+}
+
+static void add_rule(struct text *t, const struct rule_ref *rule)
+{
+	text_add(t, "{\"name\":\"");
+	text_add_json(t, span_of(rule->policy));
+	text_add(t, "\",\"namespace\":\"");
+	text_add_json(t, span_of(rule->namespace_));
+	text_add(t, "\",\"rule\":\"");
+	text_add_json(t, span_of(rule->path));
+	text_add(t, "\"}");
+}
+
+/* "rules.http[1]": the rule within its port, as a person would point to it. */
+static const char *short_path(const struct rule_ref *rule)
+{
+	const char *rules = strstr(rule->path, "rules.");
+
+	return rules ? rules : rule->path;
+}
+
+static void add_reason(struct text *t, const struct verdict *v)
+{
+	text_add(t, "no rule allows it");
+	if (!v->rule)
+		return;
+	text_addf(t, "; nearest: %s of policy \"", short_path(v->rule));
+	text_add_escaped(t, span_of(v->rule->policy));
+	text_addf(t, "\" differs in %s", field_names[v->failed]);
+}
+
+static void sum_up_denial(struct reporter *r, const struct h1_head *head, const struct verdict *v)
+{
+	char buf[REPORT_LINE_MAX + REPORT_URL_MAX];
+	struct text t = TEXT_INIT(buf);
+
+	text_add_escaped(&t, head->req.method);
+	text_add(&t, " ");
+	if (!add_url(&t, head, text_add_escaped))
+		text_add(&t, "...");
+	text_add(&t, ": ");
+	add_reason(&t, v);
+	denials_add(&r->denials, t.buf, t.len, 1);
+}
+
+static void log_denial(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+		       const struct verdict *v)
+{
+	char buf[REPORT_RECORD_MAX], reason_buf[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), reason = TEXT_INIT(reason_buf);
+
+	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
+	add_l7(&t, head);
+	text_add(&t, ",\"code\":403},\"policy\":");
+	if (v->rule)
+		add_rule(&t, v->rule);
+	else
+		text_add(&t, "null");
+	add_reason(&reason, v);
+	text_add(&t, ",\"reason\":\"");
+	text_add_json(&t, (struct span){ reason.buf, reason.len });
+	text_add(&t, "\",\"lane\":\"user\"");
+	push(r, &t);
+}
+
+/* X keeps two strings behind each other: what stands in "l7", and the value of "policy". */
+static void keep(struct exchange *x, const struct text *l7, const struct text *rule)
+{
+	x->record = malloc(l7->len + rule->len + 2);
+	if (!x->record)
+		return;
+	memcpy(x->record, l7->buf, l7->len);
+	x->record[l7->len] = '\0';
+	memcpy(x->record + l7->len + 1, rule->buf, rule->len);
+	x->record[l7->len + 1 + rule->len] = '\0';
+}
+
+static void log_kept(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		     const char *type, const char *more)
+{
+	char buf[REPORT_RECORD_MAX];
+	struct text t = TEXT_INIT(buf);
+
+	begin(r, &t, "FORWARDED", &flow->client, &flow->destination);
+	text_addf(&t, ",\"l7\":{\"type\":\"%s\",", type);
+	text_add(&t, x->record);
+	text_add(&t, more);
+	text_add(&t, "},\"policy\":");
+	text_add(&t, x->record + strlen(x->record) + 1);
+	text_add(&t, ",\"lane\":\"user\"");
+	push(r, &t);
+}
+
+void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+		    const struct verdict *verdict, struct exchange *x)
+{
+	char l7_buf[REPORT_URL_MAX + 1024], rule_buf[REPORT_LINE_MAX];
+	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
+
+	if (verdict->action == VERDICT_DENY) {
+		sum_up_denial(r, head, verdict);
+		if (r->log)
+			log_denial(r, flow, head, verdict);
+		return;
+	}
+	if (!r->log)
+		return;
+	add_l7(&l7, head);
+	if (verdict->rule)
+		add_rule(&rule, verdict->rule);
+	else
+		text_add(&rule, "null");
+	keep(x, &l7, &rule);
+	x->started_ns = report_now();
+	if (x->record)
+		log_kept(r, flow, x, "REQUEST", "");
+}
+
+void report_response(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		     unsigned status)
+{
+	char more[128];
+
+	if (!r->log || !x->record)
+		return;
+	snprintf(more, sizeof(more), ",\"code\":%u,\"latency_ns\":%" PRIu64, status,
+		 report_now() - x->started_ns);
+	log_kept(r, flow, x, "RESPONSE", more);
+}
+
+void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why)
+{
+	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
+
+	text_add(&summary, "a request to ");
+	text_add_address(&summary, &flow->destination);
+	text_addf(&summary, ": answered %u: %s", status, why);
+	denials_add(&r->denials, summary.buf, summary.len, 1);
+	if (!r->log)
+		return;
+	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	text_addf(&t, ",\"l7\":{\"type\":\"REQUEST\",\"code\":%u},\"reason\":\"", status);
+	text_add_json(&t, span_of(why));
+	text_add(&t, "\",\"lane\":\"user\"");
+	push(r, &t);
+}
+
+/* The verdict under which a close is reported; NULL: it is nobody's business. */
+static const char *verdict_for(enum close_reason why)
+{
+	switch (why) {
+	case CLOSE_NOT_ALLOWED:
+	case CLOSE_NOT_HTTP:
+	case CLOSE_TLS:
+	case CLOSE_HTTP2:
+	case CLOSE_UNSOLICITED:
+	case CLOSE_UNREAD_RESPONSE:
+	case CLOSE_STALE_BODY:
+	case CLOSE_BAD_UPGRADE:
+		return "DROPPED";
+	case CLOSE_UPSTREAM_REFUSED:
+	case CLOSE_LIMIT:
+	case CLOSE_OOM:
+	case CLOSE_INTERNAL:
+		return "ERROR";
+	default:
+		return NULL;
+	}
+}
+
+void report_close(struct reporter *r, const struct flow *flow, enum close_reason why)
+{
+	const char *verdict = verdict_for(why);
+	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
+
+	if (!verdict)
+		return;
+	if (why != CLOSE_UPSTREAM_REFUSED) {
+		/* The command saw that one itself, as it would have without us. */
+		text_add(&summary, "a connection to ");
+		text_add_address(&summary, &flow->destination);
+		text_addf(&summary, ": %s", close_reason_text(why));
+		denials_add(&r->denials, summary.buf, summary.len, 1);
+	}
+	if (!r->log)
+		return;
+	begin(r, &t, verdict, &flow->client, &flow->destination);
+	text_addf(&t, ",\"reason\":\"%s\",\"close\":\"%s\",\"lane\":\"user\"",
+		  close_reason_text(why), close_reason_name(why));
+	push(r, &t);
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "TCP";
+	case IPPROTO_UDP:
+		return "UDP";
+	case IPPROTO_ICMP:
+		return "ICMP";
+	case IPPROTO_ICMPV6:
+		return "ICMPv6";
+	case IPPROTO_SCTP:
+		return "SCTP";
+	default:
+		return "another protocol";
+	}
+}
+
+static const struct {
+	const char *what, *why;
+} event_texts[STEER_EVENT_MAX] = {
+	[STEER_CONNECT_REFUSED] = { "connect to", "no rule allows it" },
+	[STEER_CONNECT_NO_LISTENER] = { "connect to", "it has to be read, and sluice cannot be "
+						      "reached from there" },
+	[STEER_SENDMSG_REFUSED] = { "datagram to", "no rule allows it" },
+	[STEER_SOCKET_REFUSED] = { "socket", "only TCP and UDP can be held to a policy" },
+	[STEER_PACKET_DROPPED] = { "packet to", "it came past the checks of its socket" },
+	[STEER_NO_ROOM] = { "connect to", "too many connections are being opened at once" },
+};
+
+void report_event(struct reporter *r, const struct steer_event *e)
+{
+	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
+	struct address none = { 0 };
+
+	if (e->kind >= STEER_EVENT_MAX)
+		return;
+	text_addf(&summary, "%s ", event_texts[e->kind].what);
+	if (e->destination.family) {
+		text_add_address(&summary, &e->destination);
+		text_add(&summary, " ");
+	}
+	text_addf(&summary, "(%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
+	denials_add(&r->denials, summary.buf, summary.len, 1);
+	if (!r->log)
+		return;
+	begin(r, &t, "DROPPED", &none, &e->destination);
+	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"},\"process\":{\"pid\":%u,\"command\":\"",
+		  protocol_name(e->protocol), e->pid);
+	text_add_json(&t, (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
+	text_addf(&t, "\"},\"reason\":\"%s %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
+		  event_texts[e->kind].why);
+	push(r, &t);
+}

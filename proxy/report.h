@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report.h - what is said about requests, connections and refusals: the JSON record, if there is a
+ * log, and the line of the summary for everything that was denied.
+ *
+ * One reporter per thread. Nothing here fails or waits: a record that does not fit or has no memory
+ * is lost and counted. The fields are those of docs/record.md. */
+#ifndef SLUICE_REPORT_H
+#define SLUICE_REPORT_H
+
+#include "access_log.h"
+#include "denials.h"
+#include "exchange.h"
+#include "h1.h"
+#include "sluice/close_reason.h"
+#include "sluice/flow.h"
+#include "sluice/verdict.h"
+#include "steer.h"
+
+#define REPORT_URL_MAX	  4096 /* bytes of a URL in a record, escapes included */
+#define REPORT_RECORD_MAX 12288
+#define REPORT_LINE_MAX	  2048 /* of the summary */
+
+struct reporter {
+	struct log_writer *log; /* NULL: no records */
+	struct denials denials;
+	const char *labels; /* of the workload, as the inside of a JSON array; not NULL */
+};
+
+/* HEAD was judged. If there is a log and the request was allowed, X keeps what its response will
+ * need. */
+void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+		    const struct verdict *verdict, struct exchange *x);
+/* The final response to X began; STATUS 0: it could not be read. */
+void report_response(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		     unsigned status);
+/* A request was answered STATUS before it could be judged. */
+void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why);
+/* A connection ended for a reason that its user should know; ordinary ends are not reported. */
+void report_close(struct reporter *r, const struct flow *flow, enum close_reason why);
+/* The kernel refused something. */
+void report_event(struct reporter *r, const struct steer_event *e);
+
+/* Nanoseconds of the monotonic clock. */
+uint64_t report_now(void);
+
+#endif

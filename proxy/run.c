@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "text.h"
+
+static int render_labels(struct run *r, struct error *err)
+{
+	struct text t = { .buf = r->labels, .size = sizeof(r->labels) - 1 };
+
+	for (size_t i = 0; i < r->options->n_labels; i++) {
+		text_add(&t, i ? ",\"" : "\"");
+		text_add_json(&t, span_of(r->options->labels[i].key));
+		text_add(&t, "=");
+		text_add_json(&t, span_of(r->options->labels[i].value));
+		text_add(&t, "\"");
+	}
+	if (!t.cut)
+		return 0;
+	error_set(err, "the labels are longer than %d bytes", RUN_LABELS_MAX);
+	return -E2BIG;
+}
+
+static int open_log(struct run *r, struct error *err)
+{
+	int code = 0;
+
+	if (r->options->log)
+		code = access_log_open(r->options->log, r->options->workers + 1, &r->log, err);
+	r->reporter.labels = r->labels;
+	if (r->log)
+		r->reporter.log = access_log_writer(r->log, r->options->workers);
+	return code;
+}
+
+static int open_workers(struct run *r, struct error *err)
+{
+	uint16_t ports[2] = { 0, 0 };
+
+	r->workers = calloc(r->options->workers, sizeof(*r->workers));
+	if (!r->workers) {
+		error_set(err, "out of memory");
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < r->options->workers; i++) {
+		struct log_writer *log = r->log ? access_log_writer(r->log, i) : NULL;
+		int code;
+
+		r->n_workers++;
+		code = worker_init(&r->workers[i], r->steer, r->policy, log, r->labels, err);
+		if (code == 0)
+			code = worker_listen(&r->workers[i], ports, err);
+		if (code < 0)
+			return code;
+	}
+	return 0;
+}
+
+static int open_steering(struct run *r, struct error *err)
+{
+	struct steer_options options = { .max_flows = RUN_FLOWS_MAX };
+	int code = steer_open(&options, &r->steer, err);
+
+	if (code < 0)
+		return code;
+	code = steer_set_table(r->steer, policy_l4_table(r->policy), err);
+	if (code < 0)
+		return code;
+	code = open_workers(r, err);
+	if (code < 0)
+		return code;
+	code = routes_open(r->steer, &r->routes, err);
+	if (code < 0)
+		return code;
+	return steer_attach(r->steer, r->state.cgroup.fd, r->state.pin_dir, err);
+}
+
+/* What killed runs left goes first. That some of it has to stay is no reason not to start. */
+static int clean_up(struct error *err)
+{
+	struct cleanup_report report = { 0 };
+
+	return run_state_cleanup(&report, err);
+}
+
+int run_open(struct run *r, const struct run_options *o, struct policy *policy, struct error *err)
+{
+	int code;
+
+	*r = (struct run){ .options = o, .policy = policy };
+	code = child_prepare(&r->child, o->user, err);
+	if (code == 0)
+		code = render_labels(r, err);
+	if (code == 0)
+		code = clean_up(err);
+	if (code < 0)
+		return code;
+	code = uv_loop_init(&r->loop);
+	if (code < 0) {
+		error_set(err, "cannot make an event loop: %s", uv_strerror(code));
+		return code;
+	}
+	r->loop_made = true;
+	code = open_log(r, err);
+	if (code < 0)
+		return code;
+	code = run_state_make(&r->state, err);
+	if (code < 0)
+		return code;
+	r->state_made = true;
+	code = open_steering(r, err);
+	for (unsigned i = 0; code == 0 && i < r->n_workers; i++)
+		code = worker_start(&r->workers[i], err);
+	return code;
+}
+
+/* --- the main thread's loop: signals, refusals, routes, the end --- */
+
+static void on_steer_event(void *ctx, const struct steer_event *e)
+{
+	struct run *r = ctx;
+
+	report_event(&r->reporter, e);
+}
+
+static void on_events(uv_poll_t *handle, int status, int events)
+{
+	struct run *r = handle->data;
+
+	(void)status;
+	(void)events;
+	steer_read_events(r->steer, on_steer_event, r);
+}
+
+static void on_route_change(uv_poll_t *handle, int status, int events)
+{
+	struct run *r = handle->data;
+
+	(void)status;
+	(void)events;
+	routes_update(r->routes);
+}
+
+static void close_loop(struct run *r)
+{
+	uv_close((uv_handle_t *)&r->signals, NULL);
+	uv_close((uv_handle_t *)&r->events, NULL);
+	uv_close((uv_handle_t *)&r->route_changes, NULL);
+	uv_close((uv_handle_t *)&r->timer, NULL);
+}
+
+/* The command has ended; what it left is asked to, then made to. */
+static void on_timer(uv_timer_t *timer)
+{
+	struct run *r = timer->data;
+
+	if (cgroup_populated(&r->state.cgroup) == 0) {
+		close_loop(r);
+		return;
+	}
+	if (!r->kill_at_ms) {
+		r->kill_at_ms = uv_now(&r->loop) + RUN_TERM_GRACE_MS;
+		cgroup_signal(&r->state.cgroup, SIGTERM);
+		cgroup_signal(&r->state.cgroup, SIGCONT); /* stopped ones would not notice */
+	} else if (uv_now(&r->loop) >= r->kill_at_ms) {
+		cgroup_signal(&r->state.cgroup, SIGKILL);
+	}
+}
+
+static void on_signals(uv_poll_t *handle, int status, int events)
+{
+	struct run *r = handle->data;
+
+	(void)status;
+	(void)events;
+	if (child_on_signal(&r->child) && !uv_is_active((uv_handle_t *)&r->timer))
+		uv_timer_start(&r->timer, on_timer, 0, RUN_POLL_MS);
+}
+
+static void watch(struct run *r, uv_poll_t *handle, int fd, uv_poll_cb on_readable)
+{
+	if (uv_poll_init(&r->loop, handle, fd) < 0 ||
+	    uv_poll_start(handle, UV_READABLE, on_readable) < 0)
+		abort(); /* a good descriptor and a fresh handle */
+	handle->data = r;
+}
+
+int run_loop(struct run *r, struct error *err)
+{
+	int code = child_start(&r->child, &r->state.cgroup, r->options->command, err);
+
+	if (code < 0)
+		return code;
+	watch(r, &r->signals, r->child.signal_fd, on_signals);
+	watch(r, &r->events, steer_events_fd(r->steer), on_events);
+	watch(r, &r->route_changes, routes_fd(r->routes), on_route_change);
+	uv_timer_init(&r->loop, &r->timer);
+	r->timer.data = r;
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+	return 0;
+}
+
+/* --- the end --- */
+
+static void stop_workers(struct run *r, struct metrics *sum)
+{
+	for (unsigned i = 0; i < r->n_workers; i++)
+		if (r->workers[i].started)
+			worker_stop(&r->workers[i]);
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct worker *w = &r->workers[i];
+
+		worker_join(w);
+		if (!w->initialized)
+			continue;
+		w->metrics.buffers_in_use = w->buffers.n_lent;
+		metrics_add(sum, &w->metrics);
+		denials_merge(&r->reporter.denials, &w->reporter.denials);
+		worker_done(w);
+	}
+	free(r->workers);
+	r->workers = NULL;
+	r->n_workers = 0;
+}
+
+/* For tests and for whoever wants to know: SLUICE_STATS names a file. */
+static void write_stats(struct run *r, const struct metrics *sum)
+{
+	const char *path = getenv("SLUICE_STATS");
+	struct steer_counters counters = { 0 };
+	FILE *to;
+
+	if (!path || !r->steer)
+		return;
+	to = fopen(path, "we");
+	if (!to) {
+		fprintf(stderr, "sluice: %s: %s\n", path, strerror(errno));
+		return;
+	}
+	steer_counters(r->steer, &counters);
+	metrics_print(sum, counters.flows_open, counters.events_lost, to);
+	fclose(to);
+}
+
+void run_close(struct run *r)
+{
+	struct metrics sum = { 0 };
+	uint64_t lost;
+
+	stop_workers(r, &sum);
+	if (r->steer)
+		steer_read_events(r->steer, on_steer_event, r);
+	write_stats(r, &sum);
+	lost = access_log_close(r->log);
+	if (lost > 0)
+		fprintf(stderr,
+			"sluice: %llu records of the log were lost: its reader was too slow\n",
+			(unsigned long long)lost);
+	denials_print(&r->reporter.denials, stderr);
+	denials_done(&r->reporter.denials);
+	routes_close(r->routes);
+	steer_close(r->steer);
+	if (r->state_made) {
+		int code = run_state_remove(&r->state);
+
+		if (code < 0)
+			fprintf(stderr,
+				"sluice: could not remove everything of this run: %s; `sluice "
+				"cleanup` will\n",
+				strerror(-code));
+	}
+	if (r->loop_made)
+		uv_loop_close(&r->loop);
+	child_done(&r->child);
+	policy_unref(r->policy);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run_options.h - the options of `sluice run`. Pointers are into argv and live as long as it. */
+#ifndef SLUICE_RUN_OPTIONS_H
+#define SLUICE_RUN_OPTIONS_H
+
+#include <stddef.h>
+#include "policy.h"
+
+struct run_options {
+	const char **policies;
+	size_t n_policies;
+	struct label *labels;
+	size_t n_labels;
+	const char *log;  /* NULL: none */
+	const char *user; /* NULL: as we are */
+	unsigned workers;
+	char **command; /* NULL-terminated */
+};
+
+enum run_options_result { RUN_OPTIONS_OK, RUN_OPTIONS_HELP, RUN_OPTIONS_ERROR };
+
+/* Parse; prints the help or what is wrong. RUN_OPTIONS_OK: call run_options_done() in the end. */
+enum run_options_result run_options_parse(struct run_options *o, int argc, char **argv);
+void run_options_done(struct run_options *o);
+
+#endif

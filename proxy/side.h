@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* side.h - one socket of a connection: its poll handle, what was read and not used, what could not
+ *be sent yet. Embedded twice in a connection.
+ *
+ * IN holds bytes that were read and wait for more or for room; OUT holds bytes that the kernel did
+ *not take. Both are borrowed from the worker's pool and NULL on an idle connection. A side with
+ *bytes in OUT is congested: nobody reads for it until they are gone, so OUT stays below one read
+ *plus the answers of ours.
+ *
+ *	eof	read	finished	written
+ *	no	yes	no		yes		open
+ *	yes	no	no		yes		the peer half-closed
+ *	no	yes	yes		no		we half-closed
+ *	yes	no	yes		no		both: nothing is armed any more */
+#ifndef SLUICE_SIDE_H
+#define SLUICE_SIDE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+#include "buffer.h"
+
+struct side {
+	uv_poll_t poll;
+	int fd;	   /* -1: closed */
+	int armed; /* events of the poll handle */
+	struct buffer *in;
+	struct buffer *out, *out_last;
+	bool connecting;
+	bool eof;	 /* the peer ended its half */
+	bool eof_passed; /* the relay has been told */
+	bool finish;	 /* half-close once OUT is empty */
+	bool finished;	 /* half-closed */
+	bool broken; /* the peer reset: nothing can be sent, what it sent before may still be read
+		      */
+};
+
+/* Take over FD. On failure FD is closed and a negative errno is returned. ON_EVENT gets the handle;
+ * its data is OWNER. */
+int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner);
+
+/* Read once, into IN if it holds bytes, else into SCRATCH of SIZE bytes. Returns the number of new
+ * bytes, 0 at the end of the peer's half (EOF is set), -EAGAIN, -ENOBUFS when there is no room, or
+ * another negative errno when the peer reset the connection. */
+ssize_t side_read(struct side *s, struct buffer_pool *pool, char *scratch, size_t size);
+
+/* Bytes that were offered and not used begin at BUF: keep them in IN. Returns 0 or -ENOBUFS. */
+int side_keep(struct side *s, struct buffer_pool *pool, const char *buf, size_t len);
+
+/* The first N bytes of IN were used. */
+void side_used(struct side *s, struct buffer_pool *pool, size_t n);
+
+/* Send, or queue what the kernel does not take. Returns 0, or a negative errno: -ENOBUFS, or that
+ * of send(). */
+int side_send(struct side *s, struct buffer_pool *pool, const char *buf, size_t len);
+
+/* Send what is queued, and half-close if that was the last. Returns 0 (also when something is left)
+ * or the negative errno of send(). */
+int side_flush(struct side *s, struct buffer_pool *pool);
+
+/* Wait for these events: UV_READABLE, UV_WRITABLE, or 0, which still notices a reset. */
+void side_arm(struct side *s, int events, uv_poll_cb on_event);
+
+/* Close the socket, by a reset or in order, and drop the buffers. The handle is closed with
+ * ON_CLOSED. Returns false if it was closed before. */
+bool side_close(struct side *s, struct buffer_pool *pool, bool reset, uv_close_cb on_closed);
+
+static inline bool side_congested(const struct side *s)
+{
+	return s->out != NULL;
+}
+
+#endif

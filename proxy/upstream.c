@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <unistd.h>
+#include "sockaddr.h"
+
+static int bind_like(int fd, const struct flow *flow)
+{
+	struct sockaddr_storage source;
+	struct address a = flow->source;
+	socklen_t len;
+	int on = 1;
+
+	if (flow->device &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &flow->device, sizeof(flow->device)) < 0)
+		return -errno;
+	if (!a.family)
+		return 0;
+	/* The port is the application's own and taken; the kernel picks another when it knows the
+	 * destination. */
+	a.port = 0;
+	len = sockaddr_from(&a, &source);
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return bind(fd, (struct sockaddr *)&source, len) < 0 ? -errno : 0;
+}
+
+int upstream_connect(const struct flow *flow)
+{
+	struct sockaddr_storage destination;
+	struct address to = flow->destination;
+	socklen_t len;
+	int fd, r;
+
+	if (to.family == AF_INET6 && to.scope == 0)
+		to.scope = flow->device; /* what a link-local address needs; others ignore it */
+	len = sockaddr_from(&to, &destination);
+	fd = socket(to.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+	r = bind_like(fd, flow);
+	if (r == 0 && connect(fd, (struct sockaddr *)&destination, len) < 0 && errno != EINPROGRESS)
+		r = -errno;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int upstream_result(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	return -error;
+}
+
+int upstream_local(int fd, struct address *ret)
+{
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+
+	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
+		return -errno;
+	return sockaddr_to(&local, ret);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* upstream.h - opens the leg to the original destination of a steered connection. */
+#ifndef SLUICE_UPSTREAM_H
+#define SLUICE_UPSTREAM_H
+
+#include "sluice/flow.h"
+
+/* Begin to connect, with the source address and device that the application had bound. Returns a
+ * non-blocking socket that becomes writable when it is connected, or a negative errno. */
+int upstream_connect(const struct flow *flow);
+
+/* 0 when the connection stands, or the negative errno with which it failed. */
+int upstream_result(int fd);
+
+/* The local address of a connected socket. */
+int upstream_local(int fd, struct address *ret);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker.h"
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include "conn.h"
+
+static void close_handles(struct worker *w)
+{
+	for (int i = 0; i < 2; i++)
+		listener_close(&w->listeners[i]);
+	uv_close((uv_handle_t *)&w->tick, NULL);
+	uv_close((uv_handle_t *)&w->wake, NULL);
+}
+
+static void on_tick(uv_timer_t *timer);
+
+/* Stop accepting; what is in flight goes on until it is delivered or its time is up. */
+static void begin_to_stop(struct worker *w)
+{
+	struct conn *next;
+
+	w->stop_at_ms = uv_now(&w->loop) + WORKER_WIND_UP_MS;
+	for (int i = 0; i < 2; i++)
+		listener_close(&w->listeners[i]);
+	uv_timer_start(&w->tick, on_tick, WORKER_STOP_TICK_MS, WORKER_STOP_TICK_MS);
+	for (struct conn *c = w->conns; c; c = next) {
+		next = c->next;
+		if (c->state != CONN_CLOSING)
+			conn_step(c);
+	}
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct worker *w = timer->data;
+	uint64_t now = uv_now(&w->loop);
+	bool out_of_time = w->stop_at_ms && now >= w->stop_at_ms;
+	struct conn *next;
+
+	for (struct conn *c = w->conns; c; c = next) {
+		next = c->next;
+		if (out_of_time)
+			conn_close(c, CLOSE_SHUTDOWN);
+		else
+			conn_tick(c, now);
+	}
+	if (w->stop_at_ms && !w->conns && !uv_is_closing((uv_handle_t *)&w->wake))
+		close_handles(w);
+}
+
+static void take_policy(struct worker *w)
+{
+	struct policy *policy = atomic_exchange(&w->mailbox, NULL);
+	struct judge_scratch *judge;
+
+	if (!policy)
+		return;
+	judge = judge_scratch_new(policy);
+	if (!judge) {
+		/* Without it nothing can be judged by the new policy, and the old one is not in
+		 * force. */
+		struct conn *next;
+
+		policy_unref(policy);
+		for (struct conn *c = w->conns; c; c = next) {
+			next = c->next;
+			conn_close(c, CLOSE_OOM);
+		}
+		begin_to_stop(w);
+		return;
+	}
+	judge_scratch_free(w->judge);
+	policy_unref(w->policy);
+	w->judge = judge;
+	w->policy = policy;
+	w->policy_generation++;
+}
+
+static void on_wake(uv_async_t *async)
+{
+	struct worker *w = async->data;
+
+	take_policy(w);
+	if (atomic_load(&w->stop) && !w->stop_at_ms)
+		begin_to_stop(w);
+}
+
+int worker_init(struct worker *w, struct steer *steer, struct policy *policy,
+		struct log_writer *log, const char *labels, struct error *err)
+{
+	int r;
+
+	memset(w, 0, sizeof(*w));
+	w->steer = steer;
+	w->listeners[0].fd = w->listeners[1].fd = -1;
+	w->reporter.log = log;
+	w->reporter.labels = labels;
+	buffer_pool_init(&w->buffers);
+	w->relay_env = (struct h1_relay_env){ &conn_relay_host, &w->exchanges, &w->head };
+	r = uv_loop_init(&w->loop);
+	if (r < 0)
+		goto fail;
+	r = uv_async_init(&w->loop, &w->wake, on_wake);
+	if (r < 0)
+		goto fail_loop;
+	w->wake.data = w;
+	uv_timer_init(&w->loop, &w->tick);
+	w->tick.data = w;
+	uv_timer_start(&w->tick, on_tick, WORKER_TICK_MS, WORKER_TICK_MS);
+	w->initialized = true;
+	w->policy = policy_ref(policy);
+	w->policy_generation = 1;
+	w->judge = judge_scratch_new(policy);
+	if (w->judge)
+		return 0;
+	error_set(err, "out of memory for the policy");
+	return -ENOMEM;
+fail_loop:
+	uv_loop_close(&w->loop);
+fail:
+	error_set(err, "cannot make an event loop: %s", uv_strerror(r));
+	return r;
+}
+
+int worker_listen(struct worker *w, uint16_t ports[2], struct error *err)
+{
+	static const int families[2] = { AF_INET, AF_INET6 };
+
+	for (int i = 0; i < 2; i++) {
+		int r = listener_open(&w->listeners[i], w, families[i], &ports[i], err);
+
+		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && families[i] == AF_INET6))
+			continue; /* the programs refuse what would have to be steered to it */
+		if (r < 0) {
+			if (!err->text[0])
+				error_set(err, "cannot listen on loopback: %s", strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
+static void worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+int worker_start(struct worker *w, struct error *err)
+{
+	sigset_t all, old;
+	int r;
+
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = uv_thread_create(&w->thread, worker_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r < 0)
+		error_set(err, "cannot start a thread: %s", uv_strerror(r));
+	else
+		w->started = true;
+	return r;
+}
+
+void worker_set_policy(struct worker *w, struct policy *policy)
+{
+	policy_unref(atomic_exchange(&w->mailbox, policy));
+	uv_async_send(&w->wake);
+}
+
+void worker_stop(struct worker *w)
+{
+	atomic_store(&w->stop, true);
+	uv_async_send(&w->wake);
+}
+
+void worker_join(struct worker *w)
+{
+	if (w->started)
+		uv_thread_join(&w->thread);
+	w->started = false;
+}
+
+void worker_done(struct worker *w)
+{
+	if (!w->initialized)
+		return;
+	assert(!w->started);
+	if (!uv_is_closing((uv_handle_t *)&w->wake))
+		close_handles(w);
+	uv_run(&w->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&w->loop);
+	buffer_pool_done(&w->buffers);
+	exchange_pool_done(&w->exchanges);
+	path_scratch_done(&w->paths);
+	judge_scratch_free(w->judge);
+	policy_unref(w->policy);
+	policy_unref(atomic_exchange(&w->mailbox, NULL));
+	denials_done(&w->reporter.denials);
+	w->initialized = false;
+}
