@@ -1,2 +1,303 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-typedef int placeholder;
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "cgroup.h"
+#include "mounts.h"
+
+#define PRIVATE_VIEW   MOUNTS_RUN_DIR "/cgroup"
+#define DEPTH_MAX      64  /* of cgroups below ours */
+#define RETRIES	       200 /* of what the kernel finishes a moment later */
+#define RETRY_NS       10000000L
+#define PROCS_LINE_MAX 32
+
+static void wait_a_moment(void)
+{
+	const struct timespec t = { 0, RETRY_NS };
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- where ---- */
+
+struct find_cgroup2 {
+	const char *own; /* the path of our cgroup within the whole tree */
+	char *path;	 /* in the file system, CGROUP_PATH_MAX */
+};
+
+static int on_cgroup2(void *ctx, const struct mount_entry *m)
+{
+	struct find_cgroup2 *find = ctx;
+	size_t root = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
+	const char *below = find->own + root;
+
+	if (strcmp(m->type, "cgroup2") != 0 || m->read_only)
+		return 0;
+	if (strncmp(find->own, m->root, root) != 0 || (*below && *below != '/'))
+		return 0; /* shows another part of the tree */
+	if (strcmp(below, "/") == 0)
+		below = "";
+	return snprintf(find->path, CGROUP_PATH_MAX, "%s%s", m->point, below) < CGROUP_PATH_MAX;
+}
+
+/* The path of the calling process's cgroup2 group: the line "0::/path". */
+static int own_cgroup(char *path, size_t size)
+{
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	char *line = NULL;
+	size_t capacity = 0;
+	int r = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (r == -ENOENT && getline(&line, &capacity, f) > 0) {
+		if (strncmp(line, "0::", 3) != 0)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		r = snprintf(path, size, "%s", line + 3) < (int)size ? 0 : -ENAMETOOLONG;
+	}
+	free(line);
+	fclose(f);
+	return r;
+}
+
+static int find_own(char *path, struct error *err)
+{
+	char own[CGROUP_PATH_MAX];
+	struct find_cgroup2 find = { own, path };
+	int r;
+
+	r = own_cgroup(own, sizeof(own));
+	if (r < 0) {
+		error_set(err, "this kernel has no cgroup2: it must be built with CONFIG_CGROUPS, "
+			       "and not started with cgroup_no_v1=none");
+		return r;
+	}
+	r = mounts_each(on_cgroup2, &find);
+	if (r == 0) {
+		r = mounts_make("cgroup2", PRIVATE_VIEW);
+		if (r == 0)
+			r = mounts_each(on_cgroup2, &find);
+		if (r == 0)
+			r = -ENOENT;
+	}
+	if (r < 0)
+		error_set(
+			err,
+			"no writable cgroup2 is mounted, and none could be mounted on " PRIVATE_VIEW
+			" (%s): mount one, or run as root",
+			strerror(-r));
+	return r < 0 ? r : 0;
+}
+
+/* ---- make and open ---- */
+
+static int open_dir(struct cgroup *cg, const char *path)
+{
+	if (snprintf(cg->path, sizeof(cg->path), "%s", path) >= (int)sizeof(cg->path))
+		return -ENAMETOOLONG;
+	cg->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return cg->fd < 0 ? -errno : 0;
+}
+
+int cgroup_make(struct cgroup *cg, const char *name, struct error *err)
+{
+	char parent[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
+	int r;
+
+	cg->fd = -1;
+	cg->path[0] = '\0';
+	r = find_own(parent, err);
+	if (r < 0)
+		return r;
+	if (snprintf(path, sizeof(path), "%s/%s", parent, name) >= (int)sizeof(path)) {
+		error_set(err, "the path of the cgroup is too long");
+		return -ENAMETOOLONG;
+	}
+	if (mkdir(path, 0755) < 0) {
+		r = -errno;
+		error_set(err,
+			  "cannot make the cgroup %s: %s; run as root, where cgroupfs is writable",
+			  path, strerror(-r));
+		return r;
+	}
+	r = open_dir(cg, path);
+	if (r < 0) {
+		error_set(err, "cannot open the cgroup %s: %s", path, strerror(-r));
+		rmdir(path);
+	}
+	return r;
+}
+
+int cgroup_open(struct cgroup *cg, const char *path, struct error *err)
+{
+	int r = open_dir(cg, path);
+
+	if (r < 0)
+		error_set(err, "cannot open the cgroup %s: %s", path, strerror(-r));
+	return r;
+}
+
+void cgroup_done(struct cgroup *cg)
+{
+	if (cg->fd >= 0)
+		close(cg->fd);
+	cg->fd = -1;
+}
+
+/* ---- its files ---- */
+
+static int write_file(int dir, const char *name, const char *text)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int cgroup_enter(const struct cgroup *cg)
+{
+	return write_file(cg->fd, "cgroup.procs", "0");
+}
+
+/* The line "KEY 0|1" of cgroup.events. */
+static int read_event(const struct cgroup *cg, const char *key)
+{
+	int fd = openat(cg->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	char text[256], *at;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n < 0)
+		return -EIO;
+	text[n] = '\0';
+	at = strstr(text, key);
+	if (!at)
+		return -ENOTSUP;
+	return at[strlen(key)] == ' ' && at[strlen(key) + 1] == '1';
+}
+
+int cgroup_populated(const struct cgroup *cg)
+{
+	return read_event(cg, "populated");
+}
+
+/* ---- the tree below ---- */
+
+/* Call ON_CGROUP for each cgroup in the tree, children first. */
+static int walk(int dir, int depth, int (*on_cgroup)(int dir, int signal), int signal)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	if (!d) {
+		r = -errno;
+		if (copy >= 0)
+			close(copy);
+		return r;
+	}
+	while (depth < DEPTH_MAX && (e = readdir(d))) {
+		int child;
+
+		if (e->d_type != DT_DIR || strcmp(e->d_name, ".") == 0 ||
+		    strcmp(e->d_name, "..") == 0)
+			continue;
+		child = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (child < 0)
+			continue; /* gone meanwhile */
+		r = walk(child, depth + 1, on_cgroup, signal);
+		close(child);
+		/* Fails for a populated one, which the caller sees at the top. */
+		if (!on_cgroup)
+			unlinkat(dir, e->d_name, AT_REMOVEDIR);
+	}
+	closedir(d);
+	if (on_cgroup)
+		r = on_cgroup(dir, signal);
+	return r;
+}
+
+static int signal_one(int dir, int signal)
+{
+	int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	char line[PROCS_LINE_MAX];
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	int r = 0;
+
+	if (!f) {
+		r = -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		long pid = strtol(line, NULL, 10);
+
+		/* 0: a process of another pid namespace, which cannot be named from here. */
+		if (pid > 0 && kill((pid_t)pid, signal) < 0 && errno != ESRCH)
+			r = -errno;
+	}
+	fclose(f);
+	return r;
+}
+
+/* Without cgroup.kill a process can fork faster than we read: so they are stopped first. A frozen
+ * process still dies of SIGKILL. */
+static int kill_all(const struct cgroup *cg)
+{
+	int r = 0;
+
+	write_file(cg->fd, "cgroup.freeze", "1");
+	for (int i = 0; i < RETRIES && cgroup_populated(cg) == 1; i++) {
+		r = walk(cg->fd, 0, signal_one, SIGKILL);
+		if (r < 0 && r != -ENOENT)
+			break;
+		wait_a_moment();
+	}
+	write_file(cg->fd, "cgroup.freeze", "0");
+	return r;
+}
+
+int cgroup_signal(const struct cgroup *cg, int signal)
+{
+	if (signal != SIGKILL)
+		return walk(cg->fd, 0, signal_one, signal);
+	if (write_file(cg->fd, "cgroup.kill", "1") == 0)
+		return 0;
+	return kill_all(cg);
+}
+
+int cgroup_remove(struct cgroup *cg)
+{
+	int r = -EBUSY;
+
+	/* A process that was just reaped can keep its cgroup busy for a moment. */
+	for (int i = 0; i < RETRIES && r == -EBUSY; i++) {
+		if (cgroup_populated(cg) == 1)
+			return -EBUSY;
+		walk(cg->fd, 0, NULL, 0);
+		r = rmdir(cg->path) < 0 ? -errno : 0;
+		if (r == -EBUSY)
+			wait_a_moment();
+	}
+	if (r == 0 || r == -ENOENT) {
+		cgroup_done(cg);
+		return 0;
+	}
+	return r;
+}

@@ -14,6 +14,7 @@
 #include "sluice/error.h"
 #include "sluice/flow.h"
 #include "sluice/l4.h"
+#include "steer_event_kind.h"
 
 struct steer;
 
@@ -47,18 +48,7 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret);
  */
 int steer_set_local(struct steer *s, const struct address *client, const struct address *local);
 
-/* What the programs refused: one event each, lost ones are counted. */
-enum steer_event_kind {
-	STEER_CONNECT_REFUSED,	   /* connect(): no rule allows the destination */
-	STEER_CONNECT_NO_LISTENER, /* connect(): our listener is gone or not reachable from that
-				      namespace */
-	STEER_SENDMSG_REFUSED,	   /* sendmsg() on UDP */
-	STEER_SOCKET_REFUSED,	   /* socket(): MPTCP, SCTP, raw, ICMP ... */
-	STEER_PACKET_DROPPED,	   /* the backstop: a packet that no hook has vetted */
-	STEER_NO_ROOM,		   /* no room to remember a steered connection: refused */
-	STEER_EVENT_MAX,
-};
-
+/* What the programs refused: one event each (steer_event_kind.h), lost ones are counted. */
 struct steer_event {
 	enum steer_event_kind kind;
 	uint8_t protocol;

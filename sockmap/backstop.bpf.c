@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* backstop.bpf.c - every IP packet of the workload's sockets passes here, and what the other hooks
+ * have not vetted does not.
+ *
+ * Not decided by the packet's destination: NAT may have changed it by now. The mark of the socket
+ * says what was vetted. */
+#include <linux/types.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include "judge.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define TCP_FLAGS_OFFSET   13
+#define TCP_FLAG_BIT_SYN   0x02
+#define TCP_FLAG_BIT_ACK   0x10
+#define IP_FRAGMENT_BITS   0x3fff /* "more fragments" and the offset */
+#define EXTENSIONS_MAX	   4
+#define ICMPV6_MLD_FIRST   130
+#define ICMPV6_ND_LAST	   136
+#define ICMPV6_MLD2_REPORT 143
+
+struct packet {
+	struct endpoint to;
+	__u32 protocol;
+	__u32 offset; /* of the transport header */
+};
+
+/* IPv4 options can name another destination than the header (source route): not even looked at. */
+static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *p)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return false;
+	p->to = endpoint_ipv4(ip.daddr, 0);
+	p->protocol = ip.protocol;
+	p->offset = sizeof(ip);
+	return ip.ihl == 5 && !(ip.frag_off & bpf_htons(IP_FRAGMENT_BITS));
+}
+
+/* A routing header can name another destination, a fragment hides the ports: neither passes. */
+static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
+{
+	struct ipv6hdr ip;
+	__u8 extension[2];
+	__u8 next;
+
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return false;
+	p->to = (struct endpoint){ .family = WIRE_IPV6 };
+	__builtin_memcpy(p->to.ip, &ip.daddr, sizeof(p->to.ip));
+	p->offset = sizeof(ip);
+	next = ip.nexthdr;
+#pragma unroll
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS)
+			break;
+		if (bpf_skb_load_bytes(skb, p->offset, extension, sizeof(extension)))
+			return false;
+		next = extension[0];
+		p->offset += (extension[1] + 1u) * 8;
+	}
+	p->protocol = next;
+	return true;
+}
+
+static __always_inline int drop(const struct packet *p)
+{
+	struct event_record *e = event_begin(STEER_PACKET_DROPPED, &p->to, p->protocol);
+
+	if (e)
+		bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
+static __always_inline bool is_harmless(struct __sk_buff *skb, const struct packet *p,
+					__u16 flags_word)
+{
+	__u32 header = (__u32)(flags_word >> 12) * 4;
+
+	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
+}
+
+static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, struct mark *m,
+				    const struct steer_config *c, __u16 flags_word)
+{
+	__u16 port = 0;
+
+	if (!m)
+		return drop(p);
+	if (m->fate == FATE_ALONE)
+		return mark_holds(c, m, DECIDE_TCP, 0) ? 1 : drop(p);
+	if (m->fate != FATE_STEERED && m->fate != FATE_DOOMED)
+		return drop(p);
+	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
+		return drop(p);
+	p->to.port = bpf_ntohs(port);
+	/* Retransmitted after our listener died, it must not reach whoever has its port now. */
+	if (m->fate == FATE_STEERED && listener_at(skb, &p->to) == LISTENS_OURS)
+		return 1;
+	if (m->fate == FATE_DOOMED &&
+	    (!endpoint_same_address(&p->to, &m->destination) || route_of(c, &p->to) != ROUTE_LOCAL))
+		return drop(p);
+	return is_harmless(skb, p, flags_word) ? 1 : drop(p);
+}
+
+static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
+				    const struct steer_config *c)
+{
+	__u16 word = 0; /* header length, flags */
+
+	if (bpf_skb_load_bytes(skb, p->offset + TCP_FLAGS_OFFSET - 1, &word, sizeof(word)))
+		return drop(p);
+	word = bpf_ntohs(word);
+	if ((word & (TCP_FLAG_BIT_SYN | TCP_FLAG_BIT_ACK)) == TCP_FLAG_BIT_SYN)
+		return pass_syn(skb, p, m, c, word);
+	if (!m || m->fate == FATE_STEERED)
+		return 1; /* no mark: accepted by the workload, which is not held to anything yet */
+	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_TCP, 0))
+		return 1;
+	return drop(p);
+}
+
+/* An unconnected socket was vetted by sendmsg() for this datagram, unless the table changed between
+ * the two (a corked socket can hold a datagram back for long): then the packet is judged. */
+static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, struct mark *m,
+				    const struct steer_config *c)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u16 port = 0;
+
+	if (!m || m->fate != FATE_ALONE)
+		return drop(p);
+	if (!m->destination.family && m->generation != c->generation) {
+		if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
+			return drop(p);
+		p->to.port = bpf_ntohs(port);
+		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p);
+	}
+	return mark_holds(c, m, DECIDE_UDP, cookie) ? 1 : drop(p);
+}
+
+/* Neighbour discovery and multicast membership: without them IPv6 does not work. */
+static __always_inline int pass_icmpv6(struct __sk_buff *skb, struct packet *p)
+{
+	__u8 type = 0;
+
+	if (p->to.family == WIRE_IPV6 && !bpf_skb_load_bytes(skb, p->offset, &type, 1) &&
+	    ((type >= ICMPV6_MLD_FIRST && type <= ICMPV6_ND_LAST) || type == ICMPV6_MLD2_REPORT))
+		return 1;
+	return drop(p);
+}
+
+SEC("cgroup_skb/egress")
+int steer_backstop(struct __sk_buff *skb)
+{
+	const struct steer_config *c = steer_config();
+	struct packet p = { .offset = 0 };
+	struct mark *m = NULL;
+	struct bpf_sock *sk;
+	__u8 version = 0;
+
+	if (c && !c->enforced)
+		return 1;
+	if (!c || bpf_skb_load_bytes(skb, 0, &version, sizeof(version)))
+		return 0;
+	if (version >> 4 == 6 ? !parse_ipv6(skb, &p) : !parse_ipv4(skb, &p))
+		return drop(&p);
+	sk = skb->sk;
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (sk)
+		m = bpf_sk_storage_get(&marks, sk, NULL, 0);
+	if (p.protocol == IPPROTO_TCP)
+		return pass_tcp(skb, &p, m, c);
+	if (p.protocol == IPPROTO_UDP)
+		return pass_udp(skb, &p, m, c);
+	if (p.protocol == IPPROTO_ICMPV6)
+		return pass_icmpv6(skb, &p);
+	return drop(&p);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* connect.bpf.c - connect(): refuse, leave alone, or steer to our listener. */
+#include "judge.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define SOL_SOCKET	1
+#define SO_BINDTODEVICE 25
+#define FAMILY_INET	2
+#define FAMILY_INET6	10
+
+/* One call of connect(), as far as we know it. */
+struct attempt {
+	struct endpoint to;	/* normalised: what the kernel would dial */
+	struct endpoint source; /* bound, or family 0 */
+	struct endpoint dial;	/* in: what was asked for; out: what connect() shall dial */
+	__u32 device;
+	__u32 protocol;
+};
+
+/* A socket that connects again starts anew; only the device that we took off is remembered. */
+static __always_inline void mark_begin(struct mark *m, const struct attempt *a)
+{
+	__u32 device = m->device;
+
+	__builtin_memset(m, 0, sizeof(*m));
+	m->destination = a->to;
+	m->source = a->source;
+	m->device = a->device ? a->device : device;
+}
+
+static __always_inline int leave_alone(struct mark *m, const struct steer_config *c,
+				       const struct attempt *a)
+{
+	/* The socket was bound to a device until an earlier connect was steered: it would now leave
+	 * by another one than the application thinks. */
+	if (m->device && !a->device)
+		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	m->device = 0;
+	m->generation = c->enforced ? c->generation : 0;
+	m->fate = FATE_ALONE;
+	return 1;
+}
+
+static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
+				 const struct steer_config *c, struct attempt *a)
+{
+	bool ipv4 = a->to.family == WIRE_IPV4;
+	struct endpoint listener = { .family = a->to.family, .port = ipv4 ? c->port4 : c->port6 };
+
+	if (ipv4)
+		listener.ip[0] = DECIDE_LOOPBACK;
+	else
+		listener.ip[3] = bpf_htonl(1);
+	/* A program cannot see the scope, so it cannot say which link is meant; and from a
+	 * link-local source the loopback interface is not reachable. */
+	if (endpoint_is_link_local(&a->to) && !m->device)
+		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	if (!listener.port || listener_at(ctx, &listener) != LISTENS_OURS)
+		return refuse(STEER_CONNECT_NO_LISTENER, &a->to, a->protocol);
+	if (a->device) {
+		char none[4] = "";
+
+		if (bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none)))
+			return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	}
+	listener.mapped = a->to.mapped;
+	a->dial = listener;
+	m->key.netns = bpf_get_netns_cookie(ctx);
+	m->key.family = a->to.family;
+	m->fate = FATE_STEERED;
+	return 1;
+}
+
+static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
+				     const struct steer_config *c, struct attempt *a)
+{
+	__u32 route = route_of(c, &a->to);
+	__u32 action = judge(&a->to, DECIDE_TCP, route == ROUTE_LOCAL);
+	bool nobody;
+
+	if (action == L4_REFUSE)
+		return refuse(STEER_CONNECT_REFUSED, &a->to, DECIDE_TCP);
+	if (action == L4_ALLOW)
+		return leave_alone(m, c, a);
+	nobody = route == ROUTE_LOCAL && listener_at(ctx, &a->to) == LISTENS_NOBODY;
+	if (decide_fails_anyway(route, &a->to, nobody)) {
+		m->fate = FATE_DOOMED;
+		return 1;
+	}
+	return steer(ctx, m, c, a);
+}
+
+static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attempt *a)
+{
+	const struct steer_config *c = steer_config();
+	struct mark *m;
+
+	if (!c || !ctx->sk)
+		return 0;
+	a->to = a->dial;
+	endpoint_normalise(&a->to, &a->source);
+	a->dial = a->to;
+	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!m)
+		return c->enforced ? refuse(STEER_NO_ROOM, &a->to, a->protocol) : 1;
+	mark_begin(m, a);
+	if (!c->enforced)
+		return leave_alone(m, c, a);
+	if (a->protocol == DECIDE_TCP)
+		return judge_tcp(ctx, m, c, a);
+	if (a->protocol == DECIDE_UDP && udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
+		return leave_alone(m, c, a);
+	return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+}
+
+static __always_inline void attempt_begin(struct bpf_sock_addr *ctx, struct attempt *a)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	__builtin_memset(a, 0, sizeof(*a));
+	a->protocol = ctx->protocol;
+	if (!sk)
+		return;
+	a->device = sk->bound_dev_if;
+	if (sk->family == FAMILY_INET)
+		a->source = endpoint_ipv4(sk->src_ip4, 0);
+	else
+		a->source = endpoint_ipv6(sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2],
+					  sk->src_ip6[3], 0);
+	if (endpoint_is_any(&a->source) && !a->source.mapped)
+		a->source.family = 0;
+}
+
+SEC("cgroup/connect4")
+int steer_connect4(struct bpf_sock_addr *ctx)
+{
+	struct attempt a;
+
+	attempt_begin(ctx, &a);
+	a.dial = endpoint_ipv4(ctx->user_ip4, bpf_ntohs((__u16)ctx->user_port));
+	if (ctx->user_family != FAMILY_INET)
+		return refuse(STEER_CONNECT_REFUSED, &a.dial, a.protocol);
+	if (!connect_judge(ctx, &a))
+		return 0;
+	ctx->user_ip4 = a.dial.ip[0];
+	ctx->user_port = bpf_htons(a.dial.port);
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int steer_connect6(struct bpf_sock_addr *ctx)
+{
+	volatile __u32 *ip = ctx->user_ip6; /* clang must not merge the stores: not allowed here */
+	struct attempt a;
+	bool mapped;
+
+	attempt_begin(ctx, &a);
+	a.dial = endpoint_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
+			       ctx->user_ip6[3], bpf_ntohs((__u16)ctx->user_port));
+	if (ctx->user_family != FAMILY_INET6)
+		return refuse(STEER_CONNECT_REFUSED, &a.dial, a.protocol);
+	if (!connect_judge(ctx, &a))
+		return 0;
+	mapped = a.dial.mapped;
+	ip[0] = mapped ? 0 : a.dial.ip[0];
+	ip[1] = mapped ? 0 : a.dial.ip[1];
+	ip[2] = mapped ? bpf_htonl(0xffff) : a.dial.ip[2];
+	ip[3] = mapped ? a.dial.ip[0] : a.dial.ip[3];
+	ctx->user_port = bpf_htons(a.dial.port);
+	return 1;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* maps.bpf.h - the maps of the steering programs, and the mark that a socket of the workload
+ * carries.
+ *
+ * Every *.bpf.c is an object of its own; bpftool links them, and weak definitions of one map become
+ * one map. Sizes that user space sets before loading stand here as 1. */
+#ifndef SLUICE_MAPS_BPF_H
+#define SLUICE_MAPS_BPF_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "decide.h"
+#include "shared.h"
+#include "steer_event_kind.h"
+
+#define MAP __weak SEC(".maps")
+
+/* What the hooks have made of a socket. Written by connect and sendmsg, under the socket's lock. */
+enum fate {
+	FATE_UNVETTED = 0, /* no SYN and no datagram of it passes the backstop */
+	FATE_ALONE = 1,	   /* the table allows it (as of GENERATION) */
+	FATE_STEERED = 2,  /* the destination was rewritten to our listener */
+	FATE_DOOMED = 3,   /* left to fail by itself: no payload of it ever passes */
+	FATE_REVOKED = 4,  /* was allowed once, is no longer: nothing passes */
+};
+
+struct mark {
+	__u32 fate;
+	__u32 generation;	     /* of the table that allowed it; 0: not judged yet */
+	struct endpoint destination; /* where the application wanted to go; family 0: unconnected */
+	struct endpoint source;	     /* what it had bound; family 0: no address */
+	__u32 device;		     /* what it had bound, while we had to take it off */
+	__u32 filed;		     /* KEY stands in flows or locals */
+	struct flow_key key;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct mark);
+} marks MAP;
+
+/* Our listeners carry an entry. User space sets it by descriptor, so nobody else can have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} listeners MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_config);
+} config MAP;
+
+/* Sizes and not types: clang leaves the types within a nested map incomplete. */
+struct table_trie {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(struct lpm_key));
+	__uint(value_size, sizeof(__u32));
+};
+
+/* One slot: the L3/L4 table in force. Replacing the slot replaces the table as a whole, and when
+ * that system call returns, no program is using the old one any more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct table_trie);
+} table MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct lpm_key);
+	__type(value, __u32);
+} routes MAP;
+
+/* Steered connections that no listener has taken yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct flow_record);
+} flows MAP;
+
+/* The same, whose client closed in good order before it was taken: its bytes may wait in the
+ * accept queue. Valid for a moment only (steer_flows.c). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct flow_record);
+} flows_closed MAP;
+
+/* Live steered connections without a bound address: the local address of the upstream leg. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct endpoint);
+} locals MAP;
+
+struct peer_key {
+	__u64 cookie;
+	struct endpoint peer;
+	__u32 zero;
+};
+
+/* Who wrote to which UDP socket: those may be answered. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct peer_key);
+	__type(value, __u32);
+} udp_peers MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1);
+} events MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTER_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters MAP;
+
+static __always_inline const struct steer_config *steer_config(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&config, &zero);
+}
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &which);
+
+	if (value)
+		*value += 1;
+}
+
+static __always_inline struct event_record *event_begin(__u32 kind, const struct endpoint *to,
+							__u32 protocol)
+{
+	struct event_record *e;
+
+	count(kind);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(COUNTER_EVENTS_LOST);
+		return NULL;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	if (to)
+		e->destination = *to;
+	e->kind = kind;
+	e->protocol = protocol;
+	return e;
+}
+
+/* A refusal of the current process. Returns 0, which is what a hook returns to refuse. */
+static __always_inline int refuse(__u32 kind, const struct endpoint *to, __u32 protocol)
+{
+	struct event_record *e = event_begin(kind, to, protocol);
+
+	if (e) {
+		e->pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+		bpf_get_current_comm(e->command, sizeof(e->command));
+		bpf_ringbuf_submit(e, 0);
+	}
+	return 0;
+}
+
+#endif

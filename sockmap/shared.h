@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* shared.h - what the BPF programs and user space tell each other: keys and values of the maps.
+ *
+ * Fixed-width fields and no hidden padding, since the kernel compares keys byte by byte. Included
+ * after <linux/types.h> by BPF programs, which have no C library. */
+#ifndef SLUICE_SHARED_H
+#define SLUICE_SHARED_H
+
+#include <linux/types.h>
+
+/* Families as in struct l4_peer: what is on the wire. */
+#define WIRE_IPV4 4
+#define WIRE_IPV6 6
+
+/* An address as it goes over the wire; IPv4-mapped IPv6 is IPv4 that remembers it. */
+struct endpoint {
+	__u32 ip[4]; /* network byte order; IPv4 uses ip[0], the rest is 0 */
+	__u16 port;  /* host byte order */
+	__u8 family; /* WIRE_IPV4, WIRE_IPV6, or 0: none */
+	__u8 mapped; /* 1: the application wrote ::ffff:a.b.c.d */
+};
+
+/* Key of all LPM tries. DATA starts with four exact bytes {kind, detail, 0, 0}: see decide.h. */
+#define LPM_DATA 20
+struct lpm_key {
+	__u32 bits; /* of DATA that count; a look-up asks with all of them */
+	__u8 data[LPM_DATA];
+};
+
+enum route_kind {
+	ROUTE_NONE = 0,	       /* no entry: the connect fails by itself */
+	ROUTE_LOCAL = 1,       /* an address of this host */
+	ROUTE_ROUTED = 2,      /* some interface leads there */
+	ROUTE_UNREACHABLE = 3, /* the table says that it must fail, or it cannot be TCP */
+};
+
+/* A steered connection, by its client end as the listener sees it. */
+struct flow_key {
+	__u64 netns; /* cookie */
+	__u32 ip[4]; /* as in struct endpoint */
+	__u16 port;  /* host byte order */
+	__u8 family; /* WIRE_IPV4 or WIRE_IPV6 */
+	__u8 zero[5];
+};
+
+#define FLOW_LOCAL 1u /* the destination is an address of this host */
+
+struct flow_record {
+	struct endpoint destination;
+	struct endpoint source; /* bound by the application; family 0: none */
+	__u32 device;		/* bound by the application, or 0 */
+	__u32 flags;		/* FLOW_* */
+	__u64 closed;		/* when the client closed (CLOCK_MONOTONIC, ns); 0: it is open */
+};
+
+/* The one element of the map `config`. Every field is changed alone, and each is harmless to meet
+ * one instant too early or too late; what must flip as a whole is the slot of map `table`. */
+struct steer_config {
+	__u32 enforced;	     /* 0: everything is left alone */
+	__u32 generation;    /* from 1; grows after each new table */
+	__u32 routes_loaded; /* 0: only loopback is known to be local, everything has a route */
+	__u16 port4;	     /* our listener on 127.0.0.1, host byte order; 0: none */
+	__u16 port6;	     /* our listener on ::1 */
+};
+
+struct event_record {
+	struct endpoint destination;
+	__u32 kind; /* enum steer_event_kind */
+	__u32 pid;
+	__u32 protocol;
+	char command[16];
+};
+
+/* One element of the per-CPU map `counters` per kind, and one for events that found no room. */
+#define COUNTER_EVENTS_LOST STEER_EVENT_MAX
+#define COUNTER_MAX	    (STEER_EVENT_MAX + 1)
+
+#endif

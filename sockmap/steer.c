@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "sluice/array.h"
+#include "steer_private.h"
+
+#define FLOWS_MIN	64u
+#define FLOWS_MAX	(1u << 22)
+#define LOCALS_PER_FLOW 4u
+#define ROUTES_MAX	(1u << 18)
+#define UDP_PEERS	(1u << 14)
+#define EVENTS_BYTES	(1u << 18)
+
+static void explain_load(struct error *err, int r)
+{
+	if (r == -EPERM || r == -EACCES)
+		error_set(err,
+			  "the kernel refused the BPF programs (%s): run as root, outside of a "
+			  "container without CAP_BPF and CAP_NET_ADMIN",
+			  strerror(-r));
+	else if (r == -ENOMEM)
+		error_set(err, "no memory for the BPF maps: lower the limit of connections");
+	else
+		error_set(err,
+			  "the kernel refused the BPF programs (%s): Linux 5.15 or newer with "
+			  "CONFIG_CGROUP_BPF and CONFIG_DEBUG_INFO_BTF is needed",
+			  strerror(-r));
+}
+
+static int set_sizes(struct steer_bpf *skel, uint32_t max_flows)
+{
+	const struct {
+		struct bpf_map *map;
+		uint32_t entries;
+	} sizes[] = {
+		{ skel->maps.flows, max_flows },
+		{ skel->maps.flows_closed, max_flows },
+		{ skel->maps.locals, max_flows * LOCALS_PER_FLOW },
+		{ skel->maps.routes, ROUTES_MAX },
+		{ skel->maps.udp_peers, UDP_PEERS },
+		{ skel->maps.events, EVENTS_BYTES },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		int r = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int load(struct steer *s, uint32_t max_flows)
+{
+	int r;
+
+	s->skel = steer_bpf__open();
+	if (!s->skel)
+		return -errno;
+	r = set_sizes(s->skel, max_flows);
+	if (r < 0)
+		return r;
+	return steer_bpf__load(s->skel);
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	const struct event_record *record = data;
+	struct steer *s = ctx;
+	struct steer_event e;
+
+	if (size < sizeof(*record) || record->kind >= STEER_EVENT_MAX)
+		return 0;
+	memset(&e, 0, sizeof(e));
+	e.kind = (enum steer_event_kind)record->kind;
+	/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */
+	e.protocol = record->protocol > UINT8_MAX ? DECIDE_TCP : (uint8_t)record->protocol;
+	e.pid = record->pid;
+	e.destination = address_from_endpoint(&record->destination);
+	memcpy(e.command, record->command, sizeof(e.command) - 1);
+	s->on_event(s->on_event_ctx, &e);
+	return 0;
+}
+
+int steer_write_config(struct steer *s)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.config), &zero, &s->config, BPF_ANY);
+}
+
+int steer_open(const struct steer_options *options, struct steer **ret, struct error *err)
+{
+	uint32_t max_flows = options->max_flows;
+	struct steer *s;
+	int r;
+
+	if (max_flows > FLOWS_MAX) {
+		error_set(err, "at most %u connections can be steered, not %u", FLOWS_MAX,
+			  max_flows);
+		return -EINVAL;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		error_set(err, "out of memory");
+		return -ENOMEM;
+	}
+	libbpf_set_print(NULL); /* what it would print is said in ERR */
+	r = load(s, max_flows < FLOWS_MIN ? FLOWS_MIN : max_flows);
+	if (r < 0)
+		goto fail;
+	s->config.generation = 1;
+	r = steer_write_config(s);
+	if (r < 0)
+		goto fail;
+	s->events = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_record, s, NULL);
+	if (!s->events) {
+		r = -errno;
+		goto fail;
+	}
+	*ret = s;
+	return 0;
+fail:
+	explain_load(err, r);
+	steer_close(s);
+	return r;
+}
+
+/* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering
+ * ones, and on detaching the backstop is the last to go. */
+static int attach_all(struct steer *s, int cgroup_fd)
+{
+	struct bpf_program *const programs[] = {
+		s->skel->progs.steer_backstop,	   s->skel->progs.steer_socket,
+		s->skel->progs.steer_sendmsg4,	   s->skel->progs.steer_sendmsg6,
+		s->skel->progs.steer_recvmsg4,	   s->skel->progs.steer_recvmsg6,
+		s->skel->progs.steer_sock_ops,	   s->skel->progs.steer_getpeername4,
+		s->skel->progs.steer_getpeername6, s->skel->progs.steer_getsockname4,
+		s->skel->progs.steer_getsockname6, s->skel->progs.steer_connect4,
+		s->skel->progs.steer_connect6,
+	};
+	int r;
+
+	_Static_assert(ARRAY_SIZE(programs) == STEER_LINKS, "one link for each program");
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		char path[sizeof(s->pin_dir) + 64];
+
+		s->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd);
+		if (!s->links[i])
+			return -errno;
+		snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir,
+			 bpf_program__name(programs[i]));
+		r = bpf_link__pin(s->links[i], path);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void explain_attach(struct error *err, int r)
+{
+	if (r == -EPERM)
+		error_set(err,
+			  "another BPF program is attached exclusively to a cgroup above the "
+			  "workload's, so ours cannot be: find it with \"bpftool cgroup tree\" "
+			  "and attach it with BPF_F_ALLOW_MULTI, or start sluice elsewhere");
+	else
+		error_set(err, "cannot attach the BPF programs to the cgroup: %s", strerror(-r));
+}
+
+/* The parent (<bpffs>/sluice) is shared by all runs and stays until the last one is gone. */
+static int make_pin_dir(struct steer *s, const char *pin_dir)
+{
+	char parent[sizeof(s->pin_dir)];
+	char *slash;
+
+	if (strlen(pin_dir) >= sizeof(s->pin_dir))
+		return -ENAMETOOLONG;
+	strcpy(parent, pin_dir);
+	slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return -EINVAL;
+	*slash = '\0';
+	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	if (mkdir(pin_dir, 0700) < 0)
+		return -errno;
+	strcpy(s->pin_dir, pin_dir);
+	return 0;
+}
+
+int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
+{
+	int r;
+
+	r = make_pin_dir(s, pin_dir);
+	if (r < 0) {
+		error_set(err, "cannot make the directory %s for the BPF pins: %s", pin_dir,
+			  strerror(-r));
+		return r;
+	}
+	r = bpf_object__pin_maps(s->skel->obj, s->pin_dir);
+	if (r < 0) {
+		error_set(err, "cannot pin the BPF maps in %s: %s", pin_dir, strerror(-r));
+		return r;
+	}
+	r = attach_all(s, cgroup_fd);
+	if (r < 0)
+		explain_attach(err, r);
+	return r;
+}
+
+static void detach(struct steer *s)
+{
+	for (size_t i = STEER_LINKS; i-- > 0;) {
+		if (!s->links[i])
+			continue;
+		bpf_link__unpin(s->links[i]);
+		bpf_link__detach(s->links[i]);
+		bpf_link__destroy(s->links[i]);
+		s->links[i] = NULL;
+	}
+}
+
+void steer_close(struct steer *s)
+{
+	if (!s)
+		return;
+	detach(s);
+	if (s->pin_dir[0]) {
+		bpf_object__unpin_maps(s->skel->obj, s->pin_dir);
+		rmdir(s->pin_dir);
+		*strrchr(s->pin_dir, '/') = '\0';
+		rmdir(s->pin_dir); /* stays while another run pins there */
+	}
+	ring_buffer__free(s->events);
+	steer_bpf__destroy(s->skel);
+	free(s);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* steer_event_kind.h - what the BPF programs refuse; one list for them and for user space. */
+#ifndef SLUICE_STEER_EVENT_KIND_H
+#define SLUICE_STEER_EVENT_KIND_H
+
+enum steer_event_kind {
+	STEER_CONNECT_REFUSED,	   /* connect(): no rule allows the destination */
+	STEER_CONNECT_NO_LISTENER, /* connect(): our listener is gone or not reachable from that
+				      namespace */
+	STEER_SENDMSG_REFUSED,	   /* sendmsg() on UDP */
+	STEER_SOCKET_REFUSED,	   /* socket(): MPTCP, SCTP, raw, ICMP ... */
+	STEER_PACKET_DROPPED,	   /* the backstop: a packet that no hook has vetted */
+	STEER_NO_ROOM,		   /* no room to remember a steered connection: refused */
+	STEER_EVENT_MAX,
+};
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the programs tell: addresses, events and counters. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "steer_private.h"
+
+struct endpoint endpoint_from_address(const struct address *a)
+{
+	struct endpoint e;
+
+	memset(&e, 0, sizeof(e));
+	if (a->family != AF_INET && a->family != AF_INET6)
+		return e;
+	e.family = a->family == AF_INET ? WIRE_IPV4 : WIRE_IPV6;
+	e.port = a->port;
+	memcpy(e.ip, a->ip, a->family == AF_INET ? 4 : 16);
+	return e;
+}
+
+struct address address_from_endpoint(const struct endpoint *e)
+{
+	struct address a;
+
+	memset(&a, 0, sizeof(a));
+	if (e->family != WIRE_IPV4 && e->family != WIRE_IPV6)
+		return a;
+	a.family = e->family == WIRE_IPV4 ? AF_INET : AF_INET6;
+	a.port = e->port;
+	memcpy(a.ip, e->ip, e->family == WIRE_IPV4 ? 4 : 16);
+	return a;
+}
+
+int steer_events_fd(const struct steer *s)
+{
+	return ring_buffer__epoll_fd(s->events);
+}
+
+int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct steer_event *e),
+		      void *ctx)
+{
+	int r;
+
+	s->on_event = on_event;
+	s->on_event_ctx = ctx;
+	r = ring_buffer__consume(s->events);
+	s->on_event = NULL;
+	s->on_event_ctx = NULL;
+	return r < 0 ? r : 0;
+}
+
+static int read_counters(const struct steer *s, uint64_t sums[COUNTER_MAX])
+{
+	int fd = bpf_map__fd(s->skel->maps.counters), cpus = libbpf_num_possible_cpus();
+	uint64_t *values;
+	int r = 0;
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc((size_t)cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (uint32_t key = 0; key < COUNTER_MAX && r == 0; key++) {
+		r = bpf_map_lookup_elem(fd, &key, values);
+		sums[key] = 0;
+		for (int cpu = 0; r == 0 && cpu < cpus; cpu++)
+			sums[key] += values[cpu];
+	}
+	free(values);
+	return r;
+}
+
+static uint64_t count_keys(int fd)
+{
+	struct flow_key key, next;
+	uint64_t n = 0;
+	void *from = NULL;
+
+	while (bpf_map_get_next_key(fd, from, &next) == 0) {
+		key = next;
+		from = &key;
+		n++;
+	}
+	return n;
+}
+
+int steer_counters(const struct steer *s, struct steer_counters *ret)
+{
+	uint64_t sums[COUNTER_MAX];
+	int r;
+
+	r = read_counters(s, sums);
+	if (r < 0)
+		return r;
+	memset(ret, 0, sizeof(*ret));
+	for (int kind = 0; kind < STEER_EVENT_MAX; kind++)
+		ret->refused[kind] = sums[kind];
+	ret->events_lost = sums[COUNTER_EVENTS_LOST];
+	ret->flows_open = count_keys(bpf_map__fd(s->skel->maps.flows));
+	return 0;
+}

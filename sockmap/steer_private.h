@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* steer_private.h - what the files of steer share; nobody else includes it. */
+#ifndef SLUICE_STEER_PRIVATE_H
+#define SLUICE_STEER_PRIVATE_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "decide.h"
+#include "shared.h"
+#include "steer.h"
+#include "steer.skel.h"
+
+#define STEER_LINKS 13
+
+struct steer {
+	struct steer_bpf *skel;
+	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
+	struct ring_buffer *events;
+	struct steer_config config; /* as it stands in the map */
+	uint64_t netns;		    /* cookie of our listeners' network namespace, 0: none yet */
+	char pin_dir[512];	    /* "" until it was made */
+	void (*on_event)(void *ctx, const struct steer_event *e); /* only within read_events */
+	void *on_event_ctx;
+};
+
+/* Make S->config the one in force. */
+int steer_write_config(struct steer *s);
+
+/* Of struct address, which keeps IPv4-mapped addresses as AF_INET, and back. */
+struct endpoint endpoint_from_address(const struct address *a);
+struct address address_from_endpoint(const struct endpoint *e);
+
+#endif

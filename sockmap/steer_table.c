@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The L3/L4 table: built beside the one in force, then put in its place in one step. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include "steer_private.h"
+
+#define TABLE_ENTRIES_MAX (1u << 20)
+
+static int put(int fd, const struct lpm_key *key, uint32_t value)
+{
+	return bpf_map_update_elem(fd, key, &value, BPF_ANY);
+}
+
+static int put_peer(int fd, const struct l4_peer *p)
+{
+	struct endpoint e;
+	struct lpm_key key;
+
+	if ((p->family != WIRE_IPV4 && p->family != WIRE_IPV6) || !p->identity ||
+	    p->prefix_len > (p->family == WIRE_IPV4 ? 32 : 128))
+		return -EINVAL;
+	memset(&e, 0, sizeof(e));
+	e.family = p->family;
+	memcpy(e.ip, p->ip, p->family == WIRE_IPV4 ? 4 : 16);
+	lpm_key_peer(&key, &e, p->local);
+	key.bits = LPM_HEAD_BITS + p->prefix_len;
+	return put(fd, &key, p->identity);
+}
+
+static int put_port(int fd, const struct l4_port *p)
+{
+	struct lpm_key key;
+
+	if (p->prefix_len > 16 || decide_valid(p->action, p->protocol) != p->action)
+		return -EINVAL;
+	lpm_key_port(&key, p->identity, p->protocol, p->port);
+	key.bits = LPM_HEAD_BITS + 32 + p->prefix_len;
+	return put(fd, &key, p->action);
+}
+
+static int fill(int fd, const struct l4_table *table)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < table->n_peers && r == 0; i++)
+		r = put_peer(fd, &table->peers[i]);
+	for (size_t i = 0; i < table->n_ports && r == 0; i++)
+		r = put_port(fd, &table->ports[i]);
+	return r;
+}
+
+/* Returns the descriptor of a filled trie, or a negative errno. */
+static int build(const struct l4_table *table)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	size_t n = table->n_peers + table->n_ports;
+	int fd, r;
+
+	if (n > TABLE_ENTRIES_MAX)
+		return -E2BIG;
+	fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "table_trie", sizeof(struct lpm_key),
+			    sizeof(uint32_t), n ? (uint32_t)n : 1, &options);
+	if (fd < 0)
+		return -errno;
+	r = fill(fd, table);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* Not one step, but never a mixture: without enforcement the table is not read. */
+static int switch_to(struct steer *s, int fd, bool enforced)
+{
+	uint32_t zero = 0;
+	int r = 0;
+
+	if (!enforced) {
+		s->config.enforced = 0;
+		r = steer_write_config(s);
+	}
+	/* This call returns only when no program uses the old table any more: whoever then reads
+	 * the new generation judges by the new table. */
+	if (r == 0)
+		r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.table), &zero, &fd, BPF_ANY);
+	if (r < 0)
+		return r;
+	s->config.generation += s->config.generation == UINT32_MAX ? 2 : 1; /* 0: not judged */
+	s->config.enforced = enforced;
+	return steer_write_config(s);
+}
+
+int steer_set_table(struct steer *s, const struct l4_table *table, struct error *err)
+{
+	int fd, r;
+
+	fd = build(table);
+	if (fd == -E2BIG) {
+		error_set(err, "the policy has %zu peers and ports, more than %u: use wider CIDRs",
+			  table->n_peers + table->n_ports, TABLE_ENTRIES_MAX);
+		return fd;
+	}
+	if (fd < 0) {
+		error_set(err, "cannot load the policy's L3/L4 table: %s", strerror(-fd));
+		return fd;
+	}
+	r = switch_to(s, fd, table->enforced);
+	close(fd); /* the slot holds it */
+	if (r < 0)
+		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
+	return r;
+}

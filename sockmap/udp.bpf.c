@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* udp.bpf.c - unconnected UDP: sendmsg() is held to the table, and whoever wrote to a socket may be
+ * answered. Connected UDP is vetted by connect.bpf.c. */
+#include "judge.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Marks the socket as vetted, so that the datagram passes the backstop. A connected socket that may
+ * no longer send to its peer loses its right to send at all until it connects again. */
+static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct steer_config *c,
+					 const struct endpoint *to)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct mark *m;
+
+	if (ctx->protocol != DECIDE_UDP || !ctx->sk || !udp_allowed(c, to, cookie))
+		return refuse(STEER_SENDMSG_REFUSED, to, ctx->protocol);
+	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!m)
+		return refuse(STEER_NO_ROOM, to, DECIDE_UDP);
+	if (m->fate == FATE_UNVETTED && !m->destination.family) {
+		m->generation = c->generation;
+		m->fate = FATE_ALONE;
+	}
+	if (m->fate != FATE_ALONE || !mark_holds(c, m, DECIDE_UDP, cookie))
+		return refuse(STEER_SENDMSG_REFUSED, to, DECIDE_UDP);
+	return 1;
+}
+
+/* An IPv4-mapped destination on an IPv6 socket comes here, as IPv4. The kernel takes AF_UNSPEC for
+ * AF_INET, so the family in the address says nothing. */
+SEC("cgroup/sendmsg4")
+int steer_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	const struct steer_config *c = steer_config();
+	struct endpoint source = endpoint_ipv4(ctx->msg_src_ip4, 0);
+	struct endpoint to;
+
+	if (!c)
+		return 0;
+	to = endpoint_ipv4(ctx->user_ip4, bpf_ntohs((__u16)ctx->user_port));
+	if (!c->enforced)
+		return 1;
+	endpoint_normalise(&to, &source);
+	if (!sendmsg_judge(ctx, c, &to))
+		return 0;
+	ctx->user_ip4 = to.ip[0];
+	return 1;
+}
+
+SEC("cgroup/sendmsg6")
+int steer_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	const struct steer_config *c = steer_config();
+	volatile __u32 *ip = ctx->user_ip6; /* clang must not merge the stores: not allowed here */
+	struct endpoint to, source;
+
+	if (!c)
+		return 0;
+	to = endpoint_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3],
+			   bpf_ntohs((__u16)ctx->user_port));
+	if (!c->enforced)
+		return 1;
+	__builtin_memset(&source, 0, sizeof(source));
+	endpoint_normalise(&to, &source);
+	if (!sendmsg_judge(ctx, c, &to))
+		return 0;
+	if (to.family == WIRE_IPV6)
+		ip[3] = to.ip[3]; /* the rest of :: and of ::1 is the same */
+	return 1;
+}
+
+static __always_inline int remember_peer(struct bpf_sock_addr *ctx, const struct endpoint *peer)
+{
+	const struct steer_config *c = steer_config();
+	struct peer_key key;
+	__u32 one = 1;
+
+	if (!c || !c->enforced || ctx->protocol != DECIDE_UDP)
+		return 1;
+	peer_key_make(&key, bpf_get_socket_cookie(ctx), peer);
+	if (!bpf_map_lookup_elem(&udp_peers, &key))
+		bpf_map_update_elem(&udp_peers, &key, &one, BPF_ANY);
+	return 1;
+}
+
+SEC("cgroup/recvmsg4")
+int steer_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = endpoint_ipv4(ctx->user_ip4, bpf_ntohs((__u16)ctx->user_port));
+
+	return remember_peer(ctx, &peer);
+}
+
+SEC("cgroup/recvmsg6")
+int steer_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	struct endpoint peer = endpoint_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
+					     ctx->user_ip6[3], bpf_ntohs((__u16)ctx->user_port));
+
+	return remember_peer(ctx, &peer);
+}

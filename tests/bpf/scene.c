@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scene.h"
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include "probe.h"
+
+#define PATIENCE_MS    5000
+#define CGROUP_NAME    "sluice-test-%d"
+#define TEST_BPFFS     "/run/bpf"
+#define SUPERVISOR_PID "SLUICE_TEST_SUPERVISOR"
+
+/* ---- the world ---- */
+
+static bool shell(const char *command)
+{
+	int status = system(command);
+
+	if (status != 0)
+		fprintf(stderr, "failed: %s\n", command);
+	return status == 0;
+}
+
+static bool make_network(void)
+{
+	return shell("ip link set lo up && ip link add dummy0 type dummy && "
+		     "ip link set dummy0 up && ip addr add " HERE4 "/24 dev dummy0 && "
+		     "ip -6 addr add " HERE6 "/64 dev dummy0 nodad && "
+		     "ip route add default dev dummy0 && "
+		     "ip -6 route add 2001:db8:77::/48 dev dummy0");
+}
+
+static bool make_world(void)
+{
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/run", "tmpfs", 0, "mode=0755") < 0 || mkdir(TEST_BPFFS, 0700) < 0 ||
+	    mount("none", TEST_BPFFS, "bpf", 0, "mode=0700") < 0) {
+		perror("namespaces");
+		return false;
+	}
+	return make_network();
+}
+
+static void remove_cgroup(const char *name)
+{
+	struct cgroup probe, cg;
+	char path[CGROUP_PATH_MAX];
+
+	/* Its path is beside the one of a cgroup that we can make. */
+	if (cgroup_make(&probe, "sluice-test-sweep", NULL) < 0)
+		return;
+	snprintf(path, sizeof(path), "%.*s/%s",
+		 (int)(strlen(probe.path) - strlen("/sluice-test-sweep")), probe.path, name);
+	cgroup_remove(&probe);
+	if (cgroup_open(&cg, path, NULL) < 0)
+		return;
+	cgroup_signal(&cg, SIGKILL);
+	for (int i = 0; i < PATIENCE_MS && cgroup_populated(&cg) == 1; i++) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		usleep(1000);
+	}
+	cgroup_remove(&cg);
+}
+
+static int supervise(pid_t child)
+{
+	char name[64];
+	int status = 0;
+
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	snprintf(name, sizeof(name), CGROUP_NAME, (int)getpid());
+	remove_cgroup(name);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	fprintf(stderr, "the test died of signal %d\n", WTERMSIG(status));
+	return 1;
+}
+
+int scene_main(int (*run)(void))
+{
+	struct error err = { "" };
+	char pid[16];
+	pid_t child;
+
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	if (probe_requirements(&err) < 0) {
+		printf("SKIP: %s\n", err.text);
+		return getenv("CI") && geteuid() == 0 ? 1 : SCENE_SKIP;
+	}
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv(SUPERVISOR_PID, pid, 1);
+	fflush(NULL);
+	child = fork();
+	if (child < 0)
+		return 1;
+	if (child > 0)
+		return supervise(child);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	exit(make_world() ? run() : 1);
+}
+
+/* ---- steering ---- */
+
+#define EVERYWHERE(is_local, which)                                                    \
+	{                                                                              \
+		.local = (is_local), .family = (which), .prefix_len = 0, .identity = 1 \
+	}
+#define PORT(number, proto, what)                                                       \
+	{                                                                               \
+		.identity = 1, .protocol = (proto), .prefix_len = 16, .port = (number), \
+		.action = (what)                                                        \
+	}
+
+void scene_set_table(struct scene *s, bool enforced)
+{
+	struct l4_peer peers[] = { EVERYWHERE(0, 4), EVERYWHERE(1, 4), EVERYWHERE(0, 6),
+				   EVERYWHERE(1, 6) };
+	struct l4_port ports[] = {
+		PORT(PORT_STEERED, IPPROTO_TCP, L4_STEER),
+		PORT(PORT_STEERED2, IPPROTO_TCP, L4_STEER),
+		PORT(PORT_ALLOWED, IPPROTO_TCP, L4_ALLOW),
+		PORT(PORT_ALLOWED, IPPROTO_UDP, L4_ALLOW),
+	};
+	const struct l4_table table = { enforced, peers, ARRAY_SIZE(peers), ports,
+					ARRAY_SIZE(ports) };
+	struct error err = { "" };
+
+	if (steer_set_table(s->steer, &table, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+int scene_listen(int family, const char *ip, uint16_t port)
+{
+	struct sockaddr_storage ss = place(family, ip, port);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&ss, place_len(&ss)) < 0 || listen(fd, 4096) < 0)
+		fail_msg("listen on %s: %s", ip, strerror(errno));
+	return fd;
+}
+
+void scene_add_listeners(struct scene *s)
+{
+	struct error err = { "" };
+
+	s->listener4 = scene_listen(AF_INET, "127.0.0.1", 0);
+	s->listener6 = scene_listen(AF_INET6, "::1", 0);
+	if (steer_add_listener(s->steer, s->listener4, &err) < 0 ||
+	    steer_add_listener(s->steer, s->listener6, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+int scene_setup(void **state)
+{
+	const struct steer_options options = { .max_flows = 1024 };
+	struct scene *s = test_calloc(1, sizeof(*s));
+	const char *pid = getenv(SUPERVISOR_PID);
+	struct error err = { "" };
+	char name[64];
+
+	*state = s;
+	s->listener4 = s->listener6 = -1;
+	snprintf(name, sizeof(name), CGROUP_NAME, pid ? atoi(pid) : 0);
+	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/%s", name);
+	if (cgroup_make(&s->cgroup, name, &err) < 0 || steer_open(&options, &s->steer, &err) < 0)
+		fail_msg("%s", err.text);
+	scene_set_table(s, true);
+	scene_add_listeners(s);
+	if (steer_attach(s->steer, s->cgroup.fd, s->pin_dir, &err) < 0)
+		fail_msg("%s", err.text);
+	return 0;
+}
+
+int scene_teardown(void **state)
+{
+	struct scene *s = *state;
+
+	cgroup_signal(&s->cgroup, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	steer_close(s->steer);
+	assert_int_equal(cgroup_remove(&s->cgroup), 0);
+	assert_true(access(s->pin_dir, F_OK) < 0);
+	close(s->listener4);
+	close(s->listener6);
+	test_free(s);
+	return 0;
+}
+
+static void on_event(void *ctx, const struct steer_event *e)
+{
+	struct scene *s = ctx;
+
+	s->last_event = *e;
+	s->n_events[e->kind]++;
+}
+
+void scene_read_events(struct scene *s)
+{
+	assert_int_equal(steer_read_events(s->steer, on_event, s), 0);
+}
+
+/* ---- workers ---- */
+
+void check(bool ok, const char *text, const char *file, int line)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "%s:%d: %s (errno: %s)\n", file, line, text, strerror(errno));
+	fflush(stderr);
+	_exit(1);
+}
+
+struct worker worker_start(struct scene *s, void (*fn)(int fd, void *arg), void *arg)
+{
+	struct worker w;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	fflush(NULL);
+	w.pid = fork();
+	assert_true(w.pid >= 0);
+	if (w.pid == 0) {
+		close(fds[0]);
+		alarm(60); /* hanging is failing */
+		if (s)
+			CHECK(cgroup_enter(&s->cgroup) == 0);
+		fn(fds[1], arg);
+		_exit(0);
+	}
+	close(fds[1]);
+	w.fd = fds[0];
+	return w;
+}
+
+void worker_end(struct worker *w)
+{
+	int status = 0;
+
+	close(w->fd);
+	assert_int_equal(waitpid(w->pid, &status, 0), w->pid);
+	if (WIFSIGNALED(status))
+		fail_msg("a worker died of signal %d", WTERMSIG(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+void worker_run(struct scene *s, void (*fn)(int fd, void *arg), void *arg)
+{
+	struct worker w = worker_start(s, fn, arg);
+
+	worker_end(&w);
+}
+
+void meet(int fd)
+{
+	char c = '.';
+
+	(void)!write(fd, &c, 1);
+	(void)!read(fd, &c, 1);
+}
+
+/* ---- addresses ---- */
+
+struct sockaddr_storage place(int family, const char *ip, uint16_t port)
+{
+	struct sockaddr_storage ss;
+	struct sockaddr_in *in = (struct sockaddr_in *)&ss;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ss;
+	char mapped[64];
+
+	memset(&ss, 0, sizeof(ss));
+	ss.ss_family = (sa_family_t)family;
+	if (family == AF_INET) {
+		in->sin_port = htons(port);
+		check(inet_pton(AF_INET, ip, &in->sin_addr) == 1, ip, __FILE__, __LINE__);
+		return ss;
+	}
+	in6->sin6_port = htons(port);
+	if (!strchr(ip, ':')) {
+		snprintf(mapped, sizeof(mapped), "::ffff:%s", ip);
+		ip = mapped;
+	}
+	check(inet_pton(AF_INET6, ip, &in6->sin6_addr) == 1, ip, __FILE__, __LINE__);
+	return ss;
+}
+
+socklen_t place_len(const struct sockaddr_storage *ss)
+{
+	return ss->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+bool same_place(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	const struct sockaddr_in *a4 = (const struct sockaddr_in *)a,
+				 *b4 = (const struct sockaddr_in *)b;
+	const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)a,
+				  *b6 = (const struct sockaddr_in6 *)b;
+
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return a4->sin_port == b4->sin_port && a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+	return a6->sin6_port == b6->sin6_port &&
+	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+struct address address_of(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
+	struct address a;
+
+	memset(&a, 0, sizeof(a));
+	a.family = ss->ss_family;
+	a.port = ntohs(in->sin_port);
+	if (ss->ss_family == AF_INET)
+		memcpy(a.ip, &in->sin_addr, 4);
+	else
+		memcpy(a.ip, &in6->sin6_addr, 16);
+	return a;
+}
+
+struct address address_ip(const char *ip, uint16_t port)
+{
+	struct sockaddr_storage ss = place(strchr(ip, ':') ? AF_INET6 : AF_INET, ip, port);
+
+	return address_of(&ss);
+}
+
+bool address_is(const struct address *a, const char *ip, uint16_t port)
+{
+	struct address b = address_ip(ip, port);
+
+	return a->family == b.family && a->port == b.port && memcmp(a->ip, b.ip, 16) == 0;
+}
+
+int dial(int fd, int family, const char *ip, uint16_t port)
+{
+	struct sockaddr_storage ss = place(family, ip, port);
+
+	return connect(fd, (struct sockaddr *)&ss, place_len(&ss)) < 0 ? -errno : 0;
+}
+
+int dial_tcp(int family, const char *ip, uint16_t port)
+{
+	int fd = socket(family, SOCK_STREAM, 0), r;
+
+	if (fd < 0)
+		return -errno;
+	r = dial(fd, family, ip, port);
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
+int accept_flow(struct scene *s, int listener, struct flow *ret)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct address client;
+	int fd;
+
+	if (poll(&p, 1, PATIENCE_MS) != 1)
+		fail_msg("nobody connected");
+	fd = accept4(listener, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	client = address_of(&ss);
+	assert_int_equal(steer_take(s->steer, &client, ret), 0);
+	{
+		struct flow again;
+
+		assert_int_equal(steer_take(s->steer, &client, &again), -ENOENT);
+	}
+	return fd;
+}
