@@ -139,6 +139,8 @@ static const char *bad_target(const char *target, const char *at)
 		return "blanks doubled in the request line";
 	if (*at == '#')
 		return "a fragment in the target";
+	if (*at == '\r' && at[1] != '\n')
+		return "a bare CR";
 	if (*at == '\r')
 		return at == target ? "no target" : "no version";
 	return "a byte in the target that is not allowed";

@@ -34,12 +34,12 @@ int path_escape(const char *at, const char *end)
 	return at < end && *at == '%' ? hex_pair(at + 1, end) : -1;
 }
 
-/* A semicolon, or the first byte of an overlong UTF-8 sequence, is no reading of its own, but what
- * it does must be seen after decoding too; so must a control character. */
+/* A semicolon is no reading of its own, but what it does must be seen after decoding too; so must a
+ * control character. */
 bool path_significant(int value)
 {
 	return path_unreserved(value) || value == '/' || value == '\\' || value == ';' ||
-	       (value >= 0 && value < 0x20) || value == 0x7f || value == 0xc0 || value == 0xc1;
+	       (value >= 0 && value < 0x20) || value == 0x7f;
 }
 
 size_t path_semicolon(const char *at, const char *end)
@@ -49,24 +49,37 @@ size_t path_semicolon(const char *at, const char *end)
 	return path_escape(at, end) == ';' ? 3 : 0;
 }
 
-unsigned path_nesting(const char *at, const char *end)
+/* The value at the bottom of an escape, below any number of "25", which goes to *DEPTH; -1 where
+ * that is no escape. */
+static int deep_escape(const char *at, const char *end, unsigned *depth)
 {
-	unsigned depth = 0;
+	int value;
 
-	for (at++; hex_pair(at, end) == '%'; at += 2)
-		depth++;
-	return path_significant(hex_pair(at, end)) ? depth : 0;
+	*depth = 0;
+	if (at >= end || *at != '%')
+		return -1;
+	for (at++; (value = hex_pair(at, end)) == '%'; at += 2)
+		(*depth)++;
+	return value;
 }
 
-/* %C0%AF and the like: an ASCII character in more bytes than it needs, which careless decoders
- * take for that character. VALUE is that of the escape at AT. */
-static bool overlong(int value, const char *at, const char *end)
+unsigned path_nesting(const char *at, const char *end)
 {
-	int next;
+	unsigned depth;
+
+	return path_significant(deep_escape(at, end, &depth)) ? depth : 0;
+}
+
+/* %C0%AF and the like, also nested: an ASCII character in more bytes than it needs, which careless
+ * decoders take for that character. */
+static bool overlong(const char *at, const char *end)
+{
+	unsigned depth, next_depth;
+	int value = deep_escape(at, end, &depth), next;
 
 	if (value != 0xc0 && value != 0xc1 && value != 0xe0 && value != 0xf0)
 		return false;
-	next = path_escape(at + 3, end);
+	next = deep_escape(at + 3 + 2 * depth, end, &next_depth);
 	if (next < 0x80)
 		return false;
 	return next < (value == 0xe0 ? 0xa0 : value == 0xf0 ? 0x90 : 0xc0);
@@ -78,7 +91,7 @@ static int escape_features(const char *at, const char *end)
 	unsigned depth;
 
 	/* Servers keep a broken escape, drop its percent sign, or stop there. */
-	if (value < 0x20 || value == 0x7f || overlong(value, at, end))
+	if (value < 0x20 || value == 0x7f || overlong(at, end))
 		return -EPROTO;
 	if (path_unreserved(value))
 		return PATH_UNRESERVED;
