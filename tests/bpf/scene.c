@@ -26,11 +26,12 @@ static bool shell(const char *command)
 
 static bool make_network(void)
 {
-	return shell("ip link set lo up && ip link add dummy0 type dummy && "
-		     "ip link set dummy0 up && ip addr add " HERE4 "/24 dev dummy0 && "
-		     "ip -6 addr add " HERE6 "/64 dev dummy0 nodad && "
-		     "ip route add default dev dummy0 && "
-		     "ip -6 route add 2001:db8:77::/48 dev dummy0");
+	return shell("ip link set lo up && ip link add here0 type veth peer name there0 && "
+		     "ip link set here0 up && ip link set there0 up && "
+		     "ip addr add " HERE4 "/24 dev here0 && "
+		     "ip -6 addr add " HERE6 "/64 dev here0 nodad && "
+		     "ip route add default dev here0 && "
+		     "ip -6 route add 2001:db8:77::/48 dev here0");
 }
 
 static bool make_world(void)
