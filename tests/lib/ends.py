@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One end of a TCP connection in the hands of a scene: says and hears exact bytes."""
 import re
+import select
 import socket
 import struct
 
@@ -110,10 +111,9 @@ class End:
 
     def waiting(self):
         """Bytes that have arrived and were not read, without waiting for more."""
-        try:
-            return self.buffer + self.sock.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        if not select.select([self.sock], [], [], 0)[0]:
             return self.buffer
+        return self.buffer + self.sock.recv(1 << 16, socket.MSG_PEEK)
 
     def shut(self):
         self.sock.shutdown(socket.SHUT_WR)

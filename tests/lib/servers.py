@@ -167,8 +167,8 @@ error_log {folder}/nginx.error;
 worker_processes 1;
 events {{ worker_connections 4096; }}
 http {{
-    access_log {folder}/nginx.access requests;
     log_format requests "$request";
+    access_log {folder}/nginx.access requests;
     client_body_temp_path {folder}/nginx-body;
     proxy_temp_path {folder}/nginx-proxy;
     fastcgi_temp_path {folder}/nginx-fastcgi;

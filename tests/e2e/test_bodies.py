@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies of any size, up and down, with slow readers: every byte arrives, in constant memory."""
+import hashlib
+import os
+import select
+import threading
+
+import pytest
+
+from procfs import PATIENCE, SANITIZED, forget_peak, memory
+
+POLICY = """
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata:
+  name: bodies
+spec:
+  endpointSelector: {{}}
+  egress:
+  - toPorts:
+    - ports:
+      - port: "{port}"
+        protocol: TCP
+      rules:
+        http:
+        - method: PUT
+"""
+HUGE = (64 if SANITIZED else 1024) << 20
+GROWTH_MAX = 16 << 20
+# Random, and of a length that is no multiple of any buffer's.
+PATTERN = os.urandom((1 << 20) + 4099)
+
+
+def body_parts(size):
+    while size > 0:
+        part = PATTERN[:size] if size < len(PATTERN) else PATTERN
+        yield part
+        size -= len(part)
+
+
+def framed(size, chunked):
+    """The bytes of a body of SIZE bytes, as they go over the wire."""
+    for part in body_parts(size):
+        yield b"%x\r\n%s\r\n" % (len(part), part) if chunked else part
+    if chunked:
+        yield b"0\r\n\r\n"
+
+
+def length_and_hash(parts):
+    total, digest = 0, hashlib.sha1()
+    for part in parts:
+        total += len(part)
+        digest.update(part)
+    return total, digest.hexdigest()
+
+
+class Writer(threading.Thread):
+    """Sends in the background. STUCK is set whenever nobody takes more."""
+
+    def __init__(self, end, parts):
+        super().__init__(daemon=True)
+        self.end, self.parts, self.stuck, self.error = end, parts, threading.Event(), None
+        self.start()
+
+    def run(self):
+        try:
+            for part in self.parts:
+                self._send(memoryview(part))
+        except OSError as error:
+            self.error = error
+        self.stuck.set()
+
+    def _send(self, rest):
+        while rest:
+            if not select.select([], [self.end], [], 0.05)[1]:
+                self.stuck.set()
+                if not select.select([], [self.end], [], PATIENCE)[1]:
+                    raise TimeoutError("nobody takes more")
+            rest = rest[self.end.sock.send(rest[:1 << 18]):]
+
+    def wait_stuck(self):
+        """Wait until nobody takes more, or all is sent."""
+        self.stuck.clear()
+        while self.is_alive() and not self.stuck.wait(0.02):
+            pass
+
+    def done(self):
+        self.join(PATIENCE)
+        assert not self.is_alive() and self.error is None, self.error
+
+
+def slow_hash(end, total, writer, pauses):
+    """Read TOTAL bytes, and let the writer get stuck PAUSES times, the first time at the start."""
+    digest, buffer, left = hashlib.sha1(), bytearray(1 << 18), total
+    stops = [total * i // pauses for i in range(pauses)]
+    while left:
+        if stops and total - left >= stops[0]:
+            stops.pop(0)
+            writer.wait_stuck()
+        count = end.sock.recv_into(buffer, min(left, len(buffer)))
+        assert count, f"the end comes {left} bytes too early"
+        digest.update(memoryview(buffer)[:count])
+        left -= count
+    return digest.hexdigest()
+
+
+HEAD = b"PUT /%d HTTP/1.1\r\nHost: h\r\n%s\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\n%s\r\n"
+
+
+def framing(size, chunked):
+    return b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % size
+
+
+def transfer(source, sink, head, size, chunked, pauses):
+    """Send HEAD and a body from one end to the other, and compare."""
+    total, digest = length_and_hash(framed(size, chunked))
+    source.send(head)
+    assert sink.read(len(head)) == head
+    assert sink.buffer == b""
+    writer = Writer(source, framed(size, chunked))
+    assert slow_hash(sink, total, writer, pauses) == digest
+    writer.done()
+
+
+def echo(client, upstream, size, chunked, pauses=0):
+    """A request and a response, both with a body of SIZE bytes."""
+    how = framing(size, chunked)
+    transfer(client, upstream, HEAD % (size, how), size, chunked, pauses)
+    transfer(upstream, client, RESPONSE % how, size, chunked, pauses)
+
+
+SIZES = [0, 1, 2, 4095, 4096, 4097, 16383, 16384, 16385, 65535, 65536, 65537, 131072, 1000003,
+         (10 << 20) + 7]
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+def test_bodies_of_any_size(chunked, sluice, server):
+    """One keep-alive connection for all of them: each must end where it ends."""
+    workload = sluice.workload(POLICY.format(port=server.port))
+    with workload.connect(server.address) as client:
+        upstream = server.accept()
+        for size in SIZES:
+            echo(client, upstream, size, chunked)
+        assert client.waiting() == upstream.waiting() == b""
+    assert workload.finish().err == ""
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("chunked", [
+    False, pytest.param(True, marks=pytest.mark.long)], ids=["length", "chunks"])
+def test_huge_body_with_a_slow_reader(direction, chunked, sluice, server):
+    workload = sluice.workload(POLICY.format(port=server.port))
+    with workload.connect(server.address) as client:
+        upstream = server.accept()
+        echo(client, upstream, 4 << 20, chunked)  # so that what sluice needs once is there
+        forget_peak(workload.pid)
+        before = memory(workload.pid)
+        up, down = (HUGE, 2) if direction == "up" else (2, HUGE)
+        transfer(client, upstream, HEAD % (up, framing(up, chunked)), up, chunked,
+                 pauses=4 if direction == "up" else 0)
+        transfer(upstream, client, RESPONSE % framing(down, chunked), down, chunked,
+                 pauses=4 if direction == "down" else 0)
+        grown = memory(workload.pid, "VmHWM") - before
+    print(f"{HUGE >> 20} MiB {direction}: sluice grew by {grown >> 10} KiB")
+    if not SANITIZED and not sluice.direct:
+        assert grown < GROWTH_MAX
+    assert workload.finish().err == ""
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_tunnel_with_a_slow_reader(direction, sluice, server):
+    """The same for bytes that are no HTTP any more."""
+    size = HUGE >> 2
+    upgrade = (b"PUT /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
+    switch = b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+    workload = sluice.workload(POLICY.format(port=server.port))
+    with workload.connect(server.address) as client:
+        upstream = server.accept()
+        client.send(upgrade)
+        assert upstream.read(len(upgrade)) == upgrade
+        upstream.send(switch)
+        assert client.read(len(switch)) == switch
+        forget_peak(workload.pid)
+        before = memory(workload.pid)
+        ends = (client, upstream) if direction == "up" else (upstream, client)
+        transfer(*ends, b"begin", size, False, pauses=4)
+        grown = memory(workload.pid, "VmHWM") - before
+    if not SANITIZED and not sluice.direct:
+        assert grown < GROWTH_MAX
+    assert workload.finish().err == ""
