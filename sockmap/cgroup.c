@@ -107,20 +107,31 @@ static int open_dir(struct cgroup *cg, const char *path)
 	return cg->fd < 0 ? -errno : 0;
 }
 
+int cgroup_plan(char path[CGROUP_PATH_MAX], const char *name, struct error *err)
+{
+	char parent[CGROUP_PATH_MAX];
+	int r;
+
+	r = find_own(parent, err);
+	if (r < 0)
+		return r;
+	if (snprintf(path, CGROUP_PATH_MAX, "%s/%s", parent, name) >= CGROUP_PATH_MAX) {
+		error_set(err, "the path of the cgroup is too long");
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
 int cgroup_make(struct cgroup *cg, const char *name, struct error *err)
 {
-	char parent[CGROUP_PATH_MAX], path[CGROUP_PATH_MAX];
+	char path[CGROUP_PATH_MAX];
 	int r;
 
 	cg->fd = -1;
 	cg->path[0] = '\0';
-	r = find_own(parent, err);
+	r = cgroup_plan(path, name, err);
 	if (r < 0)
 		return r;
-	if (snprintf(path, sizeof(path), "%s/%s", parent, name) >= (int)sizeof(path)) {
-		error_set(err, "the path of the cgroup is too long");
-		return -ENAMETOOLONG;
-	}
 	if (mkdir(path, 0755) < 0) {
 		r = -errno;
 		error_set(err,

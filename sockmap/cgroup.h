@@ -18,6 +18,8 @@ struct cgroup {
  * caller still apply. cgroup2 is found in mountinfo, wherever it is; where it is not mounted at
  * all, a private view is mounted below /run/sluice. */
 int cgroup_make(struct cgroup *cg, const char *name, struct error *err);
+/* The path that cgroup_make() would use. */
+int cgroup_plan(char path[CGROUP_PATH_MAX], const char *name, struct error *err);
 /* Open an existing one by its path. */
 int cgroup_open(struct cgroup *cg, const char *path, struct error *err);
 /* Move the calling process in. Async-signal-safe: for a child between fork() and exec(). */

@@ -2,10 +2,11 @@
 /* run_state.h - what one `sluice run` leaves in the file system while it lives, and its removal.
  *
  * A run owns a file /run/sluice/<id> (locked with flock() while the process lives; its text is the
- * path of the cgroup), a cgroup "sluice-<id>" and a directory <bpffs>/sluice/<id> with its pins.
- * They are made in that order and removed in reverse, so the file is there as long as anything else
- * is. Whoever gets the lock of a file knows that its owner is dead, and may remove what it left
- * once the cgroup is empty. Only root can read or write any of it. */
+ * path of the cgroup and the directory of the pins, a line each), a cgroup "sluice-<id>" and a
+ * directory <bpffs>/sluice/<id> with its pins. The file is made first and removed last, so it is
+ * there as long as anything else is. The cgroup of a dead run goes before its pins: while a process
+ * can be in it, it is held. Whoever gets the lock of a file knows that its owner is dead, and may
+ * remove what it left once the cgroup is empty. Only root can read or write any of it. */
 #ifndef SLUICE_RUN_STATE_H
 #define SLUICE_RUN_STATE_H
 

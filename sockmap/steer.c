@@ -10,7 +10,6 @@
 #define FLOWS_MIN	64u
 #define FLOWS_MAX	(1u << 22)
 #define LOCALS_PER_FLOW 4u
-#define ROUTES_MAX	(1u << 18)
 #define UDP_PEERS	(1u << 14)
 #define EVENTS_BYTES	(1u << 18)
 
@@ -39,7 +38,7 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows)
 		{ skel->maps.flows, max_flows },
 		{ skel->maps.flows_closed, max_flows },
 		{ skel->maps.locals, max_flows * LOCALS_PER_FLOW },
-		{ skel->maps.routes, ROUTES_MAX },
+		{ skel->maps.routes, STEER_ROUTES_MAX },
 		{ skel->maps.udp_peers, UDP_PEERS },
 		{ skel->maps.events, EVENTS_BYTES },
 	};

@@ -10,7 +10,8 @@
 #include "steer.h"
 #include "steer.skel.h"
 
-#define STEER_LINKS 13
+#define STEER_LINKS	 13
+#define STEER_ROUTES_MAX (1u << 20)
 
 struct steer {
 	struct steer_bpf *skel;

@@ -15,7 +15,7 @@
 
 /* ---- the world ---- */
 
-static bool shell(const char *command)
+bool scene_shell(const char *command)
 {
 	int status = system(command);
 
@@ -26,12 +26,12 @@ static bool shell(const char *command)
 
 static bool make_network(void)
 {
-	return shell("ip link set lo up && ip link add here0 type veth peer name there0 && "
-		     "ip link set here0 up && ip link set there0 up && "
-		     "ip addr add " HERE4 "/24 dev here0 && "
-		     "ip -6 addr add " HERE6 "/64 dev here0 nodad && "
-		     "ip route add default dev here0 && "
-		     "ip -6 route add 2001:db8:77::/48 dev here0");
+	return scene_shell("ip link set lo up && ip link add here0 type veth peer name there0 && "
+			   "ip link set here0 up && ip link set there0 up && "
+			   "ip addr add " HERE4 "/24 dev here0 && "
+			   "ip -6 addr add " HERE6 "/64 dev here0 nodad && "
+			   "ip route add default dev here0 && "
+			   "ip -6 route add 2001:db8:77::/48 dev here0");
 }
 
 static bool make_world(void)
@@ -144,6 +144,8 @@ int scene_listen(int family, const char *ip, uint16_t port)
 
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&ss, place_len(&ss)) < 0 || listen(fd, 4096) < 0)
 		fail_msg("listen on %s: %s", ip, strerror(errno));
 	return fd;
@@ -174,6 +176,8 @@ int scene_setup(void **state)
 	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/%s", name);
 	if (cgroup_make(&s->cgroup, name, &err) < 0 || steer_open(&options, &s->steer, &err) < 0)
 		fail_msg("%s", err.text);
+	if (routes_open(s->steer, &s->routes, &err) < 0)
+		fail_msg("%s", err.text);
 	scene_set_table(s, true);
 	scene_add_listeners(s);
 	if (steer_attach(s->steer, s->cgroup.fd, s->pin_dir, &err) < 0)
@@ -188,6 +192,7 @@ int scene_teardown(void **state)
 	cgroup_signal(&s->cgroup, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0)
 		;
+	routes_close(s->routes);
 	steer_close(s->steer);
 	assert_int_equal(cgroup_remove(&s->cgroup), 0);
 	assert_true(access(s->pin_dir, F_OK) < 0);

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cgroup.h"
+#include "routes.h"
 #include "sluice/array.h"
 #include "steer.h"
 
@@ -48,6 +49,7 @@
 struct scene {
 	struct cgroup cgroup;
 	struct steer *steer;
+	struct routes *routes;
 	char pin_dir[128];
 	int listener4, listener6;
 	struct steer_event last_event;
@@ -64,6 +66,7 @@ int scene_teardown(void **state);
 /* Pieces of it, for tests that need other ones. */
 void scene_set_table(struct scene *s, bool enforced);
 void scene_add_listeners(struct scene *s);
+bool scene_shell(const char *command); /* true: it ended with 0 */
 int scene_listen(int family, const char *ip, uint16_t port);
 /* Read events into last_event and n_events. */
 void scene_read_events(struct scene *s);

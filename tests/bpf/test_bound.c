@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the application binds before it connects, and what getsockname() tells it afterwards. */
+#include "scene.h"
+#include <net/if.h>
+
+struct bound {
+	int family;
+	const char *source, *destination;
+	const char *device;
+};
+
+static void connect_bound(int fd, void *arg)
+{
+	const struct bound *b = arg;
+	struct sockaddr_storage source, name;
+	int sock = socket(b->family, SOCK_STREAM, 0);
+	socklen_t len = sizeof(name);
+
+	if (b->source) {
+		source = place(b->family, b->source, 0);
+		CHECK(bind(sock, (struct sockaddr *)&source, place_len(&source)) == 0);
+	}
+	if (b->device)
+		CHECK(setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, b->device,
+				 (socklen_t)strlen(b->device)) == 0);
+	CHECK(dial(sock, b->family, b->destination, PORT_STEERED) == 0);
+	meet(fd);
+	CHECK(getsockname(sock, (struct sockaddr *)&name, &len) == 0);
+	if (b->source) {
+		struct address a = address_of(&name);
+
+		CHECK(a.port != 0);
+		source = place(b->family, b->source, a.port);
+		CHECK(same_place(&name, &source));
+	}
+}
+
+static void test_bound(void **state)
+{
+	static struct bound cases[] = {
+		{ AF_INET, "127.0.0.5", FAR4, NULL },  { AF_INET, HERE4, FAR4, NULL },
+		{ AF_INET6, HERE6, FAR6, NULL },       { AF_INET6, HERE4, FAR4, NULL },
+		{ AF_INET6, "127.0.0.5", FAR4, NULL }, { AF_INET, NULL, FAR4, "here0" },
+		{ AF_INET6, NULL, FAR6, "here0" },     { AF_INET, HERE4, FAR4, "here0" },
+		{ AF_INET, NULL, FAR4, "lo" },	       { AF_INET6, HERE6, FAR6, "here0" },
+	};
+	struct scene *s = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct bound *b = &cases[i];
+		struct worker w = worker_start(s, connect_bound, &cases[i]);
+		bool ipv4 = !strchr(b->destination, ':');
+		struct flow flow;
+		int fd = accept_flow(s, ipv4 ? s->listener4 : s->listener6, &flow);
+
+		assert_true(address_is(&flow.destination, b->destination, PORT_STEERED));
+		assert_int_equal(flow.device, b->device ? if_nametoindex(b->device) : 0);
+		if (b->source)
+			assert_true(address_is(&flow.source, b->source, 0));
+		else
+			assert_int_equal(flow.source.family, 0);
+		meet(w.fd);
+		worker_end(&w);
+		close(fd);
+	}
+}
+
+/* ---- a device that we had to take off ---- */
+
+static void device_and_again(int fd, void *arg)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int sock = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, "here0", 5) == 0);
+	CHECK(dial(sock, AF_INET, FAR4, PORT_STEERED) == 0);
+	meet(fd);
+	CHECK(connect(sock, &none, sizeof(none)) == 0);
+	CHECK(dial(sock, AF_INET, FAR4, PORT_STEERED2) == 0);
+	meet(fd);
+	CHECK(connect(sock, &none, sizeof(none)) == 0);
+	/* It would leave by any device now. */
+	CHECK(dial(sock, AF_INET, "127.0.0.1", PORT_ALLOWED) == -EPERM);
+	CHECK(setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) == 0);
+	CHECK(dial(sock, AF_INET, "127.0.0.1", PORT_ALLOWED) == 0);
+}
+
+static void test_device_is_remembered(void **state)
+{
+	struct scene *s = *state;
+	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	struct worker w = worker_start(s, device_and_again, NULL);
+
+	for (int i = 0; i < 2; i++) {
+		struct flow flow;
+		int fd = accept_flow(s, s->listener4, &flow);
+
+		assert_int_equal(flow.device, if_nametoindex("here0"));
+		meet(w.fd);
+		close(fd);
+	}
+	worker_end(&w);
+	close(server);
+}
+
+/* ---- link-local ---- */
+
+static void connect_link_local(int fd, void *arg)
+{
+	struct sockaddr_storage there = place(AF_INET6, "fe80::77", PORT_STEERED);
+	int sock = socket(AF_INET6, SOCK_STREAM, 0);
+
+	((struct sockaddr_in6 *)&there)->sin6_scope_id = if_nametoindex("here0");
+	CHECK(connect(sock, (struct sockaddr *)&there, place_len(&there)) < 0 && errno == EPERM);
+	CHECK(setsockopt(sock, SOL_SOCKET, SO_BINDTODEVICE, "here0", 5) == 0);
+	CHECK(connect(sock, (struct sockaddr *)&there, place_len(&there)) == 0);
+	meet(fd);
+}
+
+/* The scope of the destination is not visible to BPF: only the device tells which link is meant. */
+static void test_link_local(void **state)
+{
+	struct scene *s = *state;
+	struct worker w = worker_start(s, connect_link_local, NULL);
+	struct flow flow;
+	int fd = accept_flow(s, s->listener6, &flow);
+
+	assert_true(address_is(&flow.destination, "fe80::77", PORT_STEERED));
+	assert_int_equal(flow.destination.scope, if_nametoindex("here0"));
+	assert_int_equal(flow.device, if_nametoindex("here0"));
+	meet(w.fd);
+	worker_end(&w);
+	close(fd);
+	scene_read_events(s);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
+}
+
+/* ---- getsockname() ---- */
+
+static void look_at_own_name(int fd, void *arg)
+{
+	const struct bound *b = arg;
+	struct sockaddr_storage before, after, want;
+	socklen_t len = sizeof(before);
+	int sock = dial_tcp(b->family, b->destination, PORT_STEERED);
+
+	CHECK(sock >= 0);
+	CHECK(getsockname(sock, (struct sockaddr *)&before, &len) == 0);
+	meet(fd);
+	len = sizeof(after);
+	CHECK(getsockname(sock, (struct sockaddr *)&after, &len) == 0);
+	want = place(b->family, b->source, address_of(&before).port);
+	CHECK(same_place(&after, &want));
+}
+
+static void test_own_name(void **state)
+{
+	static struct bound cases[] = {
+		{ AF_INET, HERE4, FAR4, NULL },
+		{ AF_INET6, HERE6, FAR6, NULL },
+		{ AF_INET6, HERE4, FAR4, NULL },
+	};
+	struct scene *s = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct worker w = worker_start(s, look_at_own_name, &cases[i]);
+		bool ipv4 = !strchr(cases[i].destination, ':');
+		struct address local = address_ip(cases[i].source, 1);
+		struct flow flow;
+		int fd = accept_flow(s, ipv4 ? s->listener4 : s->listener6, &flow);
+
+		assert_int_equal(steer_set_local(s->steer, &flow.client, &local), 0);
+		meet(w.fd);
+		worker_end(&w);
+		close(fd);
+		/* The socket is closed: told again, it is ignored. */
+		assert_int_equal(steer_set_local(s->steer, &flow.client, &local), 0);
+	}
+}
+
+static int run(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
+		TEST(test_bound),
+		TEST(test_device_is_remembered),
+		TEST(test_link_local),
+		TEST(test_own_name),
+#undef TEST
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return scene_main(run);
+}
