@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* More errors than this are counted, but not kept. */
+#define DIAG_ITEMS_MAX 100
+
 struct diag_item {
 	char *file;
 	unsigned line, column; /* counted from 1; 0 where there is none */
@@ -17,12 +20,24 @@ struct diag_item {
 struct diag {
 	struct diag_item *items;
 	size_t n;
-	int oom; /* an item was lost for lack of memory: the load must fail all the same */
+	int oom;	/* an item was lost for lack of memory: the load must fail all the same */
+	size_t dropped; /* errors beyond DIAG_ITEMS_MAX */
 };
 
 /* "file:line:column: what is wrong; what was probably meant", a line each, in order of place.
  * Control characters from the files are escaped. */
 void diag_print(const struct diag *d, FILE *to);
 void diag_done(struct diag *d);
+
+/* For those who fill it. Returns the new item, or NULL when it was dropped or memory ran out. */
+__attribute__((format(printf, 5, 6))) struct diag_item *
+diag_add(struct diag *d, const char *file, unsigned line, unsigned column, const char *format, ...);
+
+/* Give ITEM, which may be NULL, a hint. */
+__attribute__((format(printf, 3, 4))) void diag_hint(struct diag *d, struct diag_item *item,
+						     const char *format, ...);
+
+/* Put the items from the FROM-th on into the order of their places. */
+void diag_sort(struct diag *d, size_t from);
 
 #endif
