@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reader.h - what every part of the loader needs: reporting at a node, tables of keys, types.
+ *
+ * An error does not end the reading: the next key is looked at, so that one run finds all of them.
+ * What was read of a wrong document is thrown away by the caller, who sees that errors were
+ * counted. */
+#ifndef SLUICE_READER_H
+#define SLUICE_READER_H
+
+#include <stdint.h>
+#include "node.h"
+
+struct patterns;
+
+struct reader {
+	struct arena *mem;  /* lives until the policy is compiled */
+	struct arena *keep; /* lives as long as the policy */
+	struct patterns *patterns;
+	struct diag *diag;
+	const char *file;
+	size_t rules; /* HTTP rules read so far, in all files */
+	bool oom;
+};
+
+/* One key that a mapping may have. Either READ takes its value, or REFUSAL says why it is refused
+ * (and HINT what to do), or both are NULL: the key is accepted and carries no meaning. */
+struct field {
+	const char *key;
+	void (*read)(struct reader *r, const struct node *value, void *into);
+	const char *refusal, *hint;
+};
+
+__attribute__((format(printf, 3, 4))) struct diag_item *
+reader_error(struct reader *r, const struct node *at, const char *format, ...);
+
+/* Memory from r->mem; notes when there is none. */
+void *reader_alloc(struct reader *r, size_t size);
+void *reader_extend(struct reader *r, void *list, size_t n, size_t size);
+
+/* Read the mapping MAP, which is called WHAT in messages, by the table. False if it is no mapping.
+ */
+bool reader_fields(struct reader *r, const struct node *map, const char *what,
+		   const struct field *fields, size_t n, void *into);
+
+/* Check the type of a value, called WHAT in messages. False, and an error, if it is another. */
+bool reader_is_list(struct reader *r, const struct node *n, const char *what);
+bool reader_is_string(struct reader *r, const struct node *n, const char *what);
+bool reader_is_bool(struct reader *r, const struct node *n, const char *what, bool *ret);
+
+/* A number between LEAST and MOST, in digits only, with or without quotes. */
+bool reader_is_number(struct reader *r, const struct node *n, const char *what, unsigned least,
+		      unsigned most, unsigned *ret);
+
+/* The one of N words that is nearest to TEXT, or NULL if none is near. */
+const char *reader_nearest(const char *text, const char *const *words, size_t n);
+
+#endif
