@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One entry of egress or egressDeny: whom it is about; its ports are read_ports.c's. */
+#include "read_policy.h"
+
+#include <stdio.h>
+
+#include "sluice/array.h"
+
+struct rule_reader {
+	struct rule *rule;
+	struct place *place;
+	const struct node *first_peer; /* the first peer key's value: one kind of peer in a rule */
+};
+
+static void count_peer(struct reader *r, const struct node *value, struct rule_reader *x)
+{
+	if (x->first_peer)
+		diag_hint(r->diag,
+			  reader_error(r, value, "two kinds of peer in one rule are not supported"),
+			  "make two rules of it");
+	x->first_peer = value;
+	x->rule->peers.any = false;
+}
+
+static void read_to_cidr(struct reader *r, const struct node *value, void *into)
+{
+	struct rule_reader *x = into;
+
+	count_peer(r, value, x);
+	read_cidr_list(r, value, &x->rule->peers);
+}
+
+static void read_to_cidr_set(struct reader *r, const struct node *value, void *into)
+{
+	struct rule_reader *x = into;
+
+	count_peer(r, value, x);
+	read_cidr_sets(r, value, &x->rule->peers);
+}
+
+static void read_to_entities(struct reader *r, const struct node *value, void *into)
+{
+	struct rule_reader *x = into;
+
+	count_peer(r, value, x);
+	read_entities(r, value, &x->rule->peers);
+}
+
+static void read_ports_key(struct reader *r, const struct node *value, void *into)
+{
+	struct rule_reader *x = into;
+
+	x->rule->any_port = false;
+	read_to_ports(r, value, x->rule, x->place);
+}
+
+static const struct field rule_fields[] = {
+	{ "toCIDR", read_to_cidr, NULL, NULL },
+	{ "toCIDRSet", read_to_cidr_set, NULL, NULL },
+	{ "toEntities", read_to_entities, NULL, NULL },
+	{ "toPorts", read_ports_key, NULL, NULL },
+	{ "toEndpoints", NULL, "sluice does not know which addresses other workloads have",
+	  "use toCIDR or toEntities" },
+	{ "toFQDNs", NULL, "names are not followed yet", "use toCIDR with the addresses" },
+	{ "toServices", NULL, "services are not known here", "use toCIDR with the addresses" },
+	{ "toRequires", NULL, "Cilium has removed it", "write it into endpointSelector" },
+	{ "toNodes", NULL, "nodes are not known here", "use toCIDR with the addresses" },
+	{ "toGroups", NULL, "cloud providers' groups are not known here",
+	  "use toCIDR with the addresses" },
+	{ "icmps", NULL, "ICMP that TCP and UDP need is always carried, other ICMP never",
+	  "leave it out" },
+	{ "authentication", NULL, "mutual authentication is Cilium's own",
+	  "leave it out if the rule is to allow without it" },
+	{ "description", NULL, NULL, NULL },
+	{ "labels", NULL, NULL, NULL },
+	{ "fromCIDR", NULL, "it belongs to ingress", "in egress it is toCIDR" },
+	{ "fromCIDRSet", NULL, "it belongs to ingress", "in egress it is toCIDRSet" },
+	{ "fromEntities", NULL, "it belongs to ingress", "in egress it is toEntities" },
+	{ "fromEndpoints", NULL, "it belongs to ingress", NULL },
+};
+
+static void read_rule(struct reader *r, const struct node *node, struct spec *spec,
+		      struct place *place, bool deny)
+{
+	struct rule *rule = reader_alloc(r, sizeof(*rule));
+	struct rule_reader x = { .rule = rule, .place = place };
+
+	if (!rule)
+		return;
+	*rule = (struct rule){ .deny = deny, .peers.any = true, .any_port = true };
+	if (!reader_fields(r, node, "a rule", rule_fields, ARRAY_SIZE(rule_fields), &x))
+		return;
+	spec->rules = reader_extend(r, spec->rules, spec->n_rules, sizeof(struct rule *));
+	if (spec->rules)
+		spec->rules[spec->n_rules++] = rule;
+}
+
+void read_egress(struct reader *r, const struct node *list, struct spec *spec,
+		 const struct place *place, const char *key)
+{
+	struct place here = *place;
+
+	if (!reader_is_list(r, list, key))
+		return;
+	for (size_t i = 0; i < list->n && !r->oom; i++) {
+		snprintf(here.path, sizeof(here.path), "%.64s%s[%zu]", place->path, key, i);
+		read_rule(r, list->items[i], spec, &here, strcmp(key, "egressDeny") == 0);
+	}
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* read_policy.h - the parts of the loader, from a tree to the model, one function for one key. */
+#ifndef SLUICE_READ_POLICY_H
+#define SLUICE_READ_POLICY_H
+
+#include "model.h"
+#include "reader.h"
+
+/* Where in a document the reader is, for struct rule_ref. */
+struct place {
+	const struct document *doc;
+	char path[160]; /* "specs[1].egress[0].toPorts[2]" */
+};
+
+/* Add what the document ROOT says to MODEL. */
+void read_document(struct reader *r, const struct node *root, struct model *model);
+
+void read_selector(struct reader *r, const struct node *value, void *selector);
+
+/* The list of rules under egress or egressDeny, called KEY. */
+void read_egress(struct reader *r, const struct node *list, struct spec *spec,
+		 const struct place *place, const char *key);
+
+void read_cidr_list(struct reader *r, const struct node *value, void *peers);
+void read_cidr_sets(struct reader *r, const struct node *value, void *peers);
+void read_entities(struct reader *r, const struct node *value, void *peers);
+
+void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
+		   const struct place *place);
+
+/* The list under rules.http. */
+void read_http(struct reader *r, const struct node *list, struct port_rule *ports,
+	       const struct place *place);
+
+#endif

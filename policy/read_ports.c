@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+/* toPorts: ports, protocols, and which kind of L7 rules hold on them. */
+#include "read_policy.h"
+
+#include <stdio.h>
+
+#include "sluice/array.h"
+
+#define NOT_L7 "only rules.http is supported"
+
+struct port_reader {
+	struct port_range *range;
+	const struct node *port;
+};
+
+struct entry_reader {
+	struct rule *rule;
+	struct port_rule *ports;
+	const struct place *place;
+};
+
+static void read_port(struct reader *r, const struct node *value, void *into)
+{
+	struct port_reader *x = into;
+	struct diag_item *item;
+
+	x->port = value;
+	if (value->kind == NODE_SCALAR && value->text.len &&
+	    strspn(value->text.ptr, "0123456789") != value->text.len &&
+	    strspn(value->text.ptr, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-") == value->text.len &&
+	    value->text.ptr[0] != '-') {
+		item = reader_error(r, value, "the named port \"%s\" is not supported yet",
+				    value->text.ptr);
+		diag_hint(r->diag, item, "write its number");
+		return;
+	}
+	reader_is_number(r, value, "\"port\"", 0, 65535, &x->range->first);
+}
+
+static void read_end_port(struct reader *r, const struct node *value, void *into)
+{
+	struct port_reader *x = into;
+
+	reader_is_number(r, value, "\"endPort\"", 1, 65535, &x->range->last);
+}
+
+static void read_protocol(struct reader *r, const struct node *value, void *into)
+{
+	static const struct {
+		const char *name;
+		unsigned protocols;
+	} known[] = { { "TCP", PROTO_TCP },
+		      { "UDP", PROTO_UDP },
+		      { "ANY", PROTO_TCP | PROTO_UDP } };
+	struct port_reader *x = into;
+	struct diag_item *item;
+
+	if (!reader_is_string(r, value, "\"protocol\""))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (span_eq(value->text, span_of(known[i].name))) {
+			x->range->protocols = known[i].protocols;
+			return;
+		}
+	item = reader_error(r, value, "protocol \"%s\" is not supported", value->text.ptr);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (span_eq_nocase(value->text, span_of(known[i].name)))
+			diag_hint(r->diag, item, "write it as %s", known[i].name);
+	diag_hint(r->diag, item, "it must be TCP, UDP or ANY; others are never carried");
+}
+
+/* Port 0 stands for all ports. */
+static void check_range(struct reader *r, const struct node *node, struct port_range *range)
+{
+	const struct node *end = node_get(node, "endPort");
+
+	if (!end) {
+		range->last = range->first ? range->first : 65535;
+		return;
+	}
+	if (range->first == 0)
+		reader_error(r, end, "\"endPort\" needs a \"port\" that is not 0");
+	else if (range->last && range->last < range->first)
+		reader_error(r, end, "\"endPort\" is below \"port\"");
+}
+
+static void read_one_port(struct reader *r, const struct node *node, struct port_rule *ports)
+{
+	static const struct field fields[] = {
+		{ "port", read_port, NULL, NULL },
+		{ "endPort", read_end_port, NULL, NULL },
+		{ "protocol", read_protocol, NULL, NULL },
+	};
+	struct port_range range = { .protocols = PROTO_TCP | PROTO_UDP, .first = 1 };
+	struct port_reader x = { .range = &range };
+
+	if (!reader_fields(r, node, "a port", fields, ARRAY_SIZE(fields), &x))
+		return;
+	if (!node_get(node, "port"))
+		diag_hint(r->diag, reader_error(r, node, "an entry of \"ports\" has no \"port\""),
+			  "port: \"0\" stands for all ports");
+	else
+		check_range(r, node, &range);
+	ports->ranges = reader_extend(r, ports->ranges, ports->n_ranges, sizeof(range));
+	if (ports->ranges)
+		ports->ranges[ports->n_ranges++] = range;
+}
+
+static void read_port_list(struct reader *r, const struct node *value, void *into)
+{
+	struct entry_reader *x = into;
+	struct diag_item *item;
+
+	if (!reader_is_list(r, value, "\"ports\""))
+		return;
+	if (value->n > MODEL_PORTS_MAX) {
+		item = reader_error(r, value->items[MODEL_PORTS_MAX],
+				    "more than %d ports in one entry", MODEL_PORTS_MAX);
+		diag_hint(r->diag, item, "make several entries of it, or use endPort");
+		return;
+	}
+	for (size_t i = 0; i < value->n && !r->oom; i++)
+		read_one_port(r, value->items[i], x->ports);
+}
+
+static void read_http_rules(struct reader *r, const struct node *value, void *into)
+{
+	struct entry_reader *x = into;
+
+	x->ports->l7 = true;
+	if (x->rule->deny)
+		return;
+	read_http(r, value, x->ports, x->place);
+}
+
+static void read_rules(struct reader *r, const struct node *value, void *into)
+{
+	static const struct field fields[] = {
+		{ "http", read_http_rules, NULL, NULL },
+		{ "kafka", NULL, "Cilium is removing it as well", NOT_L7 },
+		{ "dns", NULL, "names are not followed yet",
+		  "allow port 53 without rules, or leave it out" },
+		{ "l7", NULL, "Envoy's generic parsers are not known here", NOT_L7 },
+		{ "l7proto", NULL, "Envoy's generic parsers are not known here", NOT_L7 },
+		{ "grpc", NULL, "not in this release",
+		  "write http: [{method: POST, path: /package.Service/Method}]" },
+	};
+	struct entry_reader *x = into;
+
+	if (!reader_fields(r, value, "rules", fields, ARRAY_SIZE(fields), x))
+		return;
+	if (x->rule->deny && value->n)
+		diag_hint(r->diag,
+			  reader_error(r, value->items[0], "a deny rule cannot have L7 rules"),
+			  "deny the port, or allow only what is wanted");
+}
+
+static const struct field entry_fields[] = {
+	{ "ports", read_port_list, NULL, NULL },
+	{ "rules", read_rules, NULL, NULL },
+	{ "listener", NULL, "Envoy's listeners are not known here", "leave it out" },
+	{ "terminatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },
+	{ "originatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },
+	{ "serverNames", NULL, "the name in a TLS handshake is not checked yet",
+	  "use toCIDR with the addresses" },
+	{ "description", NULL, NULL, NULL },
+};
+
+/* What libraries of policies get wrong: L7 rules on something that is not known to be TCP. */
+static void check_l7_ports(struct reader *r, const struct node *node, const struct port_rule *ports)
+{
+	const struct node *list = node_get(node, "ports");
+
+	for (size_t i = 0; i < ports->n_ranges && i < list->n; i++) {
+		if (ports->ranges[i].protocols != PROTO_TCP)
+			diag_hint(r->diag,
+				  reader_error(r, list->items[i],
+					       "HTTP rules need a port of protocol TCP"),
+				  "add protocol: TCP");
+		if (ports->ranges[i].first == 0 && ports->ranges[i].last == 65535)
+			diag_hint(r->diag,
+				  reader_error(r, list->items[i],
+					       "port 0, all ports, cannot have HTTP rules"),
+				  "name the port");
+	}
+}
+
+static void read_entry(struct reader *r, const struct node *node, struct rule *rule,
+		       const struct place *place)
+{
+	struct port_rule *ports;
+	struct entry_reader x = { .rule = rule, .place = place };
+
+	rule->ports = reader_extend(r, rule->ports, rule->n_ports, sizeof(*ports));
+	if (!rule->ports)
+		return;
+	ports = &rule->ports[rule->n_ports++];
+	memset(ports, 0, sizeof(*ports));
+	x.ports = ports;
+	if (!reader_fields(r, node, "an entry of toPorts", entry_fields, ARRAY_SIZE(entry_fields),
+			   &x))
+		return;
+	if (!node_get(node, "ports"))
+		diag_hint(r->diag, reader_error(r, node, "an entry of toPorts has no \"ports\""),
+			  "write port: \"0\" for all ports, or [] for none");
+	else if (ports->l7)
+		check_l7_ports(r, node, ports);
+}
+
+void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
+		   const struct place *place)
+{
+	struct place here = *place;
+
+	if (!reader_is_list(r, list, "\"toPorts\""))
+		return;
+	for (size_t i = 0; i < list->n && !r->oom; i++) {
+		snprintf(here.path, sizeof(here.path), "%.100s.toPorts[%zu]", place->path, i);
+		read_entry(r, list->items[i], rule, &here);
+	}
+}
