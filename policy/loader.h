@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loader.h - from files to the model; between policy.c and the readers. */
+#ifndef SLUICE_LOADER_H
+#define SLUICE_LOADER_H
+
+#include "model.h"
+#include "reader.h"
+
+struct loader {
+	struct reader reader;
+	struct model model;
+	int error; /* the first errno of a file that cannot be read, negative */
+};
+
+/* Read one text, or all files that PATH, a file or a directory, stands for. What is wrong goes to
+ * the reader's diag, memory shortage to reader.oom. */
+void loader_text(struct loader *l, const char *name, const char *text, size_t len);
+void loader_path(struct loader *l, const char *path);
+
+/* The rules of those documents that are about a workload with these labels. */
+struct selection {
+	struct rule **rules;
+	size_t n_rules;
+	unsigned n_documents;
+	bool default_deny;
+};
+
+/* 0 or -ENOMEM. Changes the rules of documents with enableDefaultDeny: {egress: false}. */
+int selection_make(const struct model *model, const struct label *labels, size_t n_labels,
+		   struct arena *mem, struct selection *ret);
+
+#endif

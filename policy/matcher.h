@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* matcher.h - which of many patterns match one value, in a time that follows its length.
+ *
+ * The patterns of one field (path, method or host) of one ruleset, numbered from 1; 0 stands for
+ * "any". Strings and prefixes are in one hash table, whose hash is taken byte by byte, so that one
+ * pass over the value asks for every prefix length that occurs; expressions are one libhs database,
+ * scanned once. Immutable after it is built. */
+#ifndef SLUICE_MATCHER_H
+#define SLUICE_MATCHER_H
+
+#include <hs/hs.h>
+#include "pattern.h"
+
+struct matcher_entry {
+	struct span text;
+	bool prefix;
+	uint32_t *ids;
+	size_t n_ids;
+};
+
+struct matcher {
+	const struct pattern **patterns; /* [0] is unused */
+	size_t n;			 /* highest number in use */
+	struct hash_table local;	 /* while it is built: pattern id -> number */
+	struct matcher_entry *entries;
+	size_t n_entries;
+	struct hash_table table;
+	uint64_t *lengths; /* bitmap of the prefix lengths that occur */
+	size_t longest;	   /* the greatest of them */
+	hs_database_t *db; /* NULL: no expressions */
+};
+
+/* The numbers that were found, each once. */
+struct hits {
+	uint32_t *ids;
+	size_t n;
+	uint32_t *stamps; /* by number: the round in which it was found last */
+	uint32_t round;
+	size_t size; /* numbers that fit */
+};
+
+/* The number of PAT in M, new or old; 0 for NULL, "any". UINT32_MAX when out of memory. */
+uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat);
+
+/* Make it ready. 0, -ENOMEM, or -EINVAL with *WHY in KEEP: libhs cannot hold all of them. */
+int matcher_build(struct matcher *m, struct arena *keep, const char **why);
+
+void matcher_find(const struct matcher *m, struct span value, hs_scratch_t *scratch,
+		  struct hits *hits);
+
+void matcher_done(struct matcher *m);
+
+int hits_init(struct hits *h, size_t highest);
+void hits_done(struct hits *h);
+void hits_clear(struct hits *h);
+
+static inline bool hits_has(const struct hits *h, uint32_t id)
+{
+	return id < h->size && h->stamps[id] == h->round;
+}
+
+static inline void hits_add(struct hits *h, uint32_t id)
+{
+	if (id >= h->size || h->stamps[id] == h->round)
+		return;
+	h->stamps[id] = h->round;
+	h->ids[h->n++] = id;
+}
+
+#endif

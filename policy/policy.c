@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The life of a policy: load, select, compile; then only questions. */
+#include "policy.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "l4_compile.h"
+#include "loader.h"
+
+struct policy {
+	atomic_uint refs;
+	struct arena keep;
+	struct l4 l4; /* identities, address borders and rulesets */
+	struct l4_table table;
+	unsigned n_selected;
+};
+
+/* What exists while a policy is made. */
+struct build {
+	struct policy *policy;
+	struct arena mem;
+	struct patterns patterns;
+	struct loader loader;
+	struct diag *diag;
+	size_t before; /* errors that DIAG had at first */
+};
+
+static size_t count_errors(const struct diag *d)
+{
+	return d->n + d->dropped;
+}
+
+static int build_begin(struct build *b, struct diag *diag)
+{
+	memset(b, 0, sizeof(*b));
+	b->diag = diag;
+	b->before = count_errors(diag);
+	if (hs_valid_platform() != HS_SUCCESS) {
+		diag_hint(diag,
+			  diag_add(diag, "libhs", 0, 0,
+				   "this processor cannot run libhs, which matches requests"),
+			  "it needs SSSE3 on x86-64");
+		return -EINVAL;
+	}
+	b->policy = calloc(1, sizeof(*b->policy));
+	if (!b->policy)
+		return -ENOMEM;
+	atomic_init(&b->policy->refs, 1);
+	b->patterns.keep = &b->policy->keep;
+	b->loader.reader = (struct reader){
+		.mem = &b->mem,
+		.keep = &b->policy->keep,
+		.patterns = &b->patterns,
+		.diag = diag,
+	};
+	return 0;
+}
+
+static int compile(struct build *b, const struct label *labels, size_t n_labels)
+{
+	struct policy *p = b->policy;
+	struct selection s;
+	int r = selection_make(&b->loader.model, labels, n_labels, &b->mem, &s);
+
+	if (r < 0 || s.n_documents == 0)
+		return r;
+	p->l4.keep = &p->keep;
+	p->l4.mem = &b->mem;
+	p->l4.rules = s.rules;
+	p->l4.n_rules = s.n_rules;
+	r = l4_compile(&p->l4, &p->table);
+	if (r == -EINVAL)
+		diag_hint(b->diag, diag_add(b->diag, "policy", 0, 0, "%s", p->l4.why),
+			  "make fewer or simpler expressions of it");
+	p->table.enforced = true;
+	p->n_selected = s.n_documents;
+	return r;
+}
+
+/* Pointers into the builder's memory, which ends now. */
+static void forget_build(struct l4 *c)
+{
+	c->mem = NULL;
+	c->rules = NULL;
+	c->port_rules = NULL;
+	c->first_port_rule = NULL;
+	memset(&c->by_rules, 0, sizeof(c->by_rules));
+	memset(&c->by_ports, 0, sizeof(c->by_ports));
+	for (size_t i = 0; i < L4_TREES; i++)
+		c->trees[i].nodes = NULL;
+	for (size_t i = 0; i < c->n_identities; i++)
+		c->identities[i].rules = NULL;
+	for (size_t i = 0; i < c->n_rulesets; i++)
+		c->rulesets[i]->ports = NULL;
+}
+
+static int build_end(struct build *b, const struct label *labels, size_t n_labels, int r,
+		     struct policy **ret)
+{
+	if (r == 0 && (b->loader.reader.oom || b->diag->oom))
+		r = -ENOMEM;
+	if (r == 0 && count_errors(b->diag) != b->before)
+		r = b->loader.error ? b->loader.error : -EINVAL;
+	if (r == 0)
+		r = compile(b, labels, n_labels);
+	if (r == 0)
+		forget_build(&b->policy->l4);
+	if (r == -ENOMEM)
+		b->diag->oom = 1;
+	arena_done(&b->mem);
+	if (r == 0)
+		*ret = b->policy;
+	else
+		policy_unref(b->policy);
+	return r;
+}
+
+int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag)
+{
+	struct build b;
+	int r = build_begin(&b, diag);
+
+	for (size_t i = 0; r == 0 && i < options->n_paths; i++)
+		loader_path(&b.loader, options->paths[i]);
+	return build_end(&b, options->labels, options->n_labels, r, ret);
+}
+
+int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
+		     size_t n_labels, struct policy **ret, struct diag *diag)
+{
+	struct build b;
+	int r = build_begin(&b, diag);
+
+	if (r == 0)
+		loader_text(&b.loader, name, text, len);
+	return build_end(&b, labels, n_labels, r, ret);
+}
+
+struct policy *policy_ref(struct policy *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+struct policy *policy_unref(struct policy *p)
+{
+	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	l4_done(&p->l4);
+	arena_done(&p->keep);
+	free(p);
+	return NULL;
+}
+
+unsigned policy_n_selected(const struct policy *p)
+{
+	return p->n_selected;
+}
+
+const struct l4_table *policy_l4_table(const struct policy *p)
+{
+	return &p->table;
+}
+
+enum l4_action policy_l4(const struct policy *p, const struct address *destination, bool local,
+			 uint8_t protocol, const struct ruleset **ret)
+{
+	const struct l4_identity *id;
+	const struct l4_range *range;
+
+	if (!p->table.enforced)
+		return L4_ALLOW;
+	if ((destination->family != AF_INET && destination->family != AF_INET6) ||
+	    (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
+		return L4_REFUSE;
+	id = l4_find_identity(&p->l4, destination->family == AF_INET ? 4 : 6, destination->ip,
+			      local);
+	if (!id)
+		return L4_REFUSE;
+	range = l4_find_range(protocol == IPPROTO_TCP ? &id->tcp : &id->udp, destination->port);
+	if (!range)
+		return L4_REFUSE;
+	if (range->action == L4_STEER)
+		*ret = range->rules;
+	return range->action;
+}
+
+/* The highest numbers of any ruleset. */
+struct sizes {
+	size_t paths, methods, hosts, conditions, names;
+};
+
+static void raise_to(size_t *size, size_t least)
+{
+	if (*size < least)
+		*size = least;
+}
+
+static bool add_database(struct judge_scratch *s, const struct matcher *m)
+{
+	return !m->db || hs_alloc_scratch(m->db, &s->hs) == HS_SUCCESS;
+}
+
+static bool scratch_fill(struct judge_scratch *s, const struct l4 *c)
+{
+	struct sizes most = { 0, 0, 0, 0, 0 };
+	bool ok = true;
+
+	for (size_t i = 0; i < c->n_rulesets; i++) {
+		const struct ruleset *rs = &c->rulesets[i]->rules;
+
+		raise_to(&most.paths, rs->paths.n);
+		raise_to(&most.methods, rs->methods.n);
+		raise_to(&most.hosts, rs->hosts.n);
+		raise_to(&most.conditions, rs->n_conditions);
+		raise_to(&most.names, rs->n_names);
+		ok = ok && add_database(s, &rs->paths) && add_database(s, &rs->methods) &&
+		     add_database(s, &rs->hosts);
+	}
+	s->seen = calloc(most.names + 1, sizeof(*s->seen));
+	s->seen_names = calloc(most.names + 1, sizeof(*s->seen_names));
+	return ok && s->seen && s->seen_names && hits_init(&s->paths, most.paths) == 0 &&
+	       hits_init(&s->methods, most.methods) == 0 && hits_init(&s->hosts, most.hosts) == 0 &&
+	       hits_init(&s->conditions, most.conditions) == 0;
+}
+
+struct judge_scratch *judge_scratch_new(const struct policy *p)
+{
+	struct judge_scratch *s = calloc(1, sizeof(*s));
+
+	if (s && !scratch_fill(s, &p->l4)) {
+		judge_scratch_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void judge_scratch_free(struct judge_scratch *s)
+{
+	if (!s)
+		return;
+	hs_free_scratch(s->hs);
+	hits_done(&s->paths);
+	hits_done(&s->methods);
+	hits_done(&s->hosts);
+	hits_done(&s->conditions);
+	free(s->seen);
+	free(s->seen_names);
+	free(s);
+}

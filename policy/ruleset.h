@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ruleset.h - the HTTP rules of one destination, compiled: private to the compiler, match.c and
+ * explain.c.
+ *
+ * A rule is a conjunction of a path, a method and a host pattern and some header conditions, each
+ * known by a number (0: any). Judging finds the numbers that hold for the request, field by field,
+ * and then looks the combinations up; no step visits all rules. */
+#ifndef SLUICE_RULESET_H
+#define SLUICE_RULESET_H
+
+#include "matcher.h"
+#include "model.h"
+
+/* "The header NAME is there" or "each of its values is VALUE". */
+struct condition {
+	uint32_t name; /* index in names */
+	bool any_value;
+	struct span value;
+	uint32_t uses; /* in how many rules */
+};
+
+struct l7_rule {
+	uint32_t path, method, host;
+	uint32_t *conditions; /* numbers, from 1; the rarest first */
+	size_t n_conditions;
+	const struct rule_ref *ref;
+};
+
+/* The rules of one path pattern: a range of rules[], and what they look at. */
+struct path_group {
+	uint32_t first, n;
+	bool method_any, method_some, host_any, host_some, header_none, header_some;
+};
+
+struct ruleset {
+	struct matcher paths, methods, hosts;
+	struct l7_rule *rules; /* in order of their path's number */
+	size_t n_rules;
+	struct path_group *groups; /* by path number */
+	struct hash_table by_key;  /* path, method, host and first condition -> rule */
+	struct span *names;	   /* of headers, in lower case */
+	size_t n_names;
+	struct hash_table by_name;
+	struct condition *conditions; /* [0] is unused */
+	size_t n_conditions;	      /* highest number in use */
+	struct hash_table by_condition;
+};
+
+/* What one thread needs to judge by any ruleset of a policy. */
+struct header_seen {
+	const struct header *first;
+	bool differs;	/* not all values are that of the first */
+	uint64_t round; /* valid if it is that of the scratch */
+};
+
+struct judge_scratch {
+	hs_scratch_t *hs;
+	struct hits paths, methods, hosts, conditions;
+	struct header_seen *seen; /* by name */
+	uint32_t *seen_names;
+	uint64_t round;
+	bool have_methods, have_hosts, have_conditions; /* found for this request */
+};
+
+/* Compile the union of N rules into KEEP. 0, -ENOMEM or -EINVAL with *WHY. To be emptied with
+ * ruleset_done(). */
+int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule *const *rules,
+		  size_t n, const char **why);
+void ruleset_done(struct ruleset *rs);
+
+uint64_t ruleset_name_hash(struct span name);
+uint64_t ruleset_condition_hash(uint32_t name, bool any_value, struct span value);
+uint64_t ruleset_key_hash(uint32_t path, uint32_t method, uint32_t host, uint32_t condition);
+
+/* Of match.c, for explain.c. */
+void judge_fields(const struct ruleset *rs, const struct request *req, struct judge_scratch *s);
+bool judge_conditions_hold(const struct l7_rule *rule, const struct judge_scratch *s);
+const struct l7_rule *judge_reading(const struct ruleset *rs, const struct request *req,
+				    struct span reading, struct judge_scratch *s);
+
+#endif
