@@ -7,8 +7,24 @@
  * released before it has been checked, and an idle connection needs no buffer.
  *
  * Heads, chunk lines and trailers are held to a grammar that is narrower than RFC 9112's: whatever
- * two servers could read in two ways is refused. llhttp then finds the message boundaries; where it
- * does not agree with the grammar's own reading, the message is refused. */
+ * two servers could read in two ways is refused. llhttp then reads the same bytes; where it does
+ * not agree with the grammar's own reading, the message is refused. What is narrower, and not
+ * plain from RFC 9112 itself:
+ *  - every line ends with CRLF; none is empty before a start line; no control character but HTAB
+ *    inside a field value; HTTP/1.0 and HTTP/1.1 only; the methods that llhttp knows, except PRI;
+ *  - a target is visible ASCII without '#'. Raw UTF-8 in it is refused: llhttp does, and servers
+ *    differ in what they make of it;
+ *  - Host is a name of letters, digits and "-._~", an IPv4 address, or an IPv6 address in brackets,
+ *    with or without a port; once in HTTP/1.1, at most once in HTTP/1.0, never empty. The authority
+ *    of an absolute-form target, and the whole target of CONNECT, is the same but for case;
+ *  - an absolute-form target is http:// or https://, without user, and has a path if it has a
+ *    query; "*" goes with OPTIONS only; CONNECT has a port and no body;
+ *  - Content-Length once, digits without a leading zero, below 2^63; Transfer-Encoding once,
+ *    "chunked", in HTTP/1.1, never with Content-Length; neither under a name with an underscore,
+ *    nor named by Connection, whose elements are tokens. Expect is "100-continue";
+ *  - chunk extensions have no blanks, no backslashes and only ASCII; a trailer has no field of
+ *    framing, routing, authentication, or the content's type (h1_chunk.c has the list);
+ *  - a 1xx, a 204, or a 2xx to CONNECT announces no body. */
 #ifndef SLUICE_H1_H
 #define SLUICE_H1_H
 
@@ -48,6 +64,8 @@ struct h1_head {
 	uint16_t status; /* responses */
 	bool keep_alive; /* the sender will (request: wants to) keep the connection open after this
 			    message */
+	/* What the fields say. In a response to HEAD, and in a 304, it is not about this message:
+	 * H1_END follows at once. */
 	bool chunked;
 	bool has_length;
 	bool until_close; /* responses: the body ends with the connection */
@@ -76,6 +94,10 @@ void h1_expect(struct h1 *p, bool answers_head, bool answers_connect);
  * section or a chunk line is over its limit (431). Never reads beyond LEN; never consumes a byte of
  * a head before the head is whole. After an error the parser stays broken and returns the same
  * error.
+ *
+ * Call it until it says H1_MORE: after a head without a body H1_END is due at once, also when no
+ * byte is left (LEN may be 0, and BUF then NULL). Where messages end and which bytes are released
+ * does not depend on how the network cut the stream; which of two faults is reported may.
  *
  * After H1_END the next byte begins the next message. A final response to CONNECT with 2xx, and a
  * 101, give H1_HEAD and then H1_END; what follows is not HTTP and must not be fed. A 1xx response

@@ -79,7 +79,8 @@ ssize_t h1_chunk_line(const char *buf, size_t len, uint32_t *scanned, uint64_t *
 		      size_t *digits, const char **reason)
 {
 	size_t limit = len < H1_CHUNK_LINE_MAX ? len : H1_CHUNK_LINE_MAX;
-	const char *lf = memchr(buf + *scanned, '\n', limit - *scanned);
+	size_t from = *scanned <= limit ? *scanned : 0;
+	const char *lf = memchr(buf + from, '\n', limit - from);
 	int r;
 
 	if (!h1_is(buf[0], H1_HEXDIGIT)) {

@@ -12,6 +12,7 @@ struct closure {
 	struct span query;
 	char *free; /* the unused rest of scratch->buf: room for one more reading at least */
 	size_t n;
+	size_t bytes; /* of all path parts */
 	size_t path_len[PATH_READINGS_MAX];
 	unsigned features[PATH_READINGS_MAX];
 };
@@ -31,7 +32,8 @@ static int keep(struct closure *c, size_t len)
 
 	if (known(c, c->free, len))
 		return 0;
-	if (c->n == PATH_READINGS_MAX)
+	c->bytes += len;
+	if (c->n == PATH_READINGS_MAX || c->bytes > PATH_READINGS_BYTES)
 		return -EPROTO;
 	features = path_features((struct span){ c->free, len });
 	if (features < 0)
@@ -100,9 +102,9 @@ ssize_t path_readings(struct span path, struct path_scratch *scratch)
 	r = path_features(part);
 	if (r <= 0)
 		return r < 0 ? r : 1;
-	if (part.len > PATH_ODD_MAX)
-		return -EPROTO;
 	c.features[0] = (unsigned)r;
+	if (part.len > PATH_READINGS_BYTES / 2)
+		return -EPROTO; /* spares the memory: there will be a second one */
 	r = reserve(scratch, path.len);
 	if (r < 0)
 		return r;
@@ -110,6 +112,7 @@ ssize_t path_readings(struct span path, struct path_scratch *scratch)
 	c.query = (struct span){ part.ptr + part.len, path.len - part.len };
 	c.free = scratch->buf;
 	c.n = 1;
+	c.bytes = part.len;
 	c.path_len[0] = part.len;
 	return close_over(&c);
 }

@@ -19,15 +19,16 @@
  *
  * Refused, because servers differ in ways that no reading can show: %00 and other encoded control
  * characters, escapes that are not two hexadecimal digits, overlong UTF-8 (%C0%AF), %25 nested
- * deeper, more readings than PATH_READINGS_MAX. */
+ * deeper. Refused as well: more readings than PATH_READINGS_MAX, or readings of more bytes than
+ * PATH_READINGS_BYTES together, which bounds what a request can cost. */
 #ifndef SLUICE_PATH_H
 #define SLUICE_PATH_H
 
 #include <sys/types.h>
 #include "sluice/span.h"
 
-#define PATH_READINGS_MAX 64
-#define PATH_ODD_MAX	  4096 /* bytes before the query of a path with more than one reading */
+#define PATH_READINGS_MAX   64
+#define PATH_READINGS_BYTES (32 * 1024) /* of all readings together, without their queries */
 
 /* Scratch for the readings of one path; reused for every request of a worker. Zero it before first
  * use. Allocates only for paths that have more than one reading and are longer than any before. */

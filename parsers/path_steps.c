@@ -9,14 +9,17 @@ static size_t decode_where(struct span path, char *out, bool (*wanted)(int value
 	char *to = out;
 
 	while (at < end) {
-		int value = path_escape(at, end);
+		const char *percent = memchr(at, '%', (size_t)(end - at));
+		size_t run = (size_t)((percent ? percent : end) - at);
+		int value;
 
-		if (value >= 0 && wanted(value)) {
-			*to++ = (char)value;
-			at += 3;
-		} else {
-			*to++ = *at++;
-		}
+		memcpy(to, at, run);
+		to += run;
+		if (!percent)
+			break;
+		value = path_escape(percent, end);
+		at = percent + (value >= 0 && wanted(value) ? 3 : 1);
+		*to++ = at == percent + 3 ? (char)value : '%';
 	}
 	return (size_t)(to - out);
 }

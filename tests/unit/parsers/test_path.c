@@ -172,13 +172,14 @@ static void test_limits(void **state)
 	path[0] = '/';
 	assert_int_equal(read_path(path, 65536), 1); /* long and ordinary */
 	path[1] = '/';
-	assert_int_equal(read_path(path, PATH_ODD_MAX), 3);
-	assert_int_equal(read_path(path, PATH_ODD_MAX + 1), -EPROTO);
-	path[PATH_ODD_MAX] = '?'; /* the query does not count */
+	/* Three readings: two of the length, less one, and one of "/". */
+	assert_int_equal(read_path(path, PATH_READINGS_BYTES / 2), 3);
+	assert_int_equal(read_path(path, PATH_READINGS_BYTES / 2 + 1), -EPROTO);
+	path[PATH_READINGS_BYTES / 2] = '?'; /* the query does not count */
 	assert_int_equal(read_path(path, 65536), 3);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(scratch.readings[i].ptr[scratch.readings[i].len - 1], 'a');
-	assert_int_equal(scratch.readings[2].len, 65536 - PATH_ODD_MAX + 1);
+	assert_int_equal(scratch.readings[2].len, 65536 - PATH_READINGS_BYTES / 2 + 1);
 	free(path);
 }
 
