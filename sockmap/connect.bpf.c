@@ -52,9 +52,9 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 		listener.ip[0] = DECIDE_LOOPBACK;
 	else
 		listener.ip[3] = bpf_htonl(1);
-	/* A program cannot see the scope, so it cannot say which link is meant; and from a
-	 * link-local source the loopback interface is not reachable. */
-	if (endpoint_is_link_local(&a->to) && !m->device)
+	/* The scope of the destination is not visible here: without a device nobody can say which
+	 * link is meant. And from a link-local source the loopback interface is not reachable. */
+	if ((endpoint_is_link_local(&a->to) && !m->device) || endpoint_is_link_local(&a->source))
 		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
 	if (!listener.port || listener_at(ctx, &listener) != LISTENS_OURS)
 		return refuse(STEER_CONNECT_NO_LISTENER, &a->to, a->protocol);

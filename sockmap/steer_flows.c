@@ -153,8 +153,6 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret)
 	ret->local = record.flags & FLOW_LOCAL;
 	if (endpoint_is_link_local(&record.destination))
 		ret->destination.scope = record.device;
-	if (endpoint_is_link_local(&record.source))
-		ret->source.scope = record.device;
 	return 0;
 }
 

@@ -26,10 +26,12 @@ bool scene_shell(const char *command)
 
 static bool make_network(void)
 {
-	return scene_shell("ip link set lo up && ip link add here0 type veth peer name there0 && "
+	return scene_shell("echo 0 0 >/proc/sys/net/ipv4/ping_group_range && "
+			   "ip link set lo up && ip link add here0 type veth peer name there0 && "
 			   "ip link set here0 up && ip link set there0 up && "
 			   "ip addr add " HERE4 "/24 dev here0 && "
 			   "ip -6 addr add " HERE6 "/64 dev here0 nodad && "
+			   "ip -6 addr add " LINK6 "/64 dev here0 nodad && "
 			   "ip route add default dev here0 && "
 			   "ip -6 route add 2001:db8:77::/48 dev here0");
 }
@@ -285,7 +287,7 @@ struct sockaddr_storage place(int family, const char *ip, uint16_t port)
 
 	memset(&ss, 0, sizeof(ss));
 	ss.ss_family = (sa_family_t)family;
-	if (family == AF_INET) {
+	if (family != AF_INET6) {
 		in->sin_port = htons(port);
 		check(inet_pton(AF_INET, ip, &in->sin_addr) == 1, ip, __FILE__, __LINE__);
 		return ss;
@@ -301,7 +303,7 @@ struct sockaddr_storage place(int family, const char *ip, uint16_t port)
 
 socklen_t place_len(const struct sockaddr_storage *ss)
 {
-	return ss->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	return ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
 bool same_place(const struct sockaddr_storage *a, const struct sockaddr_storage *b)

@@ -36,6 +36,7 @@
  * IPv6, a route to FAR6 but none to NOWHERE6. */
 #define HERE4	 "10.77.0.1"
 #define HERE6	 "fd77::1"
+#define LINK6	 "fe80::7"
 #define FAR4	 "192.0.2.77"
 #define FAR6	 "2001:db8:77::1"
 #define NOWHERE6 "2001:db8:99::1"

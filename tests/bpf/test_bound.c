@@ -135,6 +135,26 @@ static void test_link_local(void **state)
 	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
 }
 
+static void connect_from_link_local(int fd, void *arg)
+{
+	struct sockaddr_storage here = place(AF_INET6, LINK6, 0);
+	int sock = socket(AF_INET6, SOCK_STREAM, 0);
+
+	((struct sockaddr_in6 *)&here)->sin6_scope_id = if_nametoindex("here0");
+	CHECK(bind(sock, (struct sockaddr *)&here, place_len(&here)) == 0);
+	CHECK(dial(sock, AF_INET6, FAR6, PORT_STEERED) == -EPERM);
+}
+
+/* The kernel cannot answer from ::1 to a link-local address: the handshake would hang. */
+static void test_from_link_local(void **state)
+{
+	struct scene *s = *state;
+
+	worker_run(s, connect_from_link_local, NULL);
+	scene_read_events(s);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
+}
+
 /* ---- getsockname() ---- */
 
 static void look_at_own_name(int fd, void *arg)
@@ -182,9 +202,8 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
-		TEST(test_bound),
-		TEST(test_device_is_remembered),
-		TEST(test_link_local),
+		TEST(test_bound),      TEST(test_device_is_remembered),
+		TEST(test_link_local), TEST(test_from_link_local),
 		TEST(test_own_name),
 #undef TEST
 	};
