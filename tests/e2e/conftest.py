@@ -9,6 +9,7 @@ SLUICE_SANITIZED  set: that binary has sanitizers; sizes are smaller, its memory
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -27,7 +28,12 @@ def pytest_addoption(parser):
     parser.addoption("--direct", action="store_true", help="run the commands without sluice")
 
 
+def _on_terminate(*_):
+    pytest.exit("terminated", returncode=143)  # after the finalizers
+
+
 def pytest_configure(config):
+    signal.signal(signal.SIGTERM, _on_terminate)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     if os.geteuid() != 0:
@@ -60,7 +66,7 @@ def pytest_runtest_makereport(item, call):
 def nothing_left():
     """First to be set up, so last to be torn down: whatever a scene made is gone."""
     before = leftovers.look()
-    yield
+    yield before
     leftovers.check(before)
 
 
