@@ -240,8 +240,11 @@ struct worker worker_start(struct scene *s, void (*fn)(int fd, void *arg), void 
 	if (w.pid == 0) {
 		close(fds[0]);
 		alarm(60); /* hanging is failing */
-		if (s)
+		if (s) {
 			CHECK(cgroup_enter(&s->cgroup) == 0);
+			close(s->listener4);
+			close(s->listener6);
+		}
 		fn(fds[1], arg);
 		_exit(0);
 	}

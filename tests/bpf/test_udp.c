@@ -180,7 +180,7 @@ static void keep_sending(int fd, void *arg)
 	CHECK(say(mixed, AF_INET, "127.0.0.1", PORT_REFUSED) != 0 ||
 	      (write(mixed, "hi", 2) < 0 && errno == EPERM));
 	one = 0;
-	CHECK(setsockopt(loose, IPPROTO_UDP, 1, &one, sizeof(one)) < 0 || true);
+	setsockopt(loose, IPPROTO_UDP, 1, &one, sizeof(one)); /* sends, or would */
 	CHECK(dial(connected, AF_INET, "127.0.0.1", PORT_REFUSED) == 0);
 	CHECK(write(connected, "hi", 2) == 2);
 }
