@@ -49,6 +49,7 @@ static int read_all(int fd, char **ret, size_t *len)
 {
 	size_t size = 0;
 	char *buf = NULL;
+	int error;
 
 	for (*len = 0; *len <= YAML_BYTES_MAX;) {
 		ssize_t n;
@@ -73,15 +74,16 @@ static int read_all(int fd, char **ret, size_t *len)
 	*ret = buf;
 	return 0;
 fail:
+	error = errno;
 	free(buf);
-	return errno;
+	return error;
 }
 
 static void load_file(struct loader *l, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), error;
-	char *text;
-	size_t len;
+	char *text = NULL;
+	size_t len = 0;
 
 	if (fd < 0) {
 		cannot_read(l, path, errno);
