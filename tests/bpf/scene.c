@@ -8,10 +8,9 @@
 #include <sys/stat.h>
 #include "probe.h"
 
-#define PATIENCE_MS    5000
-#define CGROUP_NAME    "sluice-test-%d"
-#define TEST_BPFFS     "/run/bpf"
-#define SUPERVISOR_PID "SLUICE_TEST_SUPERVISOR"
+#define PATIENCE_MS 5000
+#define TEST_MS	    280000
+#define TEST_BPFFS  "/sys/fs/bpf"
 
 /* ---- the world ---- */
 
@@ -40,7 +39,7 @@ static bool make_world(void)
 {
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("none", "/run", "tmpfs", 0, "mode=0755") < 0 || mkdir(TEST_BPFFS, 0700) < 0 ||
+	    mount("none", "/run", "tmpfs", 0, "mode=0755") < 0 ||
 	    mount("none", TEST_BPFFS, "bpf", 0, "mode=0700") < 0) {
 		perror("namespaces");
 		return false;
@@ -48,37 +47,33 @@ static bool make_world(void)
 	return make_network();
 }
 
-static void remove_cgroup(const char *name)
+/* Everything that the test makes in the cgroup tree is below this one. */
+static void remove_cgroup(struct cgroup *cg)
 {
-	struct cgroup probe, cg;
-	char path[CGROUP_PATH_MAX];
-
-	/* Its path is beside the one of a cgroup that we can make. */
-	if (cgroup_make(&probe, "sluice-test-sweep", NULL) < 0)
-		return;
-	snprintf(path, sizeof(path), "%.*s/%s",
-		 (int)(strlen(probe.path) - strlen("/sluice-test-sweep")), probe.path, name);
-	cgroup_remove(&probe);
-	if (cgroup_open(&cg, path, NULL) < 0)
-		return;
-	cgroup_signal(&cg, SIGKILL);
-	for (int i = 0; i < PATIENCE_MS && cgroup_populated(&cg) == 1; i++) {
+	cgroup_signal(cg, SIGKILL);
+	for (int i = 0; i < PATIENCE_MS && cgroup_populated(cg) == 1; i++) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
 		usleep(1000);
 	}
-	cgroup_remove(&cg);
+	if (cgroup_remove(cg) < 0)
+		fprintf(stderr, "could not remove %s\n", cg->path);
 }
 
-static int supervise(pid_t child)
+static int supervise(pid_t child, struct cgroup *cg)
 {
-	char name[64];
-	int status = 0;
+	struct pollfd nothing = { .fd = -1 };
+	int status = 0, r = 0;
 
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	snprintf(name, sizeof(name), CGROUP_NAME, (int)getpid());
-	remove_cgroup(name);
+	for (int ms = 0; r == 0 && ms < TEST_MS; ms += 10) {
+		poll(&nothing, 1, 10);
+		r = waitpid(child, &status, WNOHANG);
+	}
+	remove_cgroup(cg);
+	if (r == 0) {
+		fprintf(stderr, "the test took too long\n");
+		return 1;
+	}
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	fprintf(stderr, "the test died of signal %d\n", WTERMSIG(status));
@@ -88,25 +83,31 @@ static int supervise(pid_t child)
 int scene_main(int (*run)(void))
 {
 	struct error err = { "" };
-	char pid[16];
+	struct cgroup cg;
+	char name[64];
 	pid_t child;
 
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	snprintf(name, sizeof(name), "sluice-test-%d", (int)getpid());
 	if (probe_requirements(&err) < 0) {
 		printf("SKIP: %s\n", err.text);
 		return getenv("CI") && geteuid() == 0 ? 1 : SCENE_SKIP;
 	}
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	setenv(SUPERVISOR_PID, pid, 1);
+	if (cgroup_make(&cg, name, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return 1;
+	}
 	fflush(NULL);
 	child = fork();
-	if (child < 0)
-		return 1;
 	if (child > 0)
-		return supervise(child);
+		return supervise(child, &cg);
+	if (child < 0) {
+		cgroup_remove(&cg);
+		return 1;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	exit(make_world() ? run() : 1);
+	exit(cgroup_enter(&cg) == 0 && make_world() ? run() : 1);
 }
 
 /* ---- steering ---- */
@@ -168,15 +169,13 @@ int scene_setup(void **state)
 {
 	const struct steer_options options = { .max_flows = 1024 };
 	struct scene *s = test_calloc(1, sizeof(*s));
-	const char *pid = getenv(SUPERVISOR_PID);
 	struct error err = { "" };
-	char name[64];
 
 	*state = s;
 	s->listener4 = s->listener6 = -1;
-	snprintf(name, sizeof(name), CGROUP_NAME, pid ? atoi(pid) : 0);
-	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/%s", name);
-	if (cgroup_make(&s->cgroup, name, &err) < 0 || steer_open(&options, &s->steer, &err) < 0)
+	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/workload");
+	if (cgroup_make(&s->cgroup, "workload", &err) < 0 ||
+	    steer_open(&options, &s->steer, &err) < 0)
 		fail_msg("%s", err.text);
 	if (routes_open(s->steer, &s->routes, &err) < 0)
 		fail_msg("%s", err.text);
