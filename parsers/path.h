@@ -5,14 +5,15 @@
  * policy has to allow each of them. Only the path part is read anew, the query follows every
  * reading as sent. The readings are the path as sent, and whatever any of these steps makes of a
  * reading, in any order:
- *  - percent-encoded unreserved characters (%41, %2e) decoded;
+ *  - percent-encoded unreserved characters (%41, %2e) decoded, all or only those of dot segments;
  *  - dot segments resolved (RFC 3986, section 5.2.4); where the last one is a dot segment, with and
  *    without a slash at the end, as URL libraries and path.Clean() do;
  *  - doubled slashes merged; two at the begin also taken for an authority ("//a/b" is "/b" of host
  *    "a" to whoever resolves it against a base);
  *  - %2F taken for a slash; %5C for a backslash; backslashes for slashes;
- *  - ;parameters (or %3B) stripped from dot segments and from empty segments, or, where there is
- *    such a segment, from all ("/a/..;/b", "/a/;x/../b");
+ *  - ;parameters (or %3B as well) stripped where that makes a dot segment or an empty one, or where
+ *    they contain a slash of any kind; then also stripped from all segments ("/a/..;/b",
+ *    "/a/;x/../b", "/a/b;%2Fc/..%2F..%2Fd");
  *  - where %25 hides one of the above, one "25" taken out, up to three.
  *
  * Everything else (%20, %C3%A9, ;v=1) stays as sent in every reading.

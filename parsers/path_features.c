@@ -70,6 +70,14 @@ unsigned path_nesting(const char *at, const char *end)
 	return path_significant(deep_escape(at, end, &depth)) ? depth : 0;
 }
 
+bool path_hidden_slash(const char *at, const char *end)
+{
+	unsigned depth;
+	int value = *at == '\\' ? '\\' : deep_escape(at, end, &depth);
+
+	return value == '/' || value == '\\';
+}
+
 /* %C0%AF and the like, also nested: an ASCII character in more bytes than it needs, which careless
  * decoders take for that character. */
 static bool overlong(const char *at, const char *end)
@@ -125,15 +133,34 @@ static int segment_features(const char *at, const char *end)
 	return at > begin || memchr(at, '/', (size_t)(end - at)) ? PATH_PARAMETERS : 0;
 }
 
-/* 1: nothing to look at */
+/* 1: nothing to look at. All but controls, blanks and "#%/;?\\". */
 static const uint8_t plain[256] = {
-	['!'] = 1,	   ['"'] = 1,	      ['$'] = 1,	   ['&' ... '.'] = 1,
-	['0' ... '['] = 1, [']' ... '~'] = 1, [0x80 ... 0xff] = 1,
+	['!'] = 1,	   ['"'] = 1,	      ['$'] = 1,
+	['&' ... '.'] = 1, ['0' ... ':'] = 1, ['<' ... '>'] = 1,
+	['@' ... '['] = 1, [']' ... '~'] = 1, [0x80 ... 0xff] = 1,
 };
+
+/* The feature of the byte at AT, which is not plain. */
+static int byte_features(const char *at, const char *end)
+{
+	switch (*at) {
+	case '/':
+		return segment_features(at + 1, end);
+	case '%':
+		return escape_features(at, end);
+	case '\\':
+		return PATH_BACKSLASH;
+	case ';':
+		return 0;
+	default:
+		return -EPROTO; /* a blank, a control character, '#' */
+	}
+}
 
 int path_features(struct span path)
 {
 	const char *end = path.ptr + path.len;
+	bool parameters = false;
 	int features = 0;
 
 	for (const char *at = path.ptr; at < end; at++) {
@@ -141,15 +168,16 @@ int path_features(struct span path)
 
 		if (plain[(unsigned char)*at])
 			continue;
-		if (*at == '/')
-			found = segment_features(at + 1, end);
-		else if (*at == '%')
-			found = escape_features(at, end);
-		else
-			found = *at == '\\' ? PATH_BACKSLASH : -EPROTO;
+		found = byte_features(at, end);
 		if (found < 0)
 			return found;
 		features |= found;
+		if (*at == '/')
+			parameters = false;
+		else if (path_semicolon(at, end))
+			parameters = true;
+		else if (parameters && path_hidden_slash(at, end))
+			features |= PATH_PARAMETERS;
 	}
 	if (path.len > 1 && path.ptr[1] == '/')
 		features |= PATH_LEADING_DOUBLE;

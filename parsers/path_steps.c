@@ -110,6 +110,39 @@ static bool is_dots(const char *at, size_t len)
 	return (len == 1 && at[0] == '.') || (len == 2 && at[0] == '.' && at[1] == '.');
 }
 
+/* One or two dots, plain or escaped, which make up all of the segment of LEN bytes at AT: how many,
+ * else 0. */
+static size_t count_dots(const char *at, size_t len)
+{
+	const char *end = at + len;
+	size_t n = 0;
+
+	while (at < end && n < 3) {
+		if (*at != '.' && path_escape(at, end) != '.')
+			return 0;
+		at += *at == '.' ? 1 : 3;
+		n++;
+	}
+	return n < 3 ? n : 0;
+}
+
+/* Only dot segments are decoded: URL libraries resolve %2e%2e and keep every other escape. */
+static size_t decode_dot_segments(struct span path, char *out)
+{
+	const char *at = path.ptr, *end = at + path.len;
+	char *to = out;
+
+	while (at < end) {
+		size_t len = segment_len(at + 1, end), dots = count_dots(at + 1, len);
+
+		*to++ = '/';
+		memcpy(to, dots ? ".." : at + 1, dots ? dots : len);
+		to += dots ? dots : len;
+		at += len + 1;
+	}
+	return (size_t)(to - out);
+}
+
 /* RFC 3986, section 5.2.4; above the root there is the root. A dot segment at the end leaves a
  * slash (URL libraries, nginx), or not (path.Clean of Go, normpath of Python). */
 static size_t resolve(struct span path, char *out, bool leave_slash)
@@ -146,25 +179,45 @@ static size_t resolve_clean(struct span path, char *out)
 	return resolve(path, out, false);
 }
 
+/* Which semicolons begin parameters, and of which segments they are taken. */
+enum strip_how {
+	STRIP_PLAIN = 0,
+	STRIP_ESCAPED = 1, /* %3B too: a server that decodes first */
+	STRIP_ALL = 2,	   /* of every segment, not only where it tells */
+};
+
 /* The length of the segment of LEN bytes at AT without its parameters. */
-static size_t without_parameters(const char *at, size_t len)
+static size_t without_parameters(const char *at, size_t len, unsigned how)
 {
 	for (size_t i = 0; i < len; i++)
-		if (path_semicolon(at + i, at + len))
+		if (at[i] == ';' || (how & STRIP_ESCAPED && path_semicolon(at + i, at + len)))
 			return i;
 	return len;
 }
 
-static size_t strip(struct span path, char *out, bool everywhere)
+/* Whether a later step could tell a segment without its parameters, of which KEEP bytes remain,
+ * from the whole: ".." counts, and in "a;%2Fb" the slash would. */
+static bool tells(const char *at, size_t len, size_t keep, bool last)
+{
+	if (is_dots(at, keep) || (!keep && !last))
+		return true;
+	for (size_t i = keep; i < len; i++)
+		if (path_hidden_slash(at + i, at + len))
+			return true;
+	return false;
+}
+
+static size_t strip(struct span path, char *out, unsigned how)
 {
 	const char *at = path.ptr, *end = at + path.len;
 	char *to = out;
 
 	while (at < end) {
-		size_t len = segment_len(at + 1, end), keep = without_parameters(at + 1, len);
+		size_t len = segment_len(at + 1, end);
+		size_t keep = without_parameters(at + 1, len, how);
 		const char *next = at + 1 + len;
 
-		if (!everywhere && !is_dots(at + 1, keep) && (keep || next == end))
+		if (!(how & STRIP_ALL) && !tells(at + 1, len, keep, next == end))
 			keep = len;
 		memcpy(to, at, keep + 1);
 		to += keep + 1;
@@ -173,18 +226,29 @@ static size_t strip(struct span path, char *out, bool everywhere)
 	return (size_t)(to - out);
 }
 
-static size_t strip_dots(struct span path, char *out)
+static size_t strip_plain(struct span path, char *out)
 {
-	return strip(path, out, false);
+	return strip(path, out, STRIP_PLAIN);
 }
 
-static size_t strip_all(struct span path, char *out)
+static size_t strip_escaped(struct span path, char *out)
 {
-	return strip(path, out, true);
+	return strip(path, out, STRIP_ESCAPED);
+}
+
+static size_t strip_all_plain(struct span path, char *out)
+{
+	return strip(path, out, STRIP_PLAIN | STRIP_ALL);
+}
+
+static size_t strip_all_escaped(struct span path, char *out)
+{
+	return strip(path, out, STRIP_ESCAPED | STRIP_ALL);
 }
 
 const struct path_step path_steps[] = {
 	{ PATH_UNRESERVED, decode_unreserved },
+	{ PATH_UNRESERVED, decode_dot_segments },
 	{ PATH_ENC_SLASH, decode_slash },
 	{ PATH_ENC_BACKSLASH, decode_backslash },
 	{ PATH_BACKSLASH, turn_backslashes },
@@ -192,8 +256,10 @@ const struct path_step path_steps[] = {
 	{ PATH_LEADING_DOUBLE, drop_authority },
 	{ PATH_DOTS, resolve_url },
 	{ PATH_DOTS, resolve_clean },
-	{ PATH_PARAMETERS, strip_dots },
-	{ PATH_PARAMETERS, strip_all },
+	{ PATH_PARAMETERS, strip_plain },
+	{ PATH_PARAMETERS, strip_escaped },
+	{ PATH_PARAMETERS, strip_all_plain },
+	{ PATH_PARAMETERS, strip_all_escaped },
 	{ PATH_NESTED, decode_nested },
 };
 const size_t path_n_steps = ARRAY_SIZE(path_steps);

@@ -18,7 +18,8 @@ enum path_feature {
 	PATH_DOUBLE_SLASH = 1 << 4,   /* an empty segment that is not the last */
 	PATH_LEADING_DOUBLE = 1 << 5, /* // at the very begin: what follows may be an authority */
 	PATH_DOTS = 1 << 6,	      /* a segment . or .. */
-	PATH_PARAMETERS = 1 << 7,     /* a segment that is empty, . or .. without its ;parameters */
+	PATH_PARAMETERS = 1 << 7,     /* ;parameters behind which a segment is empty, . or .., or in
+					 which there is a slash of any kind */
 	PATH_NESTED = 1 << 8,	      /* %25 before what makes it an escape of the above */
 };
 
@@ -44,6 +45,9 @@ bool path_significant(int value);
 
 /* AT is a semicolon, plain or escaped. Returns its length, or 0. */
 size_t path_semicolon(const char *at, const char *end);
+
+/* Whether AT is a backslash, or an escape of either slash, also below %25. */
+bool path_hidden_slash(const char *at, const char *end);
 
 /* How many times "25" follows the "%" at AT before two digits of a significant escape; 0: not at
  * all. */
