@@ -167,6 +167,13 @@ int mounts_make(const char *type, const char *point)
 	return 0;
 }
 
+/* The kernel itself puts two files into every bpffs. */
+static int is_furniture(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	       strcmp(name, "maps.debug") == 0 || strcmp(name, "progs.debug") == 0;
+}
+
 static int is_empty(const char *path)
 {
 	DIR *dir = opendir(path);
@@ -176,7 +183,7 @@ static int is_empty(const char *path)
 	if (!dir)
 		return 0;
 	while (empty && (e = readdir(dir)))
-		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+		empty = is_furniture(e->d_name);
 	closedir(dir);
 	return empty;
 }
