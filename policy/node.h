@@ -23,7 +23,7 @@ struct node {
 	enum node_kind kind;
 	bool plain; /* a scalar without quotes, so that 1, true and null are not strings */
 	unsigned line, column;
-	const char *source;  /* where the scalar begins in the file's text */
+	const char *source;  /* where the scalar's first byte is in the file's text, or NULL */
 	struct span text;    /* of a scalar, in UTF-8, with a NUL behind it */
 	struct node **items; /* of a list; of a mapping: key, value, key, value ... */
 	size_t n;	     /* nodes in ITEMS */

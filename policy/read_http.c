@@ -13,19 +13,10 @@ static struct node place_within(const struct node *node, size_t at)
 	struct node ret = *node;
 	uint32_t code;
 
-	if (!source || at > node->text.len)
+	/* The file's text has a NUL behind it; a value with escapes is not in it as it is. */
+	if (!source || strncmp(source, node->text.ptr, node->text.len) != 0)
 		return ret;
-	if (!node->plain) {
-		if (*source != '"' && *source != '\'')
-			return ret;
-		source++;
-		ret.column++;
-	}
-	/* The source ends with the file, whose text has a NUL behind it, as the value has none. */
-	if (strncmp(source, node->text.ptr, node->text.len) != 0) {
-		ret.column = node->column;
-		return ret;
-	}
+	ret.column += !node->plain;
 	for (size_t i = 0; i < at;) {
 		size_t n = utf8_decode(node->text.ptr + i, node->text.len - i, &code);
 

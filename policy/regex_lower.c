@@ -97,8 +97,10 @@ static void put_node(struct printer *p, const struct regex *re)
 		break;
 	case REGEX_REPEAT:
 		put(p, "(?:");
-		put_node(p, re->items[0]);
-		put_repeat(p, re);
+		if (re->max) { /* libhs refuses {0} */
+			put_node(p, re->items[0]);
+			put_repeat(p, re);
+		}
 		put(p, ")");
 		break;
 	case REGEX_BOUNDARY:

@@ -56,6 +56,17 @@ static struct node *node_new(struct builder *b, enum node_kind kind, const struc
 	return n;
 }
 
+/* A value of which nothing is written is at its key, or at its list. */
+static void borrow_place(struct node *n, const struct node *parent)
+{
+	const struct node *near = parent;
+
+	if (parent->kind == NODE_MAP && parent->n % 2 == 1)
+		near = parent->items[parent->n - 1];
+	n->line = near->line;
+	n->column = near->column;
+}
+
 /* Hang N where the next node belongs. */
 static int node_place(struct builder *b, struct node *n)
 {
@@ -67,6 +78,8 @@ static int node_place(struct builder *b, struct node *n)
 		return 0;
 	}
 	parent = b->open[b->depth - 1];
+	if (n->line == 0)
+		borrow_place(n, parent);
 	if (parent->kind == NODE_MAP && parent->n % 2 == 0 && n->kind != NODE_SCALAR)
 		return refuse(b, n, "a key must be a word, not a list or a mapping", NULL);
 	items = arena_extend(b->mem, parent->items, parent->n, sizeof(struct node *));
@@ -118,6 +131,7 @@ static int on_alias(struct builder *b, struct fy_event *event)
 
 	if (!here)
 		return -ENOMEM;
+	here->column--; /* libfyaml places it behind its asterisk */
 	name.ptr = fy_token_get_text(event->alias.anchor, &name.len);
 	if (!name.ptr)
 		return -ENOMEM;
@@ -138,6 +152,17 @@ static int on_alias(struct builder *b, struct fy_event *event)
 	return refuse(b, here, "an alias without an anchor before it", NULL);
 }
 
+/* libfyaml places a quoted scalar behind its quote. */
+static void find_quote(const struct builder *b, struct node *n)
+{
+	if (n->plain || !n->source)
+		return;
+	if (n->source > b->text && (n->source[-1] == '"' || n->source[-1] == '\''))
+		n->column--;
+	else
+		n->source = NULL;
+}
+
 static int on_scalar(struct builder *b, struct fy_event *event)
 {
 	struct fy_token *value = event->scalar.value;
@@ -154,6 +179,7 @@ static int on_scalar(struct builder *b, struct fy_event *event)
 	if (!n->text.ptr)
 		return -ENOMEM;
 	n->plain = fy_token_scalar_style(value) == FYSS_PLAIN;
+	find_quote(b, n);
 	if (event->scalar.tag)
 		return refuse(b, n, "tags are not supported", "leave it out");
 	if (memchr(n->text.ptr, 0, n->text.len))
