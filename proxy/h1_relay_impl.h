@@ -3,10 +3,12 @@
 #ifndef SLUICE_H1_RELAY_IMPL_H
 #define SLUICE_H1_RELAY_IMPL_H
 
+#include <assert.h>
 #include "h1_relay.h"
 
 /* A run of bytes that is passed on in one piece: heads and bodies that follow each other cost one
- * system call. */
+ * system call. Where something in between is not passed on, or the relay ends, it is flushed
+ * first. */
 struct relay_run {
 	const char *from;
 	size_t len;
@@ -16,12 +18,13 @@ static inline void relay_run_add(struct relay_run *run, const char *bytes, size_
 {
 	if (run->len == 0)
 		run->from = bytes;
+	assert(run->from + run->len == bytes);
 	run->len += len;
 }
 
 static inline void relay_run_flush(struct h1_relay *r, enum relay_side to, struct relay_run *run)
 {
-	if (run->len > 0)
+	if (run->len > 0 && r->state != H1_RELAY_CLOSED)
 		r->env->host->send(r->ctx, to, run->from, run->len);
 	run->len = 0;
 }

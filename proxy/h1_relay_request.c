@@ -29,16 +29,15 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 
 /* The next bytes would begin a request (or go on with one that is not passed on). May they be read?
  */
-static bool may_go_on(struct h1_relay *r, size_t left)
+static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 {
-	if (r->in_request && r->body_stale) {
-		if (left > 0)
-			relay_end(r, CLOSE_STALE_BODY);
-		return false;
-	}
-	if (r->state == H1_RELAY_RAW && (!r->in_request || r->discarding)) {
-		if (left > 0)
-			relay_end(r, CLOSE_UNREAD_RESPONSE);
+	bool stale = r->in_request && r->body_stale;
+
+	if (stale || (r->state == H1_RELAY_RAW && (!r->in_request || r->discarding))) {
+		if (left > 0) {
+			relay_run_flush(r, RELAY_UP, run);
+			relay_end(r, stale ? CLOSE_STALE_BODY : CLOSE_UNREAD_RESPONSE);
+		}
 		return false;
 	}
 	if (!r->in_request &&
@@ -95,9 +94,11 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 		relay_run_add(run, bytes, len);
 		return;
 	case JUDGED_DENY:
+		relay_run_flush(r, RELAY_UP, run);
 		deny(r, x, 403, denial_ends(head));
 		return;
 	case JUDGED_MALFORMED:
+		relay_run_flush(r, RELAY_UP, run);
 		deny(r, x, 400, true);
 		return;
 	case JUDGED_CLOSE:
@@ -154,7 +155,8 @@ size_t relay_read_requests(struct h1_relay *r, const char *buf, size_t len)
 	r->head_incomplete = false;
 	if (!r->detected && !detected(r, buf, len))
 		return 0;
-	while ((r->state == H1_RELAY_HTTP || r->state == H1_RELAY_RAW) && may_go_on(r, len - at)) {
+	while ((r->state == H1_RELAY_HTTP || r->state == H1_RELAY_RAW) &&
+	       may_go_on(r, len - at, &run)) {
 		enum h1_event event;
 		ssize_t n = h1_feed(&r->req, buf + at, len - at, r->env->head, &event);
 

@@ -25,12 +25,13 @@ static bool switches(const struct h1_relay *r, unsigned status)
 }
 
 /* Returns false when the head must not be passed on. */
-static bool on_head(struct h1_relay *r, const struct h1_head *head)
+static bool on_head(struct h1_relay *r, const struct h1_head *head, struct relay_run *run)
 {
 	struct exchange *x = r->first;
 
 	r->tunnels = switches(r, head->status);
 	if (head->status == 101 && !r->tunnels) {
+		relay_run_flush(r, RELAY_DOWN, run);
 		relay_close(r, CLOSE_BAD_UPGRADE);
 		return false;
 	}
@@ -83,7 +84,7 @@ static ssize_t read_one(struct h1_relay *r, const char *buf, size_t len, struct 
 	}
 	if (event == H1_MORE)
 		return -1;
-	if (event == H1_HEAD && !on_head(r, r->env->head))
+	if (event == H1_HEAD && !on_head(r, r->env->head, run))
 		return -1;
 	relay_run_add(run, buf, (size_t)n);
 	if (event == H1_END) {
