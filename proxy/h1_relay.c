@@ -159,6 +159,14 @@ void h1_relay_done(struct h1_relay *r)
 		relay_pop(r);
 }
 
+/* What the client sent waits for an answer, and the server has ended: none will come. */
+static bool waits_in_vain(const struct h1_relay *r)
+{
+	if (!r->server_ended || r->in_request)
+		return false;
+	return r->state == H1_RELAY_HELD || r->n_exchanges >= H1_PIPELINE_MAX;
+}
+
 size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
 {
 	bool down = from == RELAY_DOWN;
@@ -167,6 +175,8 @@ size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, 
 		r->blocked = false;
 	if (len == 0)
 		return 0;
+	if (down && waits_in_vain(r))
+		return len;
 	switch ((enum h1_relay_state)r->state) {
 	case H1_RELAY_HTTP:
 	case H1_RELAY_RAW:
@@ -201,6 +211,7 @@ bool h1_relay_wants(const struct h1_relay *r, enum relay_side from, size_t unuse
 
 static void client_ended(struct h1_relay *r)
 {
+	r->head_incomplete = false; /* it never will be whole */
 	if (r->state < H1_RELAY_ENDED)
 		r->env->host->finish(r->ctx, RELAY_UP);
 }
