@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conversations through the relay. Each is played whole, cut in two at every byte of either side's
+ * stream, in small steps, and with sockets that fill up; the outcome has to be the same. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "relay_talk.h"
+#include "sluice/array.h"
+
+static const struct talk plain[] = {
+#include "relay_talks_plain.inc"
+};
+static const struct talk denials[] = {
+#include "relay_talks_denials.inc"
+};
+static const struct talk ends[] = {
+#include "relay_talks_ends.inc"
+};
+static const struct talk bad[] = {
+#include "relay_talks_bad.inc"
+};
+
+/* Streams up to this are cut at every byte; in longer ones most bytes are like their neighbours. */
+#define CUT_ALL 1536
+#define STRIDE	1021
+
+static struct stage stage;
+
+/* Each check says what is wrong and returns false; the first failure of a talk ends it, and the
+ * next one has its turn. */
+static bool check_bytes(const struct talk *t, const char *how, const char *what,
+			const struct stage_bytes *got, const char *want)
+{
+	struct stage_bytes b = talk_expand(want);
+	size_t same = 0;
+	bool equal;
+
+	while (same < got->len && same < b.len && got->data[same] == b.data[same])
+		same++;
+	equal = same == got->len && same == b.len;
+	if (!equal)
+		print_error("%s, %s: %s: %zu of %zu bytes as wanted (%zu), then: %.*s\n", t->name,
+			    how, what, same, got->len, b.len, (int)(got->len - same),
+			    got->len ? got->data + same : "");
+	free(b.data);
+	return equal;
+}
+
+/* The words of LOG that begin with '=', or the others: requests and responses each have their
+ * order, which of them comes first is for the network to say. */
+static struct stage_bytes pick(const struct stage_bytes *log, bool answers)
+{
+	struct stage_bytes picked = { 0 };
+	const char *at = log->data, *end = at + log->len;
+
+	while (at < end) {
+		const char *blank = memchr(at, ' ', (size_t)(end - at));
+		const char *next = blank ? blank + 1 : end;
+
+		if (next - at > 1 && (*at == '=') == answers) {
+			stage_bytes_add(&picked, at, (size_t)((blank ? blank : end) - at));
+			stage_bytes_add(&picked, " ", 1);
+		}
+		at = next;
+	}
+	stage_bytes_add(&picked, "", 1);
+	return picked;
+}
+
+static bool check_log(const struct talk *t, const char *how)
+{
+	struct stage_bytes log = talk_expand(t->log);
+	bool equal = true;
+
+	for (int answers = 0; answers < 2; answers++) {
+		struct stage_bytes want = pick(&log, answers), got = pick(&stage.log, answers);
+
+		if (strcmp(got.data, want.data) != 0) {
+			print_error("%s, %s: log: %s\n", t->name, how, got.data);
+			equal = false;
+		}
+		free(want.data);
+		free(got.data);
+	}
+	free(log.data);
+	return equal;
+}
+
+static bool check_end(const struct talk *t, const char *how)
+{
+	char end[64];
+
+	stage_describe_end(&stage, end, sizeof(end));
+	if (strcmp(end, t->end) == 0)
+		return true;
+	print_error("%s, %s: it ends with: %s\n", t->name, how, end);
+	return false;
+}
+
+static bool check_cut(const struct talk *t, const struct talk_cut *cut)
+{
+	char how[80];
+	bool good;
+
+	snprintf(how, sizeof(how), "cut at %zu,%zu, step %zu%s%s", cut->at[0], cut->at[1],
+		 cut->step, cut->congest ? ", congested" : "", cut->up_first ? ", up first" : "");
+	talk_play(t, cut, &stage);
+	good = check_log(t, how) && check_bytes(t, how, "up", &stage.sides[RELAY_UP].sent, t->up) &&
+	       check_bytes(t, how, "down", &stage.sides[RELAY_DOWN].sent, t->down) &&
+	       check_end(t, how);
+	stage_done(&stage);
+	return good;
+}
+
+/* How many bytes one side sends in all. */
+static size_t stream_len(const struct talk *t, char mark)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < TALK_STEPS_MAX && t->steps[i]; i++) {
+		struct stage_bytes b;
+
+		if (t->steps[i][0] != mark || t->steps[i][1] == '$')
+			continue;
+		b = talk_expand(t->steps[i] + 1);
+		len += b.len;
+		free(b.data);
+	}
+	return len;
+}
+
+static bool check_two_pieces(const struct talk *t, bool congest)
+{
+	for (int side = 0; side < 2; side++) {
+		size_t len = stream_len(t, side == RELAY_DOWN ? '>' : '<');
+		struct talk_cut cut = { .congest = congest };
+
+		for (size_t at = 1; at<len; at += len> CUT_ALL && at > 300 ? STRIDE : 1) {
+			cut.at[side] = at;
+			if (!check_cut(t, &cut))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool check_steps(const struct talk *t)
+{
+	size_t longest = stream_len(t, '>') + stream_len(t, '<');
+
+	for (size_t step = longest > CUT_ALL ? 509 : 1; step < 1024; step = 2 * step + 1)
+		for (unsigned how = 0; how < 4; how++)
+			if (!check_cut(t, &(struct talk_cut){ .step = step,
+							      .congest = how & 1,
+							      .up_first = how & 2 }))
+				return false;
+	return true;
+}
+
+static void check_talks(const struct talk *talks, size_t n)
+{
+	unsigned bad_ones = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct talk *t = &talks[i];
+
+		if (!check_cut(t, &(struct talk_cut){ 0 }) ||
+		    !check_cut(t, &(struct talk_cut){ .up_first = true }) ||
+		    !check_two_pieces(t, false) || !check_two_pieces(t, true) || !check_steps(t))
+			bad_ones++;
+	}
+	assert_int_equal(bad_ones, 0);
+}
+
+static void test_plain(void **state)
+{
+	check_talks(plain, ARRAY_SIZE(plain));
+}
+
+static void test_denials(void **state)
+{
+	check_talks(denials, ARRAY_SIZE(denials));
+}
+
+static void test_ends(void **state)
+{
+	check_talks(ends, ARRAY_SIZE(ends));
+}
+
+static void test_bad(void **state)
+{
+	check_talks(bad, ARRAY_SIZE(bad));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_bad),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
