@@ -303,13 +303,13 @@ static const char *protocol_name(uint8_t protocol)
 static const struct {
 	const char *what, *why;
 } event_texts[STEER_EVENT_MAX] = {
-	[STEER_CONNECT_REFUSED] = { "connect to", "no rule allows it" },
-	[STEER_CONNECT_NO_LISTENER] = { "connect to", "it has to be read, and sluice cannot be "
-						      "reached from there" },
-	[STEER_SENDMSG_REFUSED] = { "datagram to", "no rule allows it" },
+	[STEER_CONNECT_REFUSED] = { "connect", "no rule allows it" },
+	[STEER_CONNECT_NO_LISTENER] = { "connect", "it has to be read, and sluice cannot be "
+						   "reached from there" },
+	[STEER_SENDMSG_REFUSED] = { "datagram", "no rule allows it" },
 	[STEER_SOCKET_REFUSED] = { "socket", "only TCP and UDP can be held to a policy" },
-	[STEER_PACKET_DROPPED] = { "packet to", "it came past the checks of its socket" },
-	[STEER_NO_ROOM] = { "connect to", "too many connections are being opened at once" },
+	[STEER_PACKET_DROPPED] = { "packet", "it came past the checks of its socket" },
+	[STEER_NO_ROOM] = { "connect", "too many connections are being opened at once" },
 };
 
 void report_event(struct reporter *r, const struct steer_event *e)
@@ -320,12 +320,12 @@ void report_event(struct reporter *r, const struct steer_event *e)
 
 	if (e->kind >= STEER_EVENT_MAX)
 		return;
-	text_addf(&summary, "%s ", event_texts[e->kind].what);
+	text_add(&summary, event_texts[e->kind].what);
 	if (e->destination.family) {
+		text_add(&summary, " to ");
 		text_add_address(&summary, &e->destination);
-		text_add(&summary, " ");
 	}
-	text_addf(&summary, "(%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
+	text_addf(&summary, " (%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
 	denials_add(&r->denials, summary.buf, summary.len, 1);
 	if (!r->log)
 		return;
@@ -333,7 +333,7 @@ void report_event(struct reporter *r, const struct steer_event *e)
 	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"},\"process\":{\"pid\":%u,\"command\":\"",
 		  protocol_name(e->protocol), e->pid);
 	text_add_json(&t, (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
-	text_addf(&t, "\"},\"reason\":\"%s %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
+	text_addf(&t, "\"},\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
 		  event_texts[e->kind].why);
 	push(r, &t);
 }
