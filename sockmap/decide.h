@@ -129,7 +129,7 @@ DECIDE_INLINE void lpm_key_peer(struct lpm_key *key, const struct endpoint *to, 
 DECIDE_INLINE void lpm_key_port(struct lpm_key *key, __u32 identity, __u8 protocol, __u16 port)
 {
 	__u32 id = bpf_htonl(identity);
-	__u16 number = bpf_htons(port);
+	__u16 number = (__u16)bpf_htons(port);
 
 	lpm_key_head(key, LPM_PORT, protocol);
 	__builtin_memcpy(key->data + 4, &id, sizeof(id));

@@ -38,9 +38,11 @@ static void unescape(char *text)
 
 static int copy(char *to, size_t size, const char *from)
 {
-	if (strlen(from) >= size)
+	size_t len = strlen(from);
+
+	if (len >= size)
 		return -ENAMETOOLONG;
-	strcpy(to, from);
+	memcpy(to, from, len + 1);
 	return 0;
 }
 

@@ -98,7 +98,7 @@ static uint32_t route_kind(const struct rtmsg *rt, uint32_t table)
 		return ROUTE_LOCAL;
 	case RTN_UNICAST:
 	case RTN_ANYCAST:
-		return rt->rtm_flags & RTNH_F_DEAD ? ROUTE_NONE : ROUTE_ROUTED;
+		return (rt->rtm_flags & RTNH_F_DEAD) ? ROUTE_NONE : ROUTE_ROUTED;
 	case RTN_BROADCAST:
 	case RTN_MULTICAST:
 	case RTN_UNREACHABLE:

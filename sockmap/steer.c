@@ -174,11 +174,12 @@ static void explain_attach(struct error *err, int r)
 static int make_pin_dir(struct steer *s, const char *pin_dir)
 {
 	char parent[sizeof(s->pin_dir)];
+	size_t len = strlen(pin_dir);
 	char *slash;
 
-	if (strlen(pin_dir) >= sizeof(s->pin_dir))
+	if (len >= sizeof(parent))
 		return -ENAMETOOLONG;
-	strcpy(parent, pin_dir);
+	memcpy(parent, pin_dir, len + 1);
 	slash = strrchr(parent, '/');
 	if (!slash || slash == parent)
 		return -EINVAL;
@@ -187,7 +188,7 @@ static int make_pin_dir(struct steer *s, const char *pin_dir)
 		return -errno;
 	if (mkdir(pin_dir, 0700) < 0)
 		return -errno;
-	strcpy(s->pin_dir, pin_dir);
+	memcpy(s->pin_dir, pin_dir, len + 1);
 	return 0;
 }
 

@@ -376,7 +376,7 @@ int dial_tcp(int family, const char *ip, uint16_t port)
 int accept_flow(struct scene *s, int listener, struct flow *ret)
 {
 	struct pollfd p = { .fd = listener, .events = POLLIN };
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { .ss_family = 0 };
 	socklen_t len = sizeof(ss);
 	struct address client;
 	int fd;
@@ -384,7 +384,10 @@ int accept_flow(struct scene *s, int listener, struct flow *ret)
 	if (poll(&p, 1, PATIENCE_MS) != 1)
 		fail_msg("nobody connected");
 	fd = accept4(listener, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
-	assert_true(fd >= 0);
+	if (fd < 0) {
+		fail_msg("accept: %s", strerror(errno));
+		return fd;
+	}
 	client = address_of(&ss);
 	assert_int_equal(steer_take(s->steer, &client, ret), 0);
 	{

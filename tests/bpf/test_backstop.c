@@ -135,7 +135,7 @@ static void test_listener_replaced(void **state)
 {
 	struct scene *s = *state;
 	struct worker w = worker_start(s, dial_steered_late, NULL);
-	struct sockaddr_storage name;
+	struct sockaddr_storage name = { .ss_family = 0 };
 	socklen_t len = sizeof(name);
 	uint64_t before;
 	int thief;

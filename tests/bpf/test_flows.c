@@ -108,7 +108,7 @@ static void test_closed_in_good_order(void **state)
 
 static int accept_unknown(struct scene *s, int listener)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { .ss_family = 0 };
 	socklen_t len = sizeof(ss);
 	int fd = accept(listener, (struct sockaddr *)&ss, &len);
 	struct address client = address_of(&ss);
@@ -183,7 +183,7 @@ static void dial_listener(int fd, void *arg)
 static void test_port_used_again(void **state)
 {
 	struct scene *s = *state;
-	struct sockaddr_storage name;
+	struct sockaddr_storage name = { .ss_family = 0 };
 	socklen_t len = sizeof(name);
 	struct worker w;
 	uint16_t port;
@@ -217,7 +217,7 @@ static void test_no_room(void **state)
 	assert_int_equal(read(w.fd, &c, 1), 1);
 	assert_int_equal(counters_of(s).flows_open, 1024);
 	for (int i = 0; i < 1100; i++) {
-		struct sockaddr_storage ss;
+		struct sockaddr_storage ss = { .ss_family = 0 };
 		socklen_t len = sizeof(ss);
 		int fd = accept(s->listener4, (struct sockaddr *)&ss, &len);
 		struct address client = address_of(&ss);

@@ -26,7 +26,7 @@ static void dial_without_listener(int fd, void *arg)
 static void test_listener_goes(void **state)
 {
 	struct scene *s = *state;
-	struct sockaddr_storage name;
+	struct sockaddr_storage name = { .ss_family = 0 };
 	socklen_t len = sizeof(name);
 	struct pollfd p = { .events = POLLIN };
 	struct error err = { "" };
@@ -275,7 +275,7 @@ static void test_exclusive(void **state)
 	assert_int_equal(cgroup_remove(&above), 0);
 }
 
-static int run(void)
+static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
@@ -290,5 +290,5 @@ static int run(void)
 
 int main(void)
 {
-	return scene_main(run);
+	return scene_main(run_group);
 }

@@ -201,7 +201,7 @@ static void test_without_mounts(void **state)
 	worker_run(NULL, run_without_mounts, NULL);
 }
 
-static int run(void)
+static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kill_all),       cmocka_unit_test(test_nested),
@@ -214,5 +214,5 @@ static int run(void)
 
 int main(void)
 {
-	return scene_main(run);
+	return scene_main(run_group);
 }
