@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One path. Invariants: the first reading is the path itself; no reading twice; each begins with a
- * slash and keeps the query; the readings are closed: those of a reading are among them; and a
- * plain resolver, written apart from the parser, finds its result among them. */
+/* One path, behind SERVER_STEPS bytes. Invariants: the first reading is the path itself; no reading
+ * twice; each begins with a slash and keeps the query; the readings are closed: those of a reading
+ * are among them; and where all stay below the first segment, so does every server (path_server.h)
+ * whose steps the first bytes of the input choose. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "path.h"
+#include "path_server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,93 +67,61 @@ static void check_closed(const struct path_scratch *s, ssize_t n)
 	}
 }
 
-static int hex(char c)
+/* Whether PATH is the first segment of FIRST, with its slash, and something below it. */
+static bool below(struct span path, struct span first)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return path.len >= first.len && !memcmp(path.ptr, first.ptr, first.len);
 }
 
-/* As a careless server does it: decode all there is, take both slashes for one, drop parameters,
- * merge slashes, then resolve. Only what is safe to compare: without escapes of other bytes. */
-static bool careless(struct span path, char *out, size_t *len)
+/* What the policy relies on: where all readings stay below the first segment, every server does.
+ * That segment is a plain word, since servers may decode it to something else. */
+static void check_servers(struct span path, const struct path_scratch *s, ssize_t n,
+			  const uint8_t steps[SERVER_STEPS])
 {
-	char *decoded = malloc(path.len + 2), *to = decoded, *result = out;
-	bool comparable = true;
+	size_t len = path.len - query_of(path).len;
+	char *slash = len ? memchr(path.ptr + 1, '/', len - 1) : NULL, *text;
+	struct span first;
 
-	require(decoded, "memory");
-	for (size_t i = 0; i < path.len; i++) {
-		int c = (unsigned char)path.ptr[i];
-
-		if (c == '%' && i + 2 < path.len) {
-			c = hex(path.ptr[i + 1]) * 16 + hex(path.ptr[i + 2]);
-			i += 2;
-			comparable = comparable && (c == '.' || c == '/' || c == '\\' || c == 'a');
-		}
-		if (c == ';')
-			comparable = false;
-		*to++ = (char)(c == '\\' ? '/' : c);
-	}
-	*to++ = '/'; /* a slash at the end, so that each segment has one */
-	for (char *at = decoded + 1; comparable && at < to;) {
-		char *slash = memchr(at, '/', (size_t)(to - at));
-		size_t n = (size_t)(slash - at);
-
-		if (n == 2 && !memcmp(at, "..", 2)) {
-			while (result > out && *--result != '/')
-				;
-		} else if (n && !(n == 1 && *at == '.')) {
-			*result++ = '/';
-			memcpy(result, at, n);
-			result += n;
-		}
-		at = slash + 1;
-	}
-	free(decoded);
-	*len = (size_t)(result - out);
-	return comparable;
-}
-
-/* With or without a slash at the end, as the path has one or not. */
-static void check_careless(struct span path, const struct path_scratch *s, ssize_t n)
-{
-	struct span part = { path.ptr, path.len - query_of(path).len };
-	char *out = calloc(1, path.len + 2);
-	bool found = false;
-	size_t len;
-
-	require(out, "memory");
-	if (part.len && part.ptr[0] == '/' && careless(part, out, &len)) {
-		for (ssize_t i = 0; i < n && !found; i++) {
-			struct span r = s->readings[i];
-
-			r.len -= query_of(r).len;
-			if (r.len == len + 1 && r.ptr[len] == '/')
-				r.len--;
-			found = span_eq(r, (struct span){ out, len });
-		}
-		require(found, "a careless server's reading is missing");
-	}
-	free(out);
+	if (!slash || slash == path.ptr + 1)
+		return;
+	for (const char *at = path.ptr + 1; at < slash; at++)
+		if (*at < 'a' || *at > 'z')
+			return;
+	first = (struct span){ path.ptr, (size_t)(slash - path.ptr) + 1 };
+	for (ssize_t i = 0; i < n; i++)
+		if (!below(s->readings[i], first))
+			return;
+	text = malloc(len + 2);
+	require(text, "memory");
+	memcpy(text, path.ptr, len);
+	text[len] = '\0';
+	path_server(text, steps);
+	len = strlen(text);
+	text[len++] = '/'; /* "/static" is below "/static/" here */
+	require(below((struct span){ text, len }, first), "a server escapes");
+	free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct path_scratch scratch;
-	char *copy = malloc(size ? size : 1);
-	struct span path = { copy, size };
+	struct span path;
+	char *copy;
 	ssize_t n;
 
+	if (size < SERVER_STEPS)
+		return 0;
+	path.len = size - SERVER_STEPS;
+	copy = calloc(1, size);
 	require(copy, "memory");
-	if (size)
-		memcpy(copy, data, size);
+	memcpy(copy, data + SERVER_STEPS, path.len);
+	path.ptr = copy;
 	n = path_readings(path, &scratch);
 	require(n > 0 || n == -EPROTO, "an error other than EPROTO");
 	if (n > 0) {
 		check_each(path, &scratch, n);
 		check_closed(&scratch, n);
-		check_careless(path, &scratch, n);
+		check_servers(path, &scratch, n, data);
 	}
 	free(copy);
 	return 0;

@@ -58,7 +58,7 @@ def main(out):
     responses = [row[3] for row in rows("h1_good_response.inc")]
     responses += [row[2] for row in rows("h1_bad_response.inc")]
     write(out / "h1", [b"\0\x80" + r for r in requests] + [b"\1\x80" + r for r in responses])
-    write(out / "path", [row[1] for row in rows("path_cases.inc")])
+    write(out / "path", [bytes([0, 4, 6, 5, 8, 0, 4]) + row[1] for row in rows("path_cases.inc")])
     write(out / "detect", requests + [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\0\xa5\x01"])
 
 
