@@ -5,6 +5,7 @@
  * Not decided by the packet's destination: NAT may have changed it by now. The mark of the socket
  * says what was vetted. */
 #include <linux/types.h>
+#include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -37,7 +38,7 @@ static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *p)
 	p->to = endpoint_ipv4(ip.daddr, 0);
 	p->protocol = ip.protocol;
 	p->offset = sizeof(ip);
-	return ip.ihl == 5 && !(ip.frag_off & bpf_htons(IP_FRAGMENT_BITS));
+	return ip.version == 4 && ip.ihl == 5 && !(ip.frag_off & bpf_htons(IP_FRAGMENT_BITS));
 }
 
 /* A routing header can name another destination, a fragment hides the ports: neither passes. */
@@ -47,7 +48,7 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	__u8 extension[2];
 	__u8 next;
 
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.version != 6)
 		return false;
 	p->to = (struct endpoint){ .family = WIRE_IPV6 };
 	__builtin_memcpy(p->to.ip, &ip.daddr, sizeof(p->to.ip));
@@ -129,12 +130,15 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb);
 	__u16 port = 0;
+	__u64 cookie;
 
 	if (!m || m->fate != FATE_ALONE)
 		return drop(p);
-	if (!m->destination.family && m->generation != c->generation) {
+	if (m->generation == c->generation)
+		return 1;
+	cookie = bpf_get_socket_cookie(skb);
+	if (!m->destination.family) {
 		if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
 			return drop(p);
 		p->to.port = bpf_ntohs(port);
@@ -161,13 +165,10 @@ int steer_backstop(struct __sk_buff *skb)
 	struct packet p = { .offset = 0 };
 	struct mark *m = NULL;
 	struct bpf_sock *sk;
-	__u8 version = 0;
 
-	if (c && !c->enforced)
-		return 1;
-	if (!c || bpf_skb_load_bytes(skb, 0, &version, sizeof(version)))
-		return 0;
-	if (version >> 4 == 6 ? !parse_ipv6(skb, &p) : !parse_ipv4(skb, &p))
+	if (!c || !c->enforced)
+		return c != NULL;
+	if (skb->protocol == bpf_htons(ETH_P_IPV6) ? !parse_ipv6(skb, &p) : !parse_ipv4(skb, &p))
 		return drop(&p);
 	sk = skb->sk;
 	if (sk)

@@ -376,11 +376,12 @@ int dial_tcp(int family, const char *ip, uint16_t port)
 int accept_flow(struct scene *s, int listener, struct flow *ret)
 {
 	struct pollfd p = { .fd = listener, .events = POLLIN };
-	struct sockaddr_storage ss = { .ss_family = 0 };
+	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct address client;
 	int fd;
 
+	memset(&ss, 0, sizeof(ss));
 	if (poll(&p, 1, PATIENCE_MS) != 1)
 		fail_msg("nobody connected");
 	fd = accept4(listener, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC);
