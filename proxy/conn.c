@@ -336,11 +336,8 @@ static void on_event(uv_poll_t *handle, int status, int events)
 			on_writable(c, which);
 		if ((events & UV_READABLE) && c->state != CONN_CLOSING)
 			on_readable(c, which);
-		if (events & UV_PRIORITIZED) {
-			char urgent;
-
-			recv(side_of(c, which)->fd, &urgent, 1, MSG_OOB | MSG_DONTWAIT);
-		}
+		if ((events & UV_PRIORITIZED) && c->state != CONN_CLOSING)
+			side_on_urgent(side_of(c, which));
 	}
 	if (c->state != CONN_CLOSING)
 		conn_step(c);

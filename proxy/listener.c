@@ -19,18 +19,20 @@ static void refuse(int fd)
 	close(fd);
 }
 
-/* Descriptors have run out: without one the connection would wait, and wake us, for ever. */
-static void refuse_without_descriptor(struct listener *l)
+/* Descriptors have run out: without one the connection would wait, and wake us, for ever. Returns
+ * whether there was one to refuse. */
+static bool refuse_without_descriptor(struct listener *l)
 {
 	int fd;
 
 	if (l->spare < 0)
-		return;
+		return false;
 	close(l->spare);
 	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		refuse(fd);
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
 }
 
 static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
@@ -69,8 +71,9 @@ static bool accept_one(struct listener *l)
 		return true;
 	}
 	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		if (!refuse_without_descriptor(l))
+			return false;
 		w->metrics.closed[CLOSE_LIMIT]++;
-		refuse_without_descriptor(l);
 		return true;
 	}
 	return errno == ECONNABORTED || errno == EINTR;

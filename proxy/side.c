@@ -171,7 +171,7 @@ void side_arm(struct side *s, int events, uv_poll_cb on_event)
 {
 	/* libuv forgets a descriptor that waits for nothing, and with it a reset. Urgent data,
 	 * which HTTP has no use for, keeps it known. */
-	if (events == 0 && !(s->eof && s->finished))
+	if (events == 0 && !s->hung_up && !(s->eof && s->finished))
 		events = UV_PRIORITIZED;
 	if (s->fd < 0 || events == s->armed)
 		return;
@@ -180,6 +180,15 @@ void side_arm(struct side *s, int events, uv_poll_cb on_event)
 		uv_poll_stop(&s->poll);
 	else
 		uv_poll_start(&s->poll, events, on_event);
+}
+
+void side_on_urgent(struct side *s)
+{
+	char byte;
+
+	/* A socket of which both halves have ended reports this event as well, again and again. */
+	if (recv(s->fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0)
+		s->hung_up = true;
 }
 
 bool side_close(struct side *s, struct buffer_pool *pool, bool reset, uv_close_cb on_closed)

@@ -58,8 +58,11 @@ int side_send(struct side *s, struct buffer_pool *pool, const char *buf, size_t 
  * or the negative errno of send(). */
 int side_flush(struct side *s, struct buffer_pool *pool);
 
-/* Wait for these events: UV_READABLE, UV_WRITABLE, or 0, which still notices a reset. */
+/* Wait for these events: UV_READABLE, UV_WRITABLE, or 0, which still notices a reset: as
+ * UV_PRIORITIZED, for which side_on_urgent() is called. */
 void side_arm(struct side *s, int events, uv_poll_cb on_event);
+
+void side_on_urgent(struct side *s);
 
 /* Close the socket, by a reset or in order, and drop the buffers. The handle is closed with
  * ON_CLOSED. Returns false if it was closed before. */
