@@ -4,7 +4,7 @@
 #define SLUICE_PATTERN_H
 
 #include "hash.h"
-#include "regex.h"
+#include "regex_tree.h"
 
 struct pattern {
 	uint32_t id;	  /* in order of first appearance, from 0 */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What becomes of a parsed pattern: strings and prefixes where it is no more than that, else an
  * expression for libhs. */
-#include "regex.h"
+#include "regex_tree.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
 #ifndef SLUICE_REGEX_PARSER_H
 #define SLUICE_REGEX_PARSER_H
 
-#include "regex.h"
+#include "regex_tree.h"
 
 struct regex_parser {
 	const char *text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* regex.h - RE2's syntax, read into a tree and written out again in a form that leaves nothing to
- * interpretation.
+/* regex_tree.h - RE2's syntax, read into a tree and written out again in a form that leaves nothing
+ * to interpretation.
  *
  * libhs reads PCRE's syntax, policies are written in RE2's. The two agree on most patterns and
  * differ in the rest, so libhs is never given a user's text: the tree is printed with every byte
@@ -8,8 +8,8 @@
  * pattern therefore cannot escape from the whole-string match around it, and what could mean two
  * things is refused here. It works on bytes: "." and "[^a]" match one byte, and only ASCII may
  * stand in a class; other characters stand for their UTF-8 bytes. */
-#ifndef SLUICE_REGEX_H
-#define SLUICE_REGEX_H
+#ifndef SLUICE_REGEX_TREE_H
+#define SLUICE_REGEX_TREE_H
 
 #include <stdbool.h>
 #include <stdint.h>

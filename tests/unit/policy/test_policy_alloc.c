@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Every n-th allocation fails, for every n: the load says so, leaves nothing behind, and works
+ * again with memory. Pieces of an arena count as allocations, since any of them may be the one for
+ * which a block is needed. What libfyaml and libhs allocate is their own. */
+#include "cases.h"
+
+#include <errno.h>
+
+struct arena;
+void *__real_calloc(size_t n, size_t size);
+void *__real_malloc(size_t size);
+void *__real_realloc(void *p, size_t size);
+char *__real_strdup(const char *s);
+void *__real_arena_alloc(struct arena *a, size_t size);
+char *__real_arena_copy(struct arena *a, const char *text, size_t len);
+void *__real_arena_extend(struct arena *a, void *list, size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *p, size_t size);
+char *__wrap_strdup(const char *s);
+void *__wrap_arena_alloc(struct arena *a, size_t size);
+char *__wrap_arena_copy(struct arena *a, const char *text, size_t len);
+void *__wrap_arena_extend(struct arena *a, void *list, size_t n, size_t size);
+
+static struct {
+	size_t left; /* allocations that succeed before one fails; SIZE_MAX: all do */
+	bool failed;
+} memory = { SIZE_MAX, false };
+
+static bool is_out(void)
+{
+	if (memory.left == SIZE_MAX)
+		return false;
+	if (memory.left > 0) {
+		memory.left--;
+		return false;
+	}
+	memory.left = SIZE_MAX; /* one failure, and what comes after it succeeds */
+	memory.failed = true;
+	return true;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return is_out() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return is_out() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return is_out() ? NULL : __real_realloc(p, size);
+}
+
+char *__wrap_strdup(const char *s)
+{
+	return is_out() ? NULL : __real_strdup(s);
+}
+
+void *__wrap_arena_alloc(struct arena *a, size_t size)
+{
+	return is_out() ? NULL : __real_arena_alloc(a, size);
+}
+
+char *__wrap_arena_copy(struct arena *a, const char *text, size_t len)
+{
+	return is_out() ? NULL : __real_arena_copy(a, text, len);
+}
+
+void *__wrap_arena_extend(struct arena *a, void *list, size_t n, size_t size)
+{
+	return is_out() ? NULL : __real_arena_extend(a, list, n, size);
+}
+
+/* Returns whether an allocation failed. */
+static bool load_with(const char *text, size_t allocations, bool valid)
+{
+	struct diag diag = { .items = NULL };
+	struct policy *p = NULL;
+	struct judge_scratch *s = NULL;
+	int r;
+
+	memory.failed = false;
+	memory.left = allocations;
+	r = policy_load_text("t.yaml", text, strlen(text), NULL, 0, &p, &diag);
+	if (r == 0)
+		s = judge_scratch_new(p);
+	memory.left = SIZE_MAX;
+	if (!memory.failed) {
+		assert_int_equal(r, valid ? 0 : -EINVAL);
+	} else if (r == 0) {
+		assert_null(s);
+	} else {
+		/* With errors in the text the lack of memory may be met while telling of them. */
+		assert_true(r == -ENOMEM || (!valid && r == -EINVAL));
+		assert_true(r == -ENOMEM || diag.n > 0);
+		assert_null(p);
+	}
+	judge_scratch_free(s);
+	policy_unref(p);
+	diag_done(&diag);
+	return memory.failed;
+}
+
+static void run(const char *text, bool valid)
+{
+	size_t n = 0;
+
+	while (load_with(text, n, valid))
+		n++;
+	assert_in_range(n, 20, 100000);
+}
+
+static void test_valid(void **state)
+{
+	run("{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: a}, specs: [{"
+	    "endpointSelector: {matchExpressions: [{key: a, operator: NotIn, values: [b]}]},"
+	    "egressDeny: [{toCIDR: [10.9.0.0/16]}], egress: ["
+	    "{toCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}], toPorts: ["
+	    "{ports: [{port: 80, protocol: TCP}], rules: {http: ["
+	    "{path: /a.*|/b, method: GET, host: h, headers: ['X: v', 'Y']}, {path: /a, method: "
+	    "GET},"
+	    "{path: '/[0-9]+x', method: 'G+', host: 'h+'}, &x {path: '/(?i)a'}, *x]}},"
+	    "{ports: [{port: 80, endPort: 90, protocol: TCP}], rules: {http: [{path: /c}]}}]},"
+	    "{toEntities: [world], toPorts: [{ports: [{port: 53}]}]}]}]}\n",
+	    true);
+}
+
+static void test_invalid(void **state)
+{
+	run(CASE_HEAD "  egrss: []\n  egress: [{toCIDR: [x], toPorts: [{ports: [{port: a}]}]}]\n"
+		      "  ingress: []\n",
+	    false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_valid),
+		cmocka_unit_test(test_invalid),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
