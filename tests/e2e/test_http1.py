@@ -77,7 +77,7 @@ TALKS = {
     ),
     "responses in two parts around a denial": Talk(
         send(get(b"/ok/1") + get(b"/no/2", method=b"HEAD") + get(b"/ok/3")),
-        arrives(get(b"/ok/1")), answers(OK[:30]), answers(OK[30:]),
+        arrives(get(b"/ok/1")), answers(OK[:-1]), answers(OK[-1:]),
         denied(to_head=True),
         arrives(get(b"/ok/3")), answers(OK),
     ),
@@ -172,7 +172,7 @@ TALKS = {
         send(get(b"http://h/no")), denied(),
     ),
     "field lines of every kind": Talk(
-        asks(get(b"/ok?q=%2e&\xc3\xa4", b"x-LOWER: 1\r\nX-EMPTY:\r\nX-Tab:\t a\tb \t\r\n"
+        asks(get(b"/ok?q=%2e&%C3%A4;~!$'()*,@[]", b"x-LOWER: 1\r\nX-EMPTY:\r\nX-Tab:\t a\tb \t\r\n"
                  b"X-Bytes: \x80\xff\xc3\xa9\r\nCookie: a=b; c=\"d\"\r\nX-EMPTY: again\r\n")),
         answers(b"HTTP/1.1 299 \r\nset-cookie: a\r\nSet-Cookie: b\r\nX-\x21: \xff\r\n"
                 b"Content-Length: 0\r\n\r\n"),
@@ -237,8 +237,7 @@ TALKS = {
         asks(get(b"/ok")), answers(OK),
     ),
     "CONNECT, denied": Talk(
-        send(CONNECT.replace(b"5432", b"22")), denied(),
-        asks(get(b"/ok")), answers(OK),
+        send(CONNECT.replace(b"5432", b"22") + get(b"/ok")), denied(ends=True), client_hears_end,
     ),
     "half-closed by the client": Talk(
         asks(get(b"/ok")), client_shuts, server_hears_end,
@@ -322,7 +321,8 @@ def test_switch_to_http2_ends_the_connection(sluice, server):
 @pytest.mark.held
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_denied_body_over_the_limit_ends_the_connection(framing, sluice, server):
-    """The 403 must reach a client that is still sending."""
+    """The 403 must reach a client that is still sending. How long chunks will be is not known when
+    they are answered, so the answer cannot announce the end."""
     size = 65537
     more, body = {
         "length": (b"Content-Length: %d\r\n" % size, b"x" * size),
@@ -333,7 +333,8 @@ def test_denied_body_over_the_limit_ends_the_connection(framing, sluice, server)
     client.send(get(b"/no", more, b"PUT") + body)
     response = client.read_response()
     check_denied(response)
-    assert response.field("connection") == "close"
+    if framing == "length":
+        assert response.field("connection") == "close"
     assert client.read_to_end() == b""
     client.close()
     assert upstream.read_rest() == b""

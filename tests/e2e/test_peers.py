@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ordinary clients against ordinary servers, over every kind of address."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from sluice import ROOT
 from websocket import BINARY, CLOSE, PING, PONG, EchoServer, accept_key, frame, read_frame
 
 PEERS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "peers")
+ADDRESS_SORTING = re.compile(r"denied \d+× connect to \S+ \(UDP\): no rule allows it$")
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
 
 POLICY = """
@@ -89,6 +91,12 @@ def both_localhosts(folder):
             'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
 
 
+def denials_of(result):
+    """Without those of address sorting: getaddrinfo() connects datagram sockets to see which source
+    address each would get. Nothing is sent, and refusing it changes nothing."""
+    return [line for line in result.err.splitlines() if not ADDRESS_SORTING.match(line)]
+
+
 def fetch(sluice, peer, server, prefix, paths):
     """[(status, body)] for each path at each kind of address."""
     origins = [f"http://127.0.0.1:{server.port}", f"http://[::1]:{server.port6}",
@@ -112,7 +120,7 @@ def test_allowed_requests_pass(sluice, peer, real_server, both_localhosts):
     expected = f"{real_server.name} GET /public/a\n".encode()
     assert dict(zip(urls, answers)) == dict.fromkeys(urls, (200, expected))
     assert real_server.requests() == ["GET /public/a"] * len(urls)
-    assert result.err == ""
+    assert denials_of(result) == []
 
 
 @pytest.mark.held
@@ -128,8 +136,9 @@ def test_denied_requests_are_answered(sluice, peer, real_server, both_localhosts
     assert sorted(real_server.requests()) == ["GET /public/a"] * 5 + ["GET /public/b"] * 5
     assert result.denied("/secret: no rule allows it; nearest: rules.http[0] of policy "
                          '"peers" differs in path') == 5
-    assert result.other_lines == []
-    assert [record["verdict"] for record in result.log].count("DROPPED") == 5
+    assert all("/secret" in line for line in denials_of(result))
+    dropped = [record for record in result.log if record["verdict"] == "DROPPED" and "l7" in record]
+    assert len(dropped) == 5 and all(record["l7"]["code"] == 403 for record in dropped)
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])

@@ -63,6 +63,7 @@ def statuses(sluice, server, http, requests):
   - toPorts:
     - ports:
       - port: "{server.port}"
+        protocol: TCP
       rules:
         http:
 {http}"""))
@@ -186,18 +187,6 @@ def test_empty_list_allows_nobody(egress, sluice, server):
     workload = sluice.workload(rule(egress))
     assert is_refused(workload, server.address)
     assert workload.finish().denied(f"connect to 127.0.0.1:{server.port} (TCP)") == 1
-
-
-def test_policy_without_egress_leaves_egress_alone(sluice, server):
-    workload = sluice.workload("""
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: nothing}
-spec:
-  endpointSelector: {}
-""")
-    assert not is_refused(workload, server.address)
-    workload.finish()
 
 
 def test_rule_without_http_opens_the_port_wholly(sluice, server):
@@ -411,6 +400,7 @@ spec:
     toPorts:
     - ports:
       - port: "70000"
+        protocol: TCP
       rules:
         http:
         - path: /(
@@ -425,7 +415,7 @@ def test_check_prints_every_error_with_its_place(sluice, folder):
     result = sluice.command("check", path)
     assert result.returncode == 1 and result.stdout == ""
     places = re.findall(rf"^{re.escape(path)}:(\d+):(\d+): (.+)$", result.stderr, re.M)
-    assert [int(line) for line, _, _ in places] == [8, 11, 14, 15], result.stderr
+    assert [int(line) for line, _, _ in places] == [8, 11, 15, 16], result.stderr
     assert "method" in places[3][2], "the nearest known key"
     assert len(result.stderr.splitlines()) == 4
 
@@ -444,7 +434,7 @@ def test_check_of_a_missing_file(sluice, folder):
 
 
 @pytest.mark.parametrize("feature", [
-    "ingress: []", "egressDeny: [{}]", "egress: [{toFQDNs: [{matchName: a.b}]}]",
+    "ingress: []", "egress: [{toFQDNs: [{matchName: a.b}]}]",
     "egress: [{toServices: [{}]}]", "egress: [{icmps: [{}]}]",
     "egress: [{toPorts: [{ports: [{port: '80'}], rules: {dns: [{matchPattern: '*'}]}}]}]"])
 def test_what_is_not_supported_is_refused(feature, sluice, folder):

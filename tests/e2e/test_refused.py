@@ -132,7 +132,9 @@ def test_head_cut_short_never_arrives(sluice, server):
             client.send(GET[:end])
             client.shut()
             assert upstream.read_rest() == b""
-            client.read_rest()
+            upstream.close()
+            heard = client.read_rest()
+            assert heard == b"" or heard.startswith(b"HTTP/1.1 400 "), heard
     workload.finish()
 
 
@@ -165,8 +167,9 @@ def test_head_over_the_limit_is_431(sluice, server):
 def test_too_many_fields_are_431(sluice, server):
     head = b"GET /ok HTTP/1.1\r\nHost: h\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(256))
     workload = sluice.workload(POLICY.format(port=server.port))
-    perform(Talk(send(head + b"\r\n"), refused(431)), workload, server, [Whole(), ByteByByte()])
-    assert workload.finish().closed("head_too_large") == 2
+    talk = Talk(send(head + b"\r\n"), refused(431))
+    connections = perform_all(talk, workload, server, stride=29)
+    assert workload.finish().closed("head_too_large") == connections
 
 
 def client_hello():
@@ -207,7 +210,7 @@ def test_server_that_speaks_first_is_cut_off(sluice, server):
 
 
 @pytest.mark.parametrize("response", [
-    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
 ])

@@ -33,6 +33,7 @@ class End:
         self.sock, self.name = sock, name
         self.buffer = b""
         self.ended = False
+        self.was_reset = False  # a write heard of it, so that no read will
         sock.settimeout(PATIENCE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -46,7 +47,11 @@ class End:
         return self.sock.fileno()
 
     def send(self, data):
-        self.sock.sendall(data)
+        try:
+            self.sock.sendall(data)
+        except ConnectionResetError:
+            self.was_reset = True
+            raise
 
     def _fill(self):
         try:
@@ -104,7 +109,8 @@ class End:
             while self._fill():
                 pass
         except ConnectionResetError:
-            self.ended = True
+            self.was_reset = self.ended = True
+        if self.was_reset:
             return self._take(len(self.buffer))
         raise AssertionError(f"{self.name}: an end where a reset was due, "
                              f"after {self.buffer!r}")

@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sluice could leave behind on this machine: looked at before a scene and after it."""
+"""What sluice could leave behind on this machine: looked at before a scene and after it.
+
+With SLUICE_SHARED_MACHINE set, others run sluice here at the same time: then only that is looked at
+which names one of our own runs."""
 import ctypes
 import errno
 import fcntl
 import json
 import os
 import platform
+import re
 import struct
 import subprocess
 
 import procfs
 
 STATE = "/run/sluice"
+SHARED = bool(os.environ.get("SLUICE_SHARED_MACHINE"))
+our_runs = set()  # process ids of every sluice that scenes started; the id of a run begins with it
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 NEXT_ID = {"prog": 11, "map": 12, "link": 31}  # BPF_PROG_GET_NEXT_ID and so on
+RUN_ID = re.compile(r"/(?:sluice-)?(\d+)-[0-9a-f]{8}")
+MOUNTS = "cgroup2", "bpf"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -70,15 +78,20 @@ def _processes():
 
 
 def look():
-    """A set of strings: every thing that sluice makes, as far as it exists now."""
+    """A set of every thing that sluice makes, as far as it exists now."""
     others = _runs_of_others()
     found = {thing for source in (_state_files, _pins, _cgroups, _processes) for thing in source()
              if not any(run in thing for run in others)}
+    if SHARED:
+        return {thing for thing in found if _is_ours(thing)}
     found |= {f"mount {kind} {path}" for path, kind in procfs.mounts() if kind in MOUNTS}
     return found | {(kind, number) for kind in NEXT_ID for number in bpf_ids(kind)}
 
 
-MOUNTS = "cgroup2", "bpf"
+def _is_ours(thing):
+    return any(int(pid) in our_runs for pid in RUN_ID.findall(thing))
+
+
 # Mounted once if nobody did, for all who come later, as systemd does where it runs.
 SHARED_MOUNTS = {"mount bpf /sys/fs/bpf"}
 

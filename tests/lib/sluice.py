@@ -10,6 +10,7 @@ import subprocess
 import sys
 from socket import AF_INET, SOCK_STREAM
 
+import leftovers
 import puppet
 from ends import End
 from procfs import PATIENCE
@@ -67,6 +68,7 @@ class Run:
             env={**os.environ, "SLUICE_STATS": os.path.join(self.folder, "stats"),
                  "UBSAN_OPTIONS": "print_stacktrace=1", **environment})
         self.pid = self.process.pid
+        leftovers.our_runs.add(self.pid)
 
     def _write(self, policies):
         arguments = []
@@ -112,7 +114,10 @@ class Run:
             file.close()
 
     def end(self):
-        """For a scene that failed: end it by force."""
+        """For a scene that failed: end it by force, and show what it said."""
+        if not self.result and self.process:
+            print(f"sluice {self.pid}: exit code {self.process.poll()}, standard error:\n"
+                  + self.read("err").decode(errors="replace"))
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
