@@ -178,5 +178,6 @@ size_t relay_read_requests(struct h1_relay *r, const char *buf, size_t len)
 		at += (size_t)n;
 	}
 	relay_run_flush(r, RELAY_UP, &run);
-	return at;
+	/* Nobody will use the rest, and it must not fill the buffer of whoever reads. */
+	return r->state >= H1_RELAY_LAST ? len : at;
 }
