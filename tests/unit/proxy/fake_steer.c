@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_steer.h"
+#include <errno.h>
+#include <string.h>
+#include "require.h"
+
+void fake_steer_file(struct steer *s, const struct flow *flow)
+{
+	REQUIRE(s->n_flows < FAKE_FLOWS_MAX);
+	s->flows[s->n_flows++] = *flow;
+}
+
+int steer_add_listener(struct steer *s, int fd, struct error *err)
+{
+	s->n_listeners++;
+	return 0;
+}
+
+int steer_take(struct steer *s, const struct address *client, struct flow *ret)
+{
+	for (unsigned i = 0; i < s->n_flows; i++) {
+		struct flow *f = &s->flows[i];
+
+		if (f->client.family != client->family || f->client.port != client->port ||
+		    memcmp(f->client.ip, client->ip, sizeof(client->ip)) != 0)
+			continue;
+		*ret = *f;
+		*f = s->flows[--s->n_flows];
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int steer_set_local(struct steer *s, const struct address *client, const struct address *local)
+{
+	s->n_locals++;
+	s->local = *local;
+	return 0;
+}

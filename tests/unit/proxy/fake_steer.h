@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fake_steer.h - the part of steer.h that workers use, without a kernel: the test files the records
+ * that the BPF programs would. Linked in place of sockmap. */
+#ifndef SLUICE_TEST_FAKE_STEER_H
+#define SLUICE_TEST_FAKE_STEER_H
+
+#include "steer.h"
+
+#define FAKE_FLOWS_MAX 128
+
+struct steer {
+	struct flow flows[FAKE_FLOWS_MAX];
+	unsigned n_flows;
+	unsigned n_listeners;
+	unsigned n_locals; /* calls of steer_set_local() */
+	struct address local;
+};
+
+void fake_steer_file(struct steer *s, const struct flow *flow);
+
+#endif

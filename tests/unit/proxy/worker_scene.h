@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_scene.h - a worker, its clients and their server in one thread, over real sockets on
+ * loopback.
+ *
+ * Whoever waits lets the worker's loop run meanwhile; nobody waits for longer than SCENE_TURNS_MAX
+ * turns. In the end every connection, handle, buffer and descriptor must be gone. */
+#ifndef SLUICE_TEST_WORKER_SCENE_H
+#define SLUICE_TEST_WORKER_SCENE_H
+
+#include "fake_policy.h"
+#include "fake_steer.h"
+#include "worker.h"
+
+#define SCENE_TURNS_MAX 4000
+#define SCENE_TURN_MS	10 /* a turn in which nothing happens takes so long */
+
+struct scene {
+	struct worker *worker;
+	struct steer steer;
+	uint16_t ports[2];
+	struct address server;
+	int listener; /* the server's */
+	unsigned n_handles, n_descriptors;
+};
+
+void scene_begin(struct scene *s, struct policy *policy); /* takes over the reference */
+/* Closes nothing of the caller's: it has closed its sockets before. */
+void scene_end(struct scene *s);
+
+/* One turn of the loop. FD, if not negative, is something else to wait for. */
+void scene_turn(struct scene *s, int fd, short events);
+
+/* A client's socket, connected to the worker on behalf of the server's address; steered or not. */
+int scene_connect(struct scene *s, bool steered);
+/* The same, for another destination. */
+int scene_connect_to(struct scene *s, const struct flow *flow);
+int scene_accept(struct scene *s);
+
+void scene_send(struct scene *s, int fd, const char *buf, size_t len);
+void scene_say(struct scene *s, int fd, const char *text);
+/* Exactly these bytes come next. */
+void scene_hear(struct scene *s, int fd, const char *text);
+/* Up to LEN bytes; 0 at the end, a negative errno when reset. Waits for something. */
+ssize_t scene_read(struct scene *s, int fd, char *buf, size_t len);
+void scene_hear_end(struct scene *s, int fd);
+void scene_hear_reset(struct scene *s, int fd);
+/* The worker has no connection any more. */
+void scene_wait_idle(struct scene *s);
+
+#endif
