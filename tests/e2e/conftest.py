@@ -17,7 +17,7 @@ import pytest
 
 import leftovers
 from servers import Nginx, Origin, RawServer, UdpServer
-from sluice import BINARY, Sluice
+from sluice import BINARY, Sluice, cleanup
 
 sys.dont_write_bytecode = True
 # Tools that a machine may lack; anything else that is skipped in CI is a failure.
@@ -67,7 +67,11 @@ def nothing_left():
     """First to be set up, so last to be torn down: whatever a scene made is gone."""
     before = leftovers.look()
     yield before
-    leftovers.check(before)
+    try:
+        leftovers.check(before)
+    except AssertionError:
+        cleanup()  # so that one failure does not become many
+        raise
 
 
 @pytest.fixture

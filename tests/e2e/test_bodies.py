@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies of any size, up and down, with slow readers: every byte arrives, in constant memory."""
+import contextlib
 import hashlib
 import os
 import select
@@ -189,3 +190,84 @@ def test_tunnel_with_a_slow_reader(direction, sluice, server):
     if not SANITIZED and not sluice.direct:
         assert grown < GROWTH_MAX
     assert workload.finish().err == ""
+
+
+def fill(end, part):
+    """Write until nobody has taken any more for a while. Returns how much was taken."""
+    taken = 0
+    with contextlib.suppress(TimeoutError):
+        end.sock.settimeout(0.2)
+        while True:
+            taken += end.sock.send(part)
+    end.sock.settimeout(PATIENCE)
+    return taken
+
+
+STALLED = b"PUT /up HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n"
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("who", ["reader", "writer"])
+def test_reset_of_a_stalled_transfer_is_passed_on(direction, who, sluice, server):
+    """Nobody reads, so nothing moves; even then the other side hears at once that it is over."""
+    workload = sluice.workload(POLICY.format(port=server.port))
+    with workload.connect(server.address) as client:
+        upstream = server.accept()
+        client.send(STALLED)
+        assert upstream.read(len(STALLED)) == STALLED
+        if direction == "down":
+            upstream.send(RESPONSE % framing(1 << 30, False))
+        writer, reader = (client, upstream) if direction == "up" else (upstream, client)
+        assert fill(writer, bytes(1 << 16)) > 0
+        if who == "reader":
+            reader.reset()
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                while True:
+                    writer.send(bytes(1 << 16))
+        else:
+            writer.reset()
+            reader.read_to_reset()
+    result = workload.finish()
+    if not sluice.direct:
+        passed_on = "client_reset" if (direction == "up") == (who == "writer") else "upstream_reset"
+        assert result.closed(passed_on) == 1, result.stats
+
+
+@pytest.mark.held
+def test_client_that_never_reads_its_denials_is_bounded(sluice, server):
+    """It can ask for denials faster than it reads them: sluice stops reading, and serves others."""
+    workload = sluice.workload(POLICY.format(port=server.port))
+    forget_peak(workload.pid)
+    before = memory(workload.pid)
+    with workload.connect(server.address) as flooder:
+        fill(flooder, b"GET /no HTTP/1.1\r\nHost: h\r\n\r\n" * 1000)
+        if not SANITIZED:
+            assert memory(workload.pid, "VmHWM") - before < GROWTH_MAX
+        server.accept()
+        with workload.connect(server.address) as client:
+            echo(client, server.accept(), 1000, False)
+    workload.finish()
+
+
+@pytest.mark.held
+def test_buffers_come_back(sluice, server):
+    """After bodies that filled every buffer on the way, memory is not kept by idle connections."""
+    workload = sluice.workload(POLICY.format(port=server.port))
+    pairs = []
+    for _ in range(100):
+        pairs.append((workload.connect(server.address), server.accept()))
+    before = memory(workload.pid)
+    for client, upstream in pairs:
+        client.send(STALLED)
+        assert upstream.read(len(STALLED)) == STALLED
+        with contextlib.suppress(TimeoutError):
+            client.sock.settimeout(0.01)
+            while True:
+                client.sock.send(bytes(1 << 16))
+    print(f"100 stalled uploads: {(memory(workload.pid) - before) >> 10} KiB")
+    if not SANITIZED:
+        assert memory(workload.pid) - before < 100 * 300_000
+    for client, upstream in pairs:
+        client.reset()
+        upstream.read_to_reset()
+    assert workload.finish().closed("client_reset") == 100

@@ -4,7 +4,7 @@ is answered in its turn and never arrives. Each uncut, cut at every place, and b
 import pytest
 
 from ends import check_denied
-from talk import (Talk, answers, arrives, asks, client_hears_end, client_hears_reset,
+from talk import (RandomPieces, Talk, answers, arrives, asks, client_hears_end, client_hears_reset,
                   client_resets, client_shuts, denied, perform, perform_all, reply, returns, send,
                   server_hears_end, server_hears_nothing, server_hears_reset, server_resets,
                   server_shuts, Whole)
@@ -299,6 +299,32 @@ def test_feature(name, sluice, server):
     assert result.denied("no rule allows it") == n_denied
     if not sluice.direct:
         assert result.stats["conn.opened"] == connections
+
+
+@pytest.mark.held
+@pytest.mark.long
+@pytest.mark.parametrize("name", TALKS)
+def test_feature_in_random_pieces(name, sluice, server):
+    """Both sides' bytes cut in several places at once."""
+    workload = sluice.workload(POLICY.format(port=server.port), workers=2)
+    perform(TALKS[name], workload, server, [RandomPieces(seed) for seed in range(1000, 2000)])
+    assert workload.finish().other_lines == []
+
+
+@pytest.mark.held
+@pytest.mark.parametrize("count", [63, 64, 65, 200])
+def test_long_pipeline(count, sluice, server):
+    """More requests at once than are kept open: none is lost, and every answer has its turn."""
+    pairs = [(get(b"/%s/%d" % (b"no" if i % 3 == 1 else b"ok", i)), i % 3 != 1)
+             for i in range(count)]
+    steps = [send(b"".join(raw for raw, _ in pairs))]
+    for raw, allowed in pairs:
+        steps += [arrives(raw), *answers(OK)] if allowed else [denied()]
+    workload = sluice.workload(POLICY.format(port=server.port))
+    talk = Talk(*steps)
+    perform(talk, workload, server, [Whole()])
+    perform(talk, workload, server, [RandomPieces(seed) for seed in range(10)])
+    assert workload.finish().other_lines == []
 
 
 @pytest.mark.held

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sluice cannot read with certainty is refused: nothing of it arrives at the server."""
+import select
 import ssl
 
 import pytest
@@ -236,3 +237,24 @@ def test_client_ends_without_a_word(sluice, server):
     result = workload.finish()
     assert result.err == ""
     assert result.closed("done") == 20
+
+
+@pytest.mark.long
+def test_slow_head_is_408(sluice, server):
+    """From its first byte on a head has a minute; a connection that says nothing has for ever."""
+    workload = sluice.workload(POLICY.format(port=server.port))
+    with workload.connect(server.address) as idle, workload.connect(server.address) as slow:
+        upstreams = server.accept(), server.accept()
+        slow.send(GET[:-1])
+        slow.sock.settimeout(120)
+        response = slow.read_response()
+        assert response.status == 408 and response.field("connection") == "close"
+        assert slow.read_to_end() == b""
+        slow.close()
+        idle.send(GET)
+        upstream = next(u for u in upstreams if select.select([u], [], [], 5)[0] and u.waiting())
+        assert upstream.read(len(GET)) == GET
+        upstream.send(OK)
+        assert idle.read(len(OK)) == OK
+    result = workload.finish()
+    assert result.closed("head_too_slow") == 1

@@ -11,7 +11,7 @@ import pytest
 
 from ends import End, check_denied
 from netns import NetworkNamespace
-from procfs import PATIENCE, wait_until
+from procfs import PATIENCE
 from servers import RawServer, UdpServer, unused_port
 from sockdiag import tcp_sockets
 
@@ -90,6 +90,16 @@ def test_bound_source_address_is_kept(address, server_at, port, sluice):
             assert upstream.sock.getpeername()[0] == address
             assert client.sock.getsockname()[0] == address
         assert workload.finish().err == ""
+
+
+def test_bound_device_is_kept(sluice, server):
+    workload = sluice.workload(policy_for(server))
+    sock = workload.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    sock.connect(server.address)
+    with End(sock, "client") as client:
+        exchange(client, server.accept())
+    assert workload.finish().err == ""
 
 
 def test_non_blocking_connect(sluice, server):
@@ -390,17 +400,31 @@ def test_listener_of_sluice_resets_strangers(sluice, server):
 def test_reused_source_port_inherits_nothing(sluice, server):
     """A connection from outside with the source port of a steered one that has gone: no record."""
     workload = sluice.workload(policy_for(server))
-    with workload.connect(server.address) as client:
-        upstream = server.accept()
-        exchange(client, upstream)
-        inode = os.fstat(client.fileno()).st_ino
-        wire = next(s for s in tcp_sockets() if s.inode == inode)
-        client.reset()
-    wait_until(lambda: not any(s.inode == inode for s in tcp_sockets()), "the socket is gone")
-    with socket.socket() as again:
-        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        again.bind((socket.inet_ntoa(wire.local[1]), wire.local[2]))
-        again.connect((socket.inet_ntoa(wire.remote[1]), wire.remote[2]))
-        with End(again, "stranger") as stranger:
-            assert stranger.read_to_reset() == b""
+    while True:
+        with workload.connect(server.address) as client:
+            upstream = server.accept()
+            exchange(client, upstream)
+            wire = wire_of(client)
+            client.reset()
+        assert upstream.read_to_reset() == b""
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                again.bind(wire[0])
+            except OSError as error:
+                assert error.errno == errno.EADDRINUSE
+                continue  # somebody was given that port at once
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                again.connect(wire[1])
+                stranger = End(again, "stranger")
+                stranger.send(GET)
+                raise ConnectionResetError(stranger.read_to_reset())
+        break
     assert workload.finish().closed("not_steered") == 1
+
+
+def wire_of(end):
+    """Both addresses of a connection as they are on the wire, whatever the application is told."""
+    inode = os.fstat(end.fileno()).st_ino
+    wire = next(s for s in tcp_sockets() if s.inode == inode)
+    return [(socket.inet_ntoa(raw), port) for _, raw, port in (wire.local, wire.remote)]

@@ -65,8 +65,8 @@ class Run:
                    "stderr": self.files["err"], **streams}
         self.process = subprocess.Popen(
             arguments, **streams,
-            env={**os.environ, "SLUICE_STATS": os.path.join(self.folder, "stats"),
-                 "UBSAN_OPTIONS": "print_stacktrace=1", **environment})
+            env={"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", **os.environ,
+                 "SLUICE_STATS": os.path.join(self.folder, "stats"), **environment})
         self.pid = self.process.pid
         leftovers.our_runs.add(self.pid)
 

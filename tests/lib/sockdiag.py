@@ -23,13 +23,13 @@ MAPPED = b"\0" * 10 + b"\xff\xff"
 class TcpSocket:
     """One line of what `ss` would show. Addresses are (family, bytes, port)."""
 
-    __slots__ = ("inode", "local", "remote", "unread", "unsent")
+    __slots__ = ("inode", "local", "remote", "unread")
 
     def __init__(self, message):
         source_port, port = struct.unpack_from("!HH", message, 4)
         self.local = (*_address(message[0], message[8:24]), source_port)
         self.remote = (*_address(message[0], message[24:40]), port)
-        self.unread, self.unsent, _, self.inode = struct.unpack_from("=IIII", message, 56)
+        self.unread, _, _, self.inode = struct.unpack_from("=IIII", message, 56)
 
 
 def _address(family, raw):
@@ -88,26 +88,25 @@ class Watch:
         inodes = {os.fstat(s.fileno()).st_ino for s in sockets}
         self.wires = [(s.local, s.remote) for s in tcp_sockets() if s.inode in inodes]
 
-    def pending(self):
-        """(bytes that are on their way, bytes that have arrived and wait)"""
+    def unread(self):
+        """Bytes that have arrived at the other ends and wait there. On loopback what is sent has
+        arrived; that it is acknowledged may take longer and means nothing here."""
         if len(self.wires) > FEW:
             table = {(s.local, s.remote): s for s in tcp_sockets()}
-            pairs = [(table.get(wire), table.get(wire[::-1])) for wire in self.wires]
+            peers = [table.get(wire[::-1]) for wire in self.wires]
         else:
             with _open() as netlink:
-                pairs = [(_find(netlink, *wire), _find(netlink, *wire[::-1]))
-                         for wire in self.wires]
-        return (sum(mine.unsent for mine, _ in pairs if mine),
-                sum(peer.unread for _, peer in pairs if peer))
+                peers = [_find(netlink, *wire[::-1]) for wire in self.wires]
+        return sum(peer.unread for peer in peers if peer)
 
     def wait_read(self, patience=0.02):
         """Wait until all has been read, or until the others read no more: they may hold back what
         they are not ready for."""
         last, since, pause = None, time.monotonic(), 0.0001
-        while (state := self.pending()) != (0, 0):
+        while count := self.unread():
             now = time.monotonic()
-            if state != last:
-                last, since = state, now
+            if count != last:
+                last, since = count, now
             elif now - since > patience:
                 return
             time.sleep(pause)
