@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_SIZE  (64 * 1024)
-#define ALIGNMENT   16
-#define FIRST_ITEMS 4
+#define FIRST_BLOCK   (4 * 1024) /* doubled up to LARGEST_BLOCK */
+#define LARGEST_BLOCK (64 * 1024)
+#define ALIGNMENT     16
+#define FIRST_ITEMS   4
 
 struct arena_block {
 	struct arena_block *next;
@@ -29,6 +30,27 @@ static struct arena_block *block_new(size_t size)
 	return b;
 }
 
+/* A large object gets a block of its own, behind the one that still has room. */
+static struct arena_block *block_add(struct arena *a, size_t size)
+{
+	size_t usual = FIRST_BLOCK;
+	struct arena_block *b;
+
+	if (a->blocks)
+		usual = a->blocks->size < LARGEST_BLOCK ? a->blocks->size * 2 : LARGEST_BLOCK;
+	b = block_new(size > usual / 4 ? size : usual);
+	if (!b)
+		return NULL;
+	if (a->blocks && size > usual / 4) {
+		b->next = a->blocks->next;
+		a->blocks->next = b;
+	} else {
+		b->next = a->blocks;
+		a->blocks = b;
+	}
+	return b;
+}
+
 void *arena_alloc(struct arena *a, size_t size)
 {
 	struct arena_block *b = a->blocks;
@@ -37,19 +59,10 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (size > SIZE_MAX / 4)
 		return NULL;
 	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	if (!b || b->size - b->used < size) {
-		b = block_new(size > BLOCK_SIZE / 4 ? size : BLOCK_SIZE);
-		if (!b)
-			return NULL;
-		/* A large object gets a block of its own, behind the one that still has room. */
-		if (a->blocks && b->size == size) {
-			b->next = a->blocks->next;
-			a->blocks->next = b;
-		} else {
-			b->next = a->blocks;
-			a->blocks = b;
-		}
-	}
+	if (!b || b->size - b->used < size)
+		b = block_add(a, size);
+	if (!b)
+		return NULL;
 	ret = b->bytes + b->used;
 	b->used += size;
 	return ret;

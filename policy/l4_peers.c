@@ -306,7 +306,7 @@ int l4_build_trees(struct l4 *c)
 
 		w->local = i % 2;
 		w->tree = &c->trees[l4_tree_index(family, w->local)];
-		w->changes = family == 4 ? changes : changes + n4;
+		w->changes = family == 6 && n4 ? changes + n4 : changes;
 		w->n_changes = family == 4 ? n4 : n - n4;
 		r = walk_tree(w, family);
 	}

@@ -25,8 +25,8 @@ static void set_union(struct regex_set *into, const struct regex_set *from)
 
 void regex_set_fold(struct regex_set *s)
 {
-	for (unsigned char c = 'a'; c <= 'z'; c++) {
-		unsigned char upper = (unsigned char)(c - 32);
+	for (unsigned letter = 'a'; letter <= 'z'; letter++) {
+		unsigned char c = (unsigned char)letter, upper = (unsigned char)(letter - 32);
 
 		if (regex_set_has(s, c))
 			regex_set_add(s, upper);
@@ -218,7 +218,7 @@ static bool class_char(struct regex_parser *p, unsigned char *ret)
 static void class_item(struct regex_parser *p, struct regex_set *set)
 {
 	size_t at = p->pos;
-	unsigned char from, to;
+	unsigned char from = 0, to;
 
 	if (regex_peek(p, 0) == '[' && regex_peek(p, 1) == ':' && class_named(p, set))
 		return;

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+/* The linker gives these names: --wrap. */
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
 struct arena;
 void *__real_calloc(size_t n, size_t size);
 void *__real_malloc(size_t size);
@@ -21,6 +23,7 @@ char *__wrap_strdup(const char *s);
 void *__wrap_arena_alloc(struct arena *a, size_t size);
 char *__wrap_arena_copy(struct arena *a, const char *text, size_t len);
 void *__wrap_arena_extend(struct arena *a, void *list, size_t n, size_t size);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static struct {
 	size_t left; /* allocations that succeed before one fails; SIZE_MAX: all do */
