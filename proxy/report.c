@@ -200,10 +200,13 @@ void report_request(struct reporter *r, const struct flow *flow, const struct h1
 		add_rule(&rule, verdict->rule);
 	else
 		text_add(&rule, "null");
-	keep(x, &l7, &rule);
+	if (!l7.cut && !rule.cut)
+		keep(x, &l7, &rule);
 	x->started_ns = report_now();
 	if (x->record)
 		log_kept(r, flow, x, "REQUEST", "");
+	else
+		log_lose(r->log);
 }
 
 void report_response(struct reporter *r, const struct flow *flow, const struct exchange *x,
@@ -211,8 +214,12 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
 {
 	char more[128];
 
-	if (!r->log || !x->record)
+	if (!r->log || !x->started_ns)
 		return;
+	if (!x->record) {
+		log_lose(r->log);
+		return;
+	}
 	snprintf(more, sizeof(more), ",\"code\":%u,\"latency_ns\":%" PRIu64, status,
 		 report_now() - x->started_ns);
 	log_kept(r, flow, x, "RESPONSE", more);
