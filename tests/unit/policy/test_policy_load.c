@@ -134,6 +134,17 @@ static void test_many_errors(void **state)
 	free(text);
 }
 
+/* RE2 takes it, libhs does not. */
+static void test_beyond_libhs(void **state)
+{
+	char *errors = case_errors(CASE_HEAD "  egress:\n  - toPorts:\n"
+					     "    - ports: [{port: 80, protocol: TCP}]\n"
+					     "      rules: {http: [{path: '\\b'}]}\n");
+
+	assert_non_null(strstr(errors, "t.yaml:9:29: \"path\" cannot be used: it is beyond the "));
+	free(errors);
+}
+
 /* What a policy names is shown on terminals. */
 static void test_escapes(void **state)
 {
@@ -287,9 +298,9 @@ int main(void)
 		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_accepted),    cmocka_unit_test(test_expansion),
 		cmocka_unit_test(test_depth),	    cmocka_unit_test(test_size),
-		cmocka_unit_test(test_many_errors), cmocka_unit_test(test_escapes),
-		cmocka_unit_test(test_directory),   cmocka_unit_test(test_nothing),
-		cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_many_errors), cmocka_unit_test(test_beyond_libhs),
+		cmocka_unit_test(test_escapes),	    cmocka_unit_test(test_directory),
+		cmocka_unit_test(test_nothing),	    cmocka_unit_test(test_selection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
