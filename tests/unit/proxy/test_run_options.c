@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of `sluice run`: what it means, and what is wrong with it. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "fail_alloc.h"
+#include "run_options.h"
+#include "sluice/array.h"
+#include "worker.h"
+
+#define WORDS_MAX 16
+
+struct line {
+	const char *words[WORDS_MAX]; /* behind "run" */
+	enum run_options_result result;
+	/* OK: "policies|labels|log|user|workers|command", else something that is printed */
+	const char *want;
+};
+
+static const struct line lines[] = {
+	{ { "ls" }, RUN_OPTIONS_OK, "|||-|1|ls" },
+	{ { "--", "ls", "-l" }, RUN_OPTIONS_OK, "|||-|1|ls -l" },
+	{ { "ls", "-p", "x", "--workers", "9" }, RUN_OPTIONS_OK, "|||-|1|ls -p x --workers 9" },
+	{ { "-p", "a", "--policy", "b", "--policy=c", "--", "ls" },
+	  RUN_OPTIONS_OK,
+	  "a b c|||-|1|ls" },
+	{ { "-l", "a=b", "--label", "k8s:x=", "--label=a=c=d", "ls" },
+	  RUN_OPTIONS_OK,
+	  "|a=b k8s:x= a=c=d||-|1|ls" },
+	{ { "--log", "-", "--user", "nobody", "ls" }, RUN_OPTIONS_OK, "||-|nobody|1|ls" },
+	{ { "-o", "f", "-o", "g", "-w", "64", "-u", "0", "ls" }, RUN_OPTIONS_OK, "||g|0|64|ls" },
+	{ { "-w", "1", "--", "--help" }, RUN_OPTIONS_OK, "|||-|1|--help" },
+	{ { NULL }, RUN_OPTIONS_ERROR, "no command to run" },
+	{ { "--" }, RUN_OPTIONS_ERROR, "no command to run" },
+	{ { "-p", "a" }, RUN_OPTIONS_ERROR, "no command to run" },
+	{ { "-p" }, RUN_OPTIONS_ERROR, "requires an argument" },
+	{ { "--bogus", "ls" }, RUN_OPTIONS_ERROR, "--bogus" },
+	{ { "-z", "ls" }, RUN_OPTIONS_ERROR, "'z'" },
+	{ { "-l", "a", "ls" }, RUN_OPTIONS_ERROR, "a label is KEY=VALUE" },
+	{ { "-l", "=a", "ls" }, RUN_OPTIONS_ERROR, "a label is KEY=VALUE" },
+	{ { "-w", "0", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
+	{ { "-w", "65", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
+	{ { "-w", "-1", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
+	{ { "-w", "99999999999999999999", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
+	{ { "-w", "2x", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
+	{ { "-w", "", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
+	{ { "--help" }, RUN_OPTIONS_HELP, "--policy FILE|DIR" },
+	{ { "-p", "a", "-h", "ls" }, RUN_OPTIONS_HELP, "Usage: sluice run" },
+};
+
+/* Standard output and standard error, into a file while this is open. */
+struct capture {
+	int out, err, file;
+};
+
+static void capture_begin(struct capture *c)
+{
+	char path[] = "/tmp/test_run_options.XXXXXX";
+
+	fflush(stdout);
+	c->file = mkstemp(path);
+	assert_true(c->file >= 0);
+	unlink(path);
+	c->out = dup(STDOUT_FILENO);
+	c->err = dup(STDERR_FILENO);
+	dup2(c->file, STDOUT_FILENO);
+	dup2(c->file, STDERR_FILENO);
+}
+
+static void capture_end(struct capture *c, char *text, size_t size)
+{
+	ssize_t n;
+
+	fflush(stdout);
+	fflush(stderr);
+	dup2(c->out, STDOUT_FILENO);
+	dup2(c->err, STDERR_FILENO);
+	n = pread(c->file, text, size - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	close(c->out);
+	close(c->err);
+	close(c->file);
+}
+
+static void describe(const struct run_options *o, char *buf, size_t size)
+{
+	FILE *to = fmemopen(buf, size, "w");
+
+	assert_non_null(to);
+	for (size_t i = 0; i < o->n_policies; i++)
+		fprintf(to, "%s%s", i ? " " : "", o->policies[i]);
+	fprintf(to, "|");
+	for (size_t i = 0; i < o->n_labels; i++)
+		fprintf(to, "%s%s=%s", i ? " " : "", o->labels[i].key, o->labels[i].value);
+	fprintf(to, "|%s|%s|%u|", o->log ? o->log : "", o->user ? o->user : "-", o->workers);
+	for (size_t i = 0; o->command[i]; i++)
+		fprintf(to, "%s%s", i ? " " : "", o->command[i]);
+	fclose(to);
+}
+
+/* Words that may be written to, as argv is. */
+struct words {
+	char text[WORDS_MAX + 1][64];
+	char *argv[WORDS_MAX + 2];
+	int argc;
+};
+
+static void words_copy(struct words *w, const struct line *l)
+{
+	memset(w, 0, sizeof(*w));
+	strcpy(w->text[0], "run");
+	for (w->argc = 1; w->argc <= WORDS_MAX && l->words[w->argc - 1]; w->argc++)
+		snprintf(w->text[w->argc], sizeof(w->text[0]), "%s", l->words[w->argc - 1]);
+	for (int i = 0; i < w->argc; i++)
+		w->argv[i] = w->text[i];
+}
+
+static enum run_options_result parse(const struct line *l, struct words *w, struct run_options *o,
+				     char *printed, size_t size)
+{
+	enum run_options_result result;
+	struct capture c;
+
+	words_copy(w, l);
+	capture_begin(&c);
+	optind = 0; /* begin anew */
+	result = run_options_parse(o, w->argc, w->argv);
+	capture_end(&c, printed, size);
+	return result;
+}
+
+static void test_lines(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		char printed[4096], got[512];
+		struct run_options o;
+		struct words words;
+		enum run_options_result result =
+			parse(&lines[i], &words, &o, printed, sizeof(printed));
+
+		if (result != lines[i].result)
+			fail_msg("line %zu: %d: %s", i, (int)result, printed);
+		if (result == RUN_OPTIONS_OK) {
+			describe(&o, got, sizeof(got));
+			assert_string_equal(got, lines[i].want);
+			assert_string_equal(printed, "");
+			run_options_done(&o);
+		} else if (!strstr(printed, lines[i].want)) {
+			fail_msg("line %zu: %s", i, printed);
+		}
+		assert_null(o.policies);
+		assert_null(o.labels);
+	}
+}
+
+static void test_no_memory(void **state)
+{
+	for (unsigned n = 1; n <= 2; n++) {
+		struct run_options o;
+		struct words words;
+		char printed[256];
+
+		fail_alloc_at(n);
+		assert_int_equal(parse(&lines[0], &words, &o, printed, sizeof(printed)),
+				 RUN_OPTIONS_ERROR);
+		assert_true(fail_alloc_happened());
+		fail_alloc_at(0);
+		assert_string_equal(printed, "sluice: out of memory\n");
+		assert_null(o.policies);
+		assert_null(o.labels);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
