@@ -5,7 +5,7 @@ import pytest
 
 from ends import check_denied
 from talk import (RandomPieces, Talk, answers, arrives, asks, client_hears_end, client_hears_reset,
-                  client_resets, client_shuts, denied, perform, perform_all, reply, returns, send,
+                  client_resets, client_shuts, denied, perform, perform_all, reply, send,
                   server_hears_end, server_hears_nothing, server_hears_reset, server_resets,
                   server_shuts, Whole)
 
@@ -102,7 +102,8 @@ TALKS = {
         asks(get(b"/ok")), answers(OK),
     ),
     "HEAD": Talk(
-        asks(get(b"/ok", method=b"HEAD")), answers(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"),
+        asks(get(b"/ok", method=b"HEAD")),
+        answers(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"),
         asks(get(b"/ok", method=b"HEAD")), answers(b"HTTP/1.1 200 OK\r\n" + CHUNKED[0] + b"\r\n"),
         asks(get(b"/ok")), answers(OK),
         send(get(b"/no", method=b"HEAD")), denied(to_head=True),

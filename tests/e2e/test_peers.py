@@ -51,15 +51,14 @@ def tool(name):
 def go_program():
     """The Go peer, built from the standard library alone. What that compiles is kept: it takes
     long."""
-    folder = tempfile.mkdtemp(prefix="sluice-go-")
-    program = os.path.join(folder, "fetch")
-    subprocess.run([tool("go"), "build", "-o", program, os.path.join(PEERS, "fetch.go")],
-                   check=True, env={**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off",
-                                    "GO111MODULE": "off", "CGO_ENABLED": "0",
-                                    "GOTOOLCHAIN": "local",
-                                    "GOCACHE": os.path.join(ROOT, "build", "go-cache")})
-    yield program
-    shutil.rmtree(folder)
+    go = tool("go")
+    with tempfile.TemporaryDirectory(prefix="sluice-go-") as folder:
+        program = os.path.join(folder, "fetch")
+        subprocess.run([go, "build", "-o", program, os.path.join(PEERS, "fetch.go")], check=True,
+                       env={**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off",
+                            "GOPROXY": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
+                            "GOCACHE": os.path.join(ROOT, "build", "go-cache")})
+        yield program
 
 
 @pytest.fixture(params=["curl", "wget", "http.client", "fetch", "net/http"])
@@ -68,8 +67,8 @@ def peer(request):
     if request.param == "net/http":
         return [request.getfixturevalue("go_program")]
     return {
-        "curl": lambda: [tool("sh"), f"{PEERS}/curl.sh"],
-        "wget": lambda: [tool("sh"), f"{PEERS}/wget.sh"],
+        "curl": lambda: tool("curl") and ["sh", f"{PEERS}/curl.sh"],
+        "wget": lambda: tool("wget") and ["sh", f"{PEERS}/wget.sh"],
         "http.client": lambda: ["/usr/bin/python3", f"{PEERS}/http_client.py"],
         "fetch": lambda: [tool("node"), f"{PEERS}/fetch.mjs"],
     }[request.param]()

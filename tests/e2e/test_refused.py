@@ -33,7 +33,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n"
 
 MALFORMED = {
-    "two lengths": b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+    "two lengths": b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n"
+                   b"Content-Length: 3\r\n\r\n",
     "a list of lengths": b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 3, 3\r\n\r\n",
     "a length with a sign": b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: +3\r\n\r\n",
     "a length beyond 64 bits":
@@ -212,7 +213,8 @@ def test_server_that_speaks_first_is_cut_off(sluice, server):
 
 @pytest.mark.parametrize("response", [
     b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"2\r\nok\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
 ])
 def test_nothing_follows_a_response_that_cannot_be_read(response, sluice, server):

@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 import leftovers
-from procfs import PATIENCE, alive, command_lines, wait_until
+from procfs import alive, command_lines, wait_until
 from servers import RawServer
 from sluice import cleanup, kill_now
 
