@@ -49,6 +49,27 @@ static void test_allowed(void **state)
 	scene_end(&s);
 }
 
+/* Elsewhere than on loopback the application has to be told which address it has. */
+static void test_local_name(void **state)
+{
+	struct scene s;
+	struct flow flow = { .local = false };
+	int client, server;
+
+	begin(&s);
+	flow.destination = s.server;
+	client = scene_connect_to(&s, &flow);
+	server = scene_accept(&s);
+	scene_say(&s, client, GET("/a"));
+	scene_hear(&s, server, GET("/a"));
+	assert_int_equal(s.steer.n_locals, 1);
+	assert_int_equal(s.steer.local.family, AF_INET);
+	assert_memory_equal(s.steer.local.ip, s.server.ip, 4);
+	close(client);
+	close(server);
+	scene_end(&s);
+}
+
 static void test_denied(void **state)
 {
 	struct scene s;
@@ -344,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_local_name),
 		cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_odd_paths),
 		cmocka_unit_test(test_drained),

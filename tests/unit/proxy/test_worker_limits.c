@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "conn.h"
 #include "fail_alloc.h"
 #include "relay_talk.h"
 #include "worker_scene.h"
@@ -282,12 +283,75 @@ static void test_out_of_memory(void **state)
 	assert_true(n > 5);
 }
 
+/* Times are long; the test lets them pass by telling the connection of a later one. */
+static void pass_time(struct scene *s, uint64_t ms)
+{
+	assert_non_null(s->worker->conns);
+	conn_tick(s->worker->conns, uv_now(&s->worker->loop) + ms);
+}
+
+static void test_slow_head(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s);
+	client = scene_connect(&s, true);
+	server = scene_accept(&s);
+	pass_time(&s, 10ULL * CONN_HEAD_TIMEOUT_MS); /* idle: all the time in the world */
+	scene_say(&s, client, GET("/a") "GET /b HT");
+	scene_hear(&s, server, GET("/a"));
+	pass_time(&s, CONN_HEAD_TIMEOUT_MS / 2);
+	scene_say(&s, client, "TP/1.1\r\n");
+	scene_say(&s, server, OK("1", "1"));
+	scene_hear(&s, client, OK("1", "1"));
+	pass_time(&s, CONN_HEAD_TIMEOUT_MS + 1);
+	scene_hear(&s, client, TOO_SLOW);
+	scene_hear_end(&s, client);
+	scene_hear_end(&s, server);
+	close(client);
+	close(server);
+	scene_wait_idle(&s);
+	assert_int_equal(s.worker->metrics.closed[CLOSE_HEAD_TOO_SLOW], 1);
+	scene_end(&s);
+}
+
+/* A client that is drained and says nothing, or never stops, is not drained for ever. */
+static void test_drain_ends(void **state)
+{
+	for (int never_stops = 0; never_stops < 2; never_stops++) {
+		struct scene s;
+		int client, server;
+
+		begin(&s);
+		client = scene_connect(&s, true);
+		server = scene_accept(&s);
+		scene_say(&s, client, POST("/deny", "99999999", "some"));
+		scene_hear(&s, client, FORBIDDEN_LAST);
+		scene_hear_end(&s, client);
+		pass_time(&s, CONN_DRAIN_IDLE_MS / 2);
+		if (never_stops) {
+			/* Each read puts off the end of patience; but not that of all. */
+			s.worker->conns->deadline_ms = UINT64_MAX;
+			pass_time(&s, CONN_DRAIN_TOTAL_MS / 2);
+		}
+		assert_int_equal(s.worker->conns->state, CONN_DRAIN);
+		pass_time(&s, (never_stops ? CONN_DRAIN_TOTAL_MS : CONN_DRAIN_IDLE_MS) + 1);
+		scene_wait_idle(&s);
+		assert_int_equal(s.worker->metrics.closed[CLOSE_DENIED], 1);
+		close(client);
+		close(server);
+		scene_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_readers),  cmocka_unit_test(test_unread_denials),
 		cmocka_unit_test(test_no_buffers),    cmocka_unit_test(test_no_descriptors),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_slow_head),
+		cmocka_unit_test(test_drain_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
