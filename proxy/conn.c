@@ -41,6 +41,7 @@ static void on_handle_closed(uv_handle_t *h)
 	struct worker *w = c->worker;
 
 	assert(c->open_handles > 0);
+	side_release(h == (uv_handle_t *)&c->down.poll ? &c->down : &c->up, &w->buffers);
 	if (--c->open_handles > 0)
 		return;
 	h1_relay_done(&c->relay);
@@ -69,8 +70,8 @@ void conn_close(struct conn *c, enum close_reason why)
 	conn_move(c, CONN_CLOSING);
 	w->metrics.closed[why]++;
 	report_close(&w->reporter, &c->flow, why);
-	side_close(&c->down, &w->buffers, reset, on_handle_closed);
-	side_close(&c->up, &w->buffers, reset, on_handle_closed);
+	side_close(&c->down, reset, on_handle_closed);
+	side_close(&c->up, reset, on_handle_closed);
 }
 
 /* --- what the relay calls --- */
@@ -126,7 +127,7 @@ static void host_end(void *ctx, enum close_reason why, bool reset)
 		return;
 	conn_move(c, CONN_DRAIN);
 	c->why = (uint8_t)why;
-	side_close(&c->up, &w->buffers, reset, on_handle_closed);
+	side_close(&c->up, reset, on_handle_closed);
 	c->down.finish = true;
 	c->deadline_ms = now + CONN_DRAIN_IDLE_MS;
 	c->drain_until_ms = now + CONN_DRAIN_TOTAL_MS;
@@ -287,7 +288,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 	if (n == 0 || !direct)
 		return;
 	used = h1_relay_feed(&c->relay, from, w->scratch, (size_t)n);
-	if (c->state != CONN_CLOSING && used < (size_t)n &&
+	if (s->fd >= 0 && used < (size_t)n &&
 	    side_keep(s, &w->buffers, w->scratch + used, (size_t)n - used) < 0)
 		conn_close(c, CLOSE_OOM);
 }

@@ -47,6 +47,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct booth *b = handle->data;
 
+	side_release(&b->side, &b->pool);
 	b->n_closed++;
 }
 
