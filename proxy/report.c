@@ -337,10 +337,14 @@ void report_event(struct reporter *r, const struct steer_event *e)
 	if (!r->log)
 		return;
 	begin(r, &t, "DROPPED", &none, &e->destination);
-	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"},\"process\":{\"pid\":%u,\"command\":\"",
-		  protocol_name(e->protocol), e->pid);
-	text_add_json(&t, (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
-	text_addf(&t, "\"},\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
+	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
+	if (e->pid) { /* a packet has none */
+		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);
+		text_add_json(&t,
+			      (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
+		text_add(&t, "\"}");
+	}
+	text_addf(&t, ",\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
 		  event_texts[e->kind].why);
 	push(r, &t);
 }

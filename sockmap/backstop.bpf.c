@@ -67,13 +67,18 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-static __always_inline int drop(const struct packet *p)
+static __always_inline int drop_as(__u32 kind, const struct endpoint *to, __u32 protocol)
 {
-	struct event_record *e = event_begin(STEER_PACKET_DROPPED, &p->to, p->protocol);
+	struct event_record *e = event_begin(kind, to, protocol);
 
 	if (e)
 		bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+static __always_inline int drop(const struct packet *p)
+{
+	return drop_as(STEER_PACKET_DROPPED, &p->to, p->protocol);
 }
 
 /* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
@@ -133,7 +138,14 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 	__u16 port = 0;
 	__u64 cookie;
 
-	if (!m || m->fate != FATE_ALONE)
+	if (!m)
+		return drop(p);
+	if (m->fate == FATE_REVOKED && m->destination.family) {
+		struct endpoint to = m->destination;
+
+		return drop_as(STEER_SENDMSG_REFUSED, &to, DECIDE_UDP);
+	}
+	if (m->fate != FATE_ALONE)
 		return drop(p);
 	if (m->generation == c->generation)
 		return 1;

@@ -109,9 +109,14 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 		return leave_alone(m, c, a);
 	if (a->protocol == DECIDE_TCP)
 		return judge_tcp(ctx, m, c, a);
-	if (a->protocol == DECIDE_UDP && udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
+	if (a->protocol != DECIDE_UDP)
+		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	if (udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
 		return leave_alone(m, c, a);
-	return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What is
+	 * sent afterwards is refused and reported (backstop.bpf.c). */
+	m->fate = FATE_REVOKED;
+	return 1;
 }
 
 static __always_inline void attempt_begin(struct bpf_sock_addr *ctx, struct attempt *a)

@@ -22,7 +22,7 @@ enum fate {
 	FATE_ALONE = 1,	   /* the table allows it (as of GENERATION) */
 	FATE_STEERED = 2,  /* the destination was rewritten to our listener */
 	FATE_DOOMED = 3,   /* left to fail by itself: no payload of it ever passes */
-	FATE_REVOKED = 4,  /* was allowed once, is no longer: nothing passes */
+	FATE_REVOKED = 4,  /* connected to where it may not send (any more): nothing passes */
 };
 
 struct mark {
