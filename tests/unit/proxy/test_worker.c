@@ -119,6 +119,30 @@ static void test_odd_paths(void **state)
 	scene_end(&s);
 }
 
+/* The relay ends while it reads what was kept of a response that came in parts. */
+static void test_last_answer_waits(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s);
+	client = scene_connect(&s, true);
+	server = scene_accept(&s);
+	scene_say(&s, client, GET("/a") "GET  /b HTTP/1.1\r\n\r\n");
+	scene_hear(&s, server, GET("/a"));
+	scene_say(&s, server, "HTTP/1.1 200 x\r\ncont");
+	for (unsigned turn = 0; s.worker->buffers.n_lent == 0; turn++) {
+		assert_true(turn < SCENE_TURNS_MAX);
+		scene_turn(&s, -1, 0);
+	}
+	scene_say(&s, server, "ent-length: 1\r\n\r\n1");
+	scene_hear(&s, client, OK("1", "1") MALFORMED);
+	scene_hear_end(&s, client);
+	close(client);
+	close(server);
+	scene_end(&s);
+}
+
 /* The last answer arrives, though the client still sends what nobody wants. */
 static void test_drained(void **state)
 {
@@ -368,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_local_name),
 		cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_odd_paths),
+		cmocka_unit_test(test_last_answer_waits),
 		cmocka_unit_test(test_drained),
 		cmocka_unit_test(test_not_steered),
 		cmocka_unit_test(test_upstream_refused),
