@@ -5,7 +5,7 @@ import pytest
 
 from ends import check_denied
 from talk import (RandomPieces, Talk, answers, arrives, asks, client_hears_end, client_hears_reset,
-                  client_resets, client_shuts, denied, perform, perform_all, reply, send,
+                  client_resets, client_shuts, denied, perform, perform_all, reply, returns, send,
                   server_hears_end, server_hears_nothing, server_hears_reset, server_resets,
                   server_shuts, Whole)
 
@@ -270,6 +270,19 @@ TALKS = {
     ),
     "reset by the client between requests": Talk(
         asks(get(b"/ok")), answers(OK), client_resets, server_hears_reset,
+    ),
+    "an answer that is not HTTP": Talk(
+        asks(get(b"/ok")), answers(b"SSH-2.0-what\r\n"), answers(b"and no more"),
+        server_shuts, client_hears_end,
+    ),
+    "an answer whose head is cut short": Talk(
+        asks(get(b"/ok")), reply(b"HTTP/1.1 200 OK\r\nContent-Le"), server_shuts,
+        returns(b"HTTP/1.1 200 OK\r\nContent-Le"), client_hears_end,
+    ),
+    "a body whose last chunk is cut short": Talk(
+        asks(get(b"/ok")),
+        answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+        reply(b"1"), server_shuts, returns(b"1"), client_hears_end,
     ),
     "reset by the server while it answers": Talk(
         asks(get(b"/ok")), answers(OK[:-1]), server_resets, client_hears_reset,

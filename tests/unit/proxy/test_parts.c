@@ -68,7 +68,7 @@ static void test_buffer_cache(void **state)
 	for (size_t i = ARRAY_SIZE(all); i-- > 0;)
 		buffer_put(&p, all[i]);
 	assert_int_equal(p.n_cached[BUFFER_4K], BUFFER_CACHED_MAX);
-	fail_alloc_at(1); /* not needed */
+	fail_alloc_at(BUFFER_CACHED_MAX > 0); /* not needed, unless the build keeps none */
 	again = buffer_get(&p, 1);
 	fail_alloc_at(0);
 	assert_non_null(again);
