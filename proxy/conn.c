@@ -171,8 +171,12 @@ static bool pump(struct conn *c, enum relay_side from)
 	if (s->in && (side_congested(other_side(c, from)) ||
 		      !h1_relay_wants(&c->relay, from, buffer_len(s->in))))
 		return false; /* it is not for want of bytes that these were not used */
-	if (s->in)
+	if (s->in) {
+		h1_relay_rest(&c->relay, from, s->in->data + s->in->start, buffer_len(s->in));
 		side_used(s, pool, buffer_len(s->in));
+		if (c->state == CONN_CLOSING)
+			return false;
+	}
 	s->eof_passed = true;
 	h1_relay_eof(&c->relay, from);
 	return true;
@@ -201,11 +205,12 @@ static int events_for(struct conn *c, enum relay_side which)
 	return events;
 }
 
+/* A client is slow only while we read what it sends. */
 static void time_head(struct conn *c)
 {
 	if (c->state == CONN_DRAIN)
 		return;
-	if (!c->relay.head_incomplete) {
+	if (!c->relay.head_incomplete || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
 		c->deadline_ms = 0;
 	} else if (!c->deadline_ms || c->heads_timed != c->relay.heads) {
 		c->heads_timed = c->relay.heads;
@@ -300,7 +305,7 @@ static void on_writable(struct conn *c, enum relay_side to)
 
 	if (s->connecting) {
 		r = upstream_result(s->fd);
-		if (r < 0) {
+		if (r < 0 || s->broken) { /* a send() may have taken the error */
 			conn_close(c, CLOSE_UPSTREAM_REFUSED);
 			return;
 		}
@@ -381,6 +386,20 @@ static int open_up(struct conn *c)
 	return 0;
 }
 
+static enum close_reason reason_for(int error)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -ENOBUFS:
+		return CLOSE_OOM;
+	case -EMFILE:
+	case -ENFILE:
+		return CLOSE_LIMIT;
+	default:
+		return CLOSE_UPSTREAM_REFUSED;
+	}
+}
+
 int conn_open(struct worker *w, int fd, const struct flow *flow)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -408,7 +427,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 	w->metrics.open++;
 	r = open_up(c);
 	if (r < 0)
-		conn_close(c, r == -ENOMEM || r == -EMFILE ? CLOSE_OOM : CLOSE_UPSTREAM_REFUSED);
+		conn_close(c, reason_for(r));
 	else
 		conn_step(c);
 	return 0;

@@ -147,7 +147,7 @@ void listener_close(struct listener *l)
 	if (l->fd < 0)
 		return;
 	/* What the command connected before it ended has its turn. */
-	while (accept_one(l))
+	for (int i = 0; i < LISTENER_BACKLOG && accept_one(l); i++)
 		;
 	uv_close((uv_handle_t *)&l->poll, NULL);
 	close(l->fd);

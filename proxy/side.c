@@ -187,7 +187,7 @@ void side_on_urgent(struct side *s)
 	char byte;
 
 	/* A socket of which both halves have ended reports this event as well, again and again. */
-	if (recv(s->fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0)
+	if (recv(s->fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0 && errno == EINVAL)
 		s->hung_up = true;
 }
 
