@@ -69,32 +69,61 @@ static int own_cgroup(char *path, size_t size)
 	return r;
 }
 
-static int find_own(char *path, struct error *err)
+static int on_any_cgroup2(void *ctx, const struct mount_entry *m)
 {
-	char own[CGROUP_PATH_MAX];
-	struct find_cgroup2 find = { own, path };
-	int r;
+	(void)ctx;
+	return strcmp(m->type, "cgroup2") == 0 && !m->read_only;
+}
 
-	r = own_cgroup(own, sizeof(own));
-	if (r < 0) {
-		error_set(err, "this kernel has no cgroup2: it must be built with CONFIG_CGROUPS, "
-			       "and not started with cgroup_no_v1=none");
-		return r;
-	}
-	r = mounts_each(on_cgroup2, &find);
-	if (r == 0) {
-		r = mounts_make("cgroup2", PRIVATE_VIEW);
-		if (r == 0)
-			r = mounts_each(on_cgroup2, &find);
-		if (r == 0)
-			r = -ENOENT;
-	}
-	if (r < 0)
+/* Before our own group is asked for: until cgroup2 is mounted for the first time since the start of
+ * the system, the kernel does not tell it. Returns 1 where it was mounted, 0 where it is now. */
+static int mount_if_none(void)
+{
+	int r = mounts_each(on_any_cgroup2, NULL);
+
+	return r == 0 ? mounts_make("cgroup2", PRIVATE_VIEW) : r;
+}
+
+static void explain_no_cgroup2(struct error *err, int r)
+{
+	if (r == -ENODEV)
+		error_set(err, "this kernel has no cgroup2: use one with CONFIG_CGROUPS");
+	else
 		error_set(
 			err,
 			"no writable cgroup2 is mounted, and none could be mounted on " PRIVATE_VIEW
 			" (%s): mount one, or run as root",
 			strerror(-r));
+}
+
+static int find_own(char *path, struct error *err)
+{
+	char own[CGROUP_PATH_MAX];
+	struct find_cgroup2 find = { own, path };
+	int r, before = mount_if_none();
+
+	if (before < 0) {
+		explain_no_cgroup2(err, before);
+		return before;
+	}
+	r = own_cgroup(own, sizeof(own));
+	if (r < 0) {
+		error_set(err,
+			  "/proc/self/cgroup does not tell this process's cgroup2 group (%s): "
+			  "mount proc on /proc",
+			  strerror(-r));
+		return r;
+	}
+	r = mounts_each(on_cgroup2, &find);
+	if (r == 0 && before == 1) { /* what is mounted shows another part of the tree */
+		r = mounts_make("cgroup2", PRIVATE_VIEW);
+		if (r == 0)
+			r = mounts_each(on_cgroup2, &find);
+	}
+	if (r == 0)
+		r = -ENOENT;
+	if (r < 0)
+		explain_no_cgroup2(err, r);
 	return r < 0 ? r : 0;
 }
 
