@@ -317,6 +317,8 @@ static const struct {
 	[STEER_SOCKET_REFUSED] = { "socket", "only TCP and UDP can be held to a policy" },
 	[STEER_PACKET_DROPPED] = { "packet", "it came past the checks of its socket" },
 	[STEER_NO_ROOM] = { "connect", "too many connections are being opened at once" },
+	[STEER_CONNECT_UNSTEERABLE] = { "connect", "it has to be read, and its link-local address "
+						   "or its device would be lost" },
 };
 
 void report_event(struct reporter *r, const struct steer_event *e)

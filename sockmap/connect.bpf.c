@@ -35,7 +35,7 @@ static __always_inline int leave_alone(struct mark *m, const struct steer_config
 	/* The socket was bound to a device until an earlier connect was steered: it would now leave
 	 * by another one than the application thinks. */
 	if (m->device && !a->device)
-		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+		return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
 	m->device = 0;
 	m->generation = c->enforced ? c->generation : 0;
 	m->fate = FATE_ALONE;
@@ -55,14 +55,14 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 	/* The scope of the destination is not visible here: without a device nobody can say which
 	 * link is meant. And from a link-local source the loopback interface is not reachable. */
 	if ((endpoint_is_link_local(&a->to) && !m->device) || endpoint_is_link_local(&a->source))
-		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+		return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
 	if (!listener.port || listener_at(ctx, &listener) != LISTENS_OURS)
 		return refuse(STEER_CONNECT_NO_LISTENER, &a->to, a->protocol);
 	if (a->device) {
 		char none[4] = "";
 
 		if (bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none)))
-			return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+			return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
 	}
 	listener.mapped = a->to.mapped;
 	a->dial = listener;
@@ -113,8 +113,8 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
 	if (udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
 		return leave_alone(m, c, a);
-	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What is
-	 * sent afterwards is refused and reported (backstop.bpf.c). */
+	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What
+	 * is sent afterwards is refused and reported (backstop.bpf.c). */
 	m->fate = FATE_REVOKED;
 	return 1;
 }

@@ -11,6 +11,8 @@ enum steer_event_kind {
 	STEER_SOCKET_REFUSED,	   /* socket(): MPTCP, SCTP, raw, ICMP ... */
 	STEER_PACKET_DROPPED,	   /* the backstop: a packet that no hook has vetted */
 	STEER_NO_ROOM,		   /* no room to remember a steered connection: refused */
+	STEER_CONNECT_UNSTEERABLE, /* connect(): it has to be read, and its device or scope would be
+				      lost on the way */
 	STEER_EVENT_MAX,
 };
 

@@ -101,6 +101,9 @@ static void test_device_is_remembered(void **state)
 	}
 	worker_end(&w);
 	close(server);
+	scene_read_events(s);
+	assert_int_equal(s->n_events[STEER_CONNECT_UNSTEERABLE], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 0);
 }
 
 /* ---- link-local ---- */
@@ -132,7 +135,8 @@ static void test_link_local(void **state)
 	worker_end(&w);
 	close(fd);
 	scene_read_events(s);
-	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_UNSTEERABLE], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 0);
 }
 
 static void connect_from_link_local(int fd, void *arg)
@@ -152,7 +156,8 @@ static void test_from_link_local(void **state)
 
 	worker_run(s, connect_from_link_local, NULL);
 	scene_read_events(s);
-	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_UNSTEERABLE], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 0);
 }
 
 /* ---- getsockname() ---- */
