@@ -21,7 +21,7 @@
 	X(DENIED, denied, "a denied request whose body was not worth reading")                    \
 	X(UNREAD_RESPONSE, unread_response, "a request after a response that could not be read")  \
 	X(STALE_BODY, stale_body, "a body that was announced, after its final answer")            \
-	X(UNSOLICITED, unsolicited, "the server spoke before any request was allowed")            \
+	X(UNSOLICITED, unsolicited, "the server spoke without being asked")                       \
 	X(BAD_UPGRADE, bad_upgrade, "the server switched to a protocol that cannot be read")      \
 	X(LIMIT, limit, "too many connections, or open files")                                    \
 	X(OOM, oom, "out of memory")                                                              \
