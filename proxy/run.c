@@ -91,7 +91,11 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	int code;
 
 	*r = (struct run){ .options = o, .policy = policy };
-	code = child_prepare(&r->child, o->user, err);
+	r->child.signal_fd = -1;
+	/* Before signals are blocked: a FIFO without a reader makes this wait. */
+	code = open_log(r, err);
+	if (code == 0)
+		code = child_prepare(&r->child, o->user, err);
 	if (code == 0)
 		code = render_labels(r, err);
 	if (code < 0)
@@ -103,9 +107,6 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 		return code;
 	}
 	r->loop_made = true;
-	code = open_log(r, err);
-	if (code < 0)
-		return code;
 	code = run_state_make(&r->state, err);
 	if (code < 0)
 		return code;

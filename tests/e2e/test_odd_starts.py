@@ -13,6 +13,8 @@ spec:
   endpointSelector: {}
   egress: []
 """
+IGNORING = ("import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+            "os.execv(sys.argv[1], sys.argv[1:])")
 REFUSED = "python3 -c 'import socket; socket.socket().connect_ex((\"127.0.0.1\", 1))'"
 
 
@@ -34,3 +36,12 @@ def test_cgroup_that_is_removed_under_it(sluice):
                         f'echo $$ > {trees[0]}/cgroup.procs && rmdir {trees[0]}$own && exit 3',
                         policy=POLICY)
     assert result.code == 3, result.err
+
+
+@pytest.mark.held
+def test_sigchld_ignored_at_the_start(sluice):
+    """As some supervisors leave it. The command gets it as it was."""
+    result = sluice.run("grep", "SigIgn", "/proc/self/status", policy=POLICY,
+                        prefix=("/usr/bin/python3", "-c", IGNORING))
+    assert result.code == 0, result.err
+    assert int(result.out.split()[1], 16) & 1 << 16
