@@ -192,12 +192,20 @@ static void on_connected(struct conn *c)
 		steer_set_local(c->worker->steer, &c->flow.client, &local);
 }
 
+/* Buffers are short. An answer that bytes of the client wait for gives some back; anything else has
+ * to wait. */
+static bool frees_buffers(const struct conn *c, enum relay_side from)
+{
+	return from == RELAY_UP && c->down.in;
+}
+
 static int events_for(struct conn *c, enum relay_side which)
 {
 	const struct side *s = side_of(c, which);
 	int events = 0;
 
-	if (!s->eof && !c->starved && !side_congested(other_side(c, which)) &&
+	if (!s->eof && !(c->starved && !frees_buffers(c, which)) &&
+	    !side_congested(other_side(c, which)) &&
 	    h1_relay_wants(&c->relay, which, s->in ? buffer_len(s->in) : 0))
 		events |= UV_READABLE;
 	if (s->out || s->connecting)
@@ -273,7 +281,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 	size_t used;
 	ssize_t n;
 
-	if (buffer_pool_low(&w->buffers)) {
+	if (buffer_pool_low(&w->buffers) && !frees_buffers(c, from)) {
 		c->starved = true;
 		return;
 	}
