@@ -130,6 +130,18 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 	return drop(p);
 }
 
+/* From a socket that may not send to its peer: is this the datagram that sendmsg() vetted for
+ * another place? Compared with both, as NAT may have turned the peer's address into that of any
+ * other, and as SENT_TO may be written at this moment. */
+static __always_inline bool is_sent_elsewhere(const struct packet *p, const struct mark *m,
+					      const struct steer_config *c, __u64 cookie)
+{
+	struct endpoint peer = m->destination, vetted = m->sent_to;
+
+	return endpoint_same(&p->to, &vetted) && !endpoint_same(&p->to, &peer) &&
+	       udp_allowed(c, &p->to, cookie);
+}
+
 /* An unconnected socket was vetted by sendmsg() for this datagram, unless the table changed between
  * the two (a corked socket can hold a datagram back for long): then the packet is judged. */
 static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, struct mark *m,
@@ -138,25 +150,24 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 	__u16 port = 0;
 	__u64 cookie;
 
-	if (!m)
+	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
 		return drop(p);
-	if (m->fate == FATE_REVOKED && m->destination.family) {
+	if (m->fate == FATE_ALONE && m->generation == c->generation)
+		return 1;
+	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
+		return drop(p);
+	p->to.port = bpf_ntohs(port);
+	cookie = bpf_get_socket_cookie(skb);
+	if (!m->destination.family)
+		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p);
+	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_UDP, cookie))
+		return 1;
+	if (!is_sent_elsewhere(p, m, c, cookie)) {
 		struct endpoint to = m->destination;
 
 		return drop_as(STEER_SENDMSG_REFUSED, &to, DECIDE_UDP);
 	}
-	if (m->fate != FATE_ALONE)
-		return drop(p);
-	if (m->generation == c->generation)
-		return 1;
-	cookie = bpf_get_socket_cookie(skb);
-	if (!m->destination.family) {
-		if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
-			return drop(p);
-		p->to.port = bpf_ntohs(port);
-		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p);
-	}
-	return mark_holds(c, m, DECIDE_UDP, cookie) ? 1 : drop(p);
+	return 1;
 }
 
 /* Neighbour discovery and multicast membership: without them IPv6 does not work. */

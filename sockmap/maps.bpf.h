@@ -22,7 +22,7 @@ enum fate {
 	FATE_ALONE = 1,	   /* the table allows it (as of GENERATION) */
 	FATE_STEERED = 2,  /* the destination was rewritten to our listener */
 	FATE_DOOMED = 3,   /* left to fail by itself: no payload of it ever passes */
-	FATE_REVOKED = 4,  /* connected to where it may not send (any more): nothing passes */
+	FATE_REVOKED = 4,  /* connected to where it may not send (any more): nothing passes there */
 };
 
 struct mark {
@@ -33,6 +33,8 @@ struct mark {
 	__u32 device;		     /* what it had bound, while we had to take it off */
 	__u32 filed;		     /* KEY stands in flows or locals */
 	struct flow_key key;
+	struct endpoint sent_to; /* UDP, REVOKED: what sendmsg() vetted last, beside DESTINATION */
+	__u32 zero;
 };
 
 struct {
