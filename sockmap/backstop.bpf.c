@@ -90,6 +90,29 @@ static __always_inline bool is_harmless(struct __sk_buff *skb, const struct pack
 	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
 }
 
+/* A listener that connect() does not see. This SYN must not reach it; the next connect() is
+ * steered.
+ */
+static __always_inline void remember_hidden(const struct mark *m)
+{
+	struct place_key key;
+	__u32 one = 1;
+
+	place_key_make(&key, m->key.netns, &m->destination);
+	bpf_map_update_elem(&hidden_listeners, &key, &one, BPF_ANY);
+}
+
+static __always_inline void forget_hidden(struct __sk_buff *skb, const struct mark *m)
+{
+	struct endpoint at = m->destination;
+	struct place_key key;
+
+	if (listener_at(skb, &at) != LISTENS_NOBODY)
+		return;
+	place_key_make(&key, m->key.netns, &at);
+	bpf_map_delete_elem(&hidden_listeners, &key);
+}
+
 static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c, __u16 flags_word)
 {
@@ -105,12 +128,19 @@ static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, str
 		return drop(p);
 	p->to.port = bpf_ntohs(port);
 	/* Retransmitted after our listener died, it must not reach whoever has its port now. */
-	if (m->fate == FATE_STEERED && listener_at(skb, &p->to) == LISTENS_OURS)
+	if (m->fate == FATE_STEERED && listener_at(skb, &p->to) == LISTENS_OURS) {
+		if (m->by_hint)
+			forget_hidden(skb, m);
 		return 1;
+	}
 	if (m->fate == FATE_DOOMED &&
 	    (!endpoint_same_address(&p->to, &m->destination) || route_of(c, &p->to) != ROUTE_LOCAL))
 		return drop(p);
-	return is_harmless(skb, p, flags_word) ? 1 : drop(p);
+	if (is_harmless(skb, p, flags_word))
+		return 1;
+	if (m->fate == FATE_DOOMED && endpoint_same(&p->to, &m->destination))
+		remember_hidden(m);
+	return drop(p);
 }
 
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,

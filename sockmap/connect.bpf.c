@@ -72,6 +72,20 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 	return 1;
 }
 
+/* Is there nobody at the local place A->TO? Leaves the network namespace in M for the backstop. */
+static __always_inline bool nobody_listens(struct bpf_sock_addr *ctx, struct mark *m,
+					   const struct attempt *a)
+{
+	struct place_key key;
+
+	if (listener_at(ctx, &a->to) != LISTENS_NOBODY)
+		return false;
+	m->key.netns = bpf_get_netns_cookie(ctx);
+	place_key_make(&key, m->key.netns, &a->to);
+	m->by_hint = bpf_map_lookup_elem(&hidden_listeners, &key) != NULL;
+	return !m->by_hint;
+}
+
 static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
 				     const struct steer_config *c, struct attempt *a)
 {
@@ -83,7 +97,7 @@ static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
 		return refuse(STEER_CONNECT_REFUSED, &a->to, DECIDE_TCP);
 	if (action == L4_ALLOW)
 		return leave_alone(m, c, a);
-	nobody = route == ROUTE_LOCAL && listener_at(ctx, &a->to) == LISTENS_NOBODY;
+	nobody = route == ROUTE_LOCAL && nobody_listens(ctx, m, a);
 	if (decide_fails_anyway(route, &a->to, nobody)) {
 		m->fate = FATE_DOOMED;
 		return 1;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "sluice/array.h"
 #include "steer_private.h"
@@ -10,6 +11,7 @@
 #define FLOWS_MIN	64u
 #define FLOWS_MAX	(1u << 22)
 #define LOCALS_PER_FLOW 4u
+#define DOOMED_RTO_NS	16000000L /* six retries, twice as long each: 2 s in all */
 #define UDP_PEERS	(1u << 14)
 
 static void explain_load(struct error *err, int r)
@@ -71,6 +73,16 @@ int steer_write_config(struct steer *s)
 	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.config), &zero, &s->config, BPF_ANY);
 }
 
+/* The coarse clock moves once a tick. */
+static uint32_t in_ticks(long ns)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 || tick.tv_sec || tick.tv_nsec <= 0)
+		return 0;
+	return (uint32_t)((ns + tick.tv_nsec - 1) / tick.tv_nsec);
+}
+
 int steer_open(const struct steer_options *options, struct steer **ret, struct error *err)
 {
 	uint32_t max_flows = options->max_flows;
@@ -92,6 +104,7 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 	if (r < 0)
 		goto fail;
 	s->config.generation = 1;
+	s->config.doomed_rto = in_ticks(DOOMED_RTO_NS);
 	r = steer_write_config(s);
 	if (r < 0)
 		goto fail;
