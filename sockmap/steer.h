@@ -50,8 +50,8 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 int steer_take(struct steer *s, const struct address *client, struct flow *ret);
 
 /* The upstream leg of the connection from CLIENT (as in struct flow) uses this local address: what
- * getsockname() shall answer to the application. Ignored once the application's socket is closed.
- */
+ * getsockname() shall answer to the application. Ignored once the application has closed its
+ * socket. */
 int steer_set_local(struct steer *s, const struct address *client, const struct address *local);
 
 /* What the programs refused: one event each (steer_event_kind.h), lost ones are counted. */
