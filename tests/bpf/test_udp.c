@@ -133,9 +133,9 @@ static bool disconnect(int fd)
 }
 
 struct mixture {
-	int socket_family;
 	const char *ip;
 	int family; /* as which the address is given */
+	int socket_family;
 };
 
 static void send_elsewhere(int fd, void *arg)
@@ -158,10 +158,9 @@ static void send_elsewhere(int fd, void *arg)
 static void test_elsewhere(void **state)
 {
 	static struct mixture mixtures[] = {
-		{ AF_INET, "127.0.0.1", AF_INET },
-		{ AF_INET6, "::1", AF_INET6 },
-		{ AF_INET6, "127.0.0.1", AF_INET6 }, /* mapped */
-		{ AF_INET, HERE4, AF_INET },
+		{ "127.0.0.1", AF_INET, AF_INET },   { "::1", AF_INET6, AF_INET6 },
+		{ "127.0.0.1", AF_INET6, AF_INET6 }, /* mapped */
+		{ "127.0.0.1", AF_INET, AF_INET6 },  { HERE4, AF_INET, AF_INET },
 	};
 	struct scene *s = *state;
 	int allowed4 = udp_server(AF_INET, "0.0.0.0", PORT_ALLOWED);
