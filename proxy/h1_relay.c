@@ -236,8 +236,7 @@ void h1_relay_rest(struct h1_relay *r, enum relay_side from, const char *buf, si
 {
 	if (from == RELAY_DOWN || !r->first || r->state >= H1_RELAY_ENDED)
 		return;
-	if (!r->in_response)
-		r->env->host->answered(r->ctx, r->first, 0);
+	relay_go_raw(r);
 	r->env->host->send(r->ctx, RELAY_DOWN, buf, len);
 }
 

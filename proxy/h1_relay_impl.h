@@ -45,6 +45,9 @@ void relay_answer(struct h1_relay *r);
  * end. */
 void relay_reject(struct h1_relay *r, unsigned status, const char *why);
 
+/* A response cannot be read: its bytes pass from here on, and no further request does. */
+void relay_go_raw(struct h1_relay *r);
+
 size_t relay_read_requests(struct h1_relay *r, const char *buf, size_t len);
 size_t relay_read_responses(struct h1_relay *r, const char *buf, size_t len);
 

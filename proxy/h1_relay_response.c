@@ -2,12 +2,9 @@
 /* What a server's bytes do: responses are matched to the exchanges and passed on. */
 #include "h1_relay_impl.h"
 
-/* A head that cannot be read, or bytes that answer no request. They pass, since no request does any
- * more. */
-static void go_raw(struct h1_relay *r)
+void relay_go_raw(struct h1_relay *r)
 {
-	if (r->first)
-		r->env->host->answered(r->ctx, r->first, 0);
+	r->env->host->answered(r->ctx, r->first, 0);
 	if (r->state == H1_RELAY_LAST)
 		r->discarding = r->in_request = true; /* whatever the client still sends ends it */
 	relay_move(r, H1_RELAY_RAW);
@@ -89,7 +86,7 @@ static ssize_t read_one(struct h1_relay *r, const char *buf, size_t len, struct 
 	}
 	n = h1_feed(&r->res, buf, len, r->env->head, &event);
 	if (n < 0) {
-		go_raw(r);
+		relay_go_raw(r);
 		return -1;
 	}
 	if (event == H1_MORE)

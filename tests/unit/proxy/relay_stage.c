@@ -213,6 +213,22 @@ static size_t offer(struct stage *s, enum relay_side from)
 	return used;
 }
 
+/* What will never be whole. */
+static void offer_rest(struct stage *s, enum relay_side from)
+{
+	struct stage_bytes *rest = &s->sides[from].unused;
+
+	if (rest->len == 0)
+		return;
+	s->offer.buf = rest->data;
+	s->offer.len = rest->len;
+	s->offer.from = from;
+	s->offer.passed = 0;
+	h1_relay_rest(&s->relay, from, rest->data, rest->len);
+	s->offer.buf = NULL;
+	bytes_drop(rest, rest->len);
+}
+
 static bool may_read(struct stage *s, enum relay_side from)
 {
 	const struct stage_side *side = &s->sides[from];
@@ -244,6 +260,15 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	return true;
 }
 
+/* Not for want of bytes were those of this side not used. */
+static bool waits(struct stage *s, enum relay_side from)
+{
+	enum relay_side other = from == RELAY_DOWN ? RELAY_UP : RELAY_DOWN;
+
+	return host_congested(s, other) ||
+	       !h1_relay_wants(&s->relay, from, s->sides[from].unused.len);
+}
+
 /* Offer what was read, then the end. Returns whether anything moved. */
 static bool pump(struct stage *s, enum relay_side from)
 {
@@ -257,12 +282,9 @@ static bool pump(struct stage *s, enum relay_side from)
 		used = offer(s, from);
 	if (s->closed || used > 0 || !side->eof || side->eof_passed)
 		return !s->closed && used > 0;
-	if (side->unused.len > 0 &&
-	    (host_congested(s, other) || !h1_relay_wants(&s->relay, from, side->unused.len)))
+	if (side->unused.len > 0 && waits(s, from))
 		return false;
-	if (side->unused.len > 0)
-		h1_relay_rest(&s->relay, from, side->unused.data, side->unused.len);
-	bytes_drop(&side->unused, side->unused.len);
+	offer_rest(s, from);
 	side->eof_passed = true;
 	h1_relay_eof(&s->relay, from);
 	return true;
