@@ -61,6 +61,19 @@ static size_t skip_digits(const char *s, size_t i)
 }
 
 /* The text of a scalar ends with a NUL, which none of these loops passes. */
+/* Returns false for an exponent without digits. */
+static bool skip_exponent(const char *s, size_t *i)
+{
+	if (s[*i] != 'e' && s[*i] != 'E')
+		return true;
+	(*i)++;
+	*i += s[*i] == '-' || s[*i] == '+';
+	if (!is_digit(s[*i]))
+		return false;
+	*i = skip_digits(s, *i);
+	return true;
+}
+
 static bool is_number(const struct node *n)
 {
 	const char *s = n->text.ptr;
@@ -77,14 +90,7 @@ static bool is_number(const struct node *n)
 	i = skip_digits(s, i);
 	if (s[i] == '.')
 		i = skip_digits(s, i + 1);
-	if (s[i] == 'e' || s[i] == 'E') {
-		i++;
-		i += s[i] == '-' || s[i] == '+';
-		if (!is_digit(s[i]))
-			return false;
-		i = skip_digits(s, i);
-	}
-	return i == n->text.len;
+	return skip_exponent(s, &i) && i == n->text.len;
 }
 
 bool node_is_string(const struct node *n)

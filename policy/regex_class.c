@@ -119,6 +119,15 @@ static bool class_named(struct regex_parser *p, struct regex_set *set)
 	return true;
 }
 
+/* -1: none. */
+static int hex_digit(int c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
 {
 	bool braces = regex_peek(p, 0) == '{';
@@ -127,14 +136,11 @@ static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
 
 	p->pos += braces;
 	for (; braces ? digits < 9 : digits < 2; digits++) {
-		int c = regex_peek(p, 0);
+		int digit = hex_digit(regex_peek(p, 0));
 
-		if (c >= '0' && c <= '9')
-			code = code * 16 + (uint32_t)(c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f' && c > 0)
-			code = code * 16 + (uint32_t)((c | 0x20) - 'a' + 10);
-		else
+		if (digit < 0)
 			break;
+		code = code * 16 + (uint32_t)digit;
 		p->pos++;
 	}
 	if (braces ? digits == 0 || digits > 8 || regex_peek(p, 0) != '}' : digits != 2)

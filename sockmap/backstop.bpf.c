@@ -112,6 +112,19 @@ static __always_inline void forget_hidden(struct __sk_buff *skb, const struct ma
 	bpf_map_delete_elem(&hidden_listeners, &key);
 }
 
+/* The SYN of a socket that is left to fail, at a port of this host on which nobody listens. */
+static __always_inline int pass_doomed(struct __sk_buff *skb, struct packet *p, struct mark *m,
+				       const struct steer_config *c, __u16 flags_word)
+{
+	if (!endpoint_same_address(&p->to, &m->destination) || route_of(c, &p->to) != ROUTE_LOCAL)
+		return drop(p);
+	if (is_harmless(skb, p, flags_word))
+		return 1;
+	if (endpoint_same(&p->to, &m->destination))
+		remember_hidden(m);
+	return drop(p);
+}
+
 static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c, __u16 flags_word)
 {
@@ -126,20 +139,15 @@ static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, str
 	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
 		return drop(p);
 	p->to.port = bpf_ntohs(port);
+	if (m->fate == FATE_DOOMED)
+		return pass_doomed(skb, p, m, c, flags_word);
 	/* Retransmitted after our listener died, it must not reach whoever has its port now. */
-	if (m->fate == FATE_STEERED && listener_at(skb, &p->to) == LISTENS_OURS) {
+	if (listener_at(skb, &p->to) == LISTENS_OURS) {
 		if (m->by_hint)
 			forget_hidden(skb, m);
 		return 1;
 	}
-	if (m->fate == FATE_DOOMED &&
-	    (!endpoint_same_address(&p->to, &m->destination) || route_of(c, &p->to) != ROUTE_LOCAL))
-		return drop(p);
-	if (is_harmless(skb, p, flags_word))
-		return 1;
-	if (m->fate == FATE_DOOMED && endpoint_same(&p->to, &m->destination))
-		remember_hidden(m);
-	return drop(p);
+	return is_harmless(skb, p, flags_word) ? 1 : drop(p);
 }
 
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
