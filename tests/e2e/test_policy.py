@@ -383,7 +383,7 @@ def test_log_that_nobody_reads_loses_records_not_traffic(sluice, server):
             assert ask(client, upstream, request(url)) == 200
     result = workload.finish()
     os.close(reader)
-    lost = re.search(r"(\d+) records of the log were lost", result.err)
+    lost = re.search(r"(\d+) records could not be written to the log", result.err)
     assert lost and 0 < int(lost[1]) < 2 * count, result.err
 
 
