@@ -89,6 +89,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	int code;
 
 	*r = (struct run){ .options = o, .policy = policy };
+	confine_self();
 	code = child_prepare(&r->child, o->user, err);
 	if (code == 0)
 		code = render_labels(r, err);
@@ -188,8 +189,10 @@ static void watch(struct run *r, uv_poll_t *handle, int fd, uv_poll_cb on_readab
 
 int run_loop(struct run *r, struct error *err)
 {
-	int code = child_start(&r->child, &r->state.cgroup, r->options->command, err);
+	int code = r->options->no_confine ? 0 : child_confine(&r->child, err);
 
+	if (code == 0)
+		code = child_start(&r->child, &r->state.cgroup, r->options->command, err);
 	if (code < 0)
 		return code;
 	watch(r, &r->signals, r->child.signal_fd, on_signals);
