@@ -41,7 +41,7 @@ static int remember(struct passed *p, int fd, const char *path, const struct sta
 			return -ENOMEM;
 		p->dirs = dirs;
 	}
-	copy = strdup(path);
+	copy = strndup(path, PATH_MAX);
 	if (!copy)
 		return -ENOMEM;
 	p->dirs[p->n_dirs++] = (struct passed_dir){

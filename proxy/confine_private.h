@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 #include "confine.h"
+#include "mounts.h"
 
 enum view_kind {
 	VIEW_READ_ONLY,	     /* the mount at PATH */
@@ -45,6 +46,8 @@ struct confine {
 	int domain_fd; /* a Landlock ruleset, -1: this kernel's does not help */
 };
 
+/* What is to be done about one mount, ROOT: for a command that runs as user 0. */
+int confine_view_plan(struct view *v, bool root, const struct mount_entry *m);
 int confine_view_prepare(struct view *v, bool root, struct error *err);
 struct confine_failure confine_view_enter(const struct view *v);
 void confine_view_done(struct view *v);

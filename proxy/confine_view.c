@@ -14,16 +14,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 #include "confine_private.h"
-#include "mounts.h"
 #include "sluice/array.h"
 
 #define STEPS_AT_ONCE 16
-
-struct plan {
-	struct view *view;
-	bool root;
-	int error;
-};
 
 /* What is done with a mount, by its type. */
 static const struct {
@@ -91,21 +84,33 @@ static int add_switches(struct view *v, const struct mount_entry *m)
 	return r;
 }
 
+int confine_view_plan(struct view *v, bool root, const struct mount_entry *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(types); i++)
+		if (strcmp(m->type, types[i].type) == 0 && (root || !types[i].root_only))
+			r = add_step(v, types[i].kind, m->point, "");
+	if (r == 0 && root)
+		r = add_switches(v, m);
+	return r;
+}
+
+struct plan {
+	struct view *view;
+	bool root;
+};
+
 static int on_mount(void *ctx, const struct mount_entry *m)
 {
 	struct plan *plan = ctx;
 
-	for (size_t i = 0; plan->error == 0 && i < ARRAY_SIZE(types); i++)
-		if (strcmp(m->type, types[i].type) == 0 && (plan->root || !types[i].root_only))
-			plan->error = add_step(plan->view, types[i].kind, m->point, "");
-	if (plan->error == 0 && plan->root)
-		plan->error = add_switches(plan->view, m);
-	return plan->error;
+	return confine_view_plan(plan->view, plan->root, m);
 }
 
 int confine_view_prepare(struct view *v, bool root, struct error *err)
 {
-	struct plan plan = { v, root, 0 };
+	struct plan plan = { v, root };
 	int r = mounts_each(on_mount, &plan);
 
 	/* Last: a view of the cgroups that is mounted in there is read-only by then. */

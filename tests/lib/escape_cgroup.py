@@ -8,8 +8,8 @@ from escape import (CLONE_NEWCGROUP, CLONE_NEWNS, attempt, become_root_of_a_user
                     deliver, in_child, libc, mount, mounts, syscall, unshare)
 
 MS_REMOUNT, MS_BIND = 32, 4096
-BPF_OBJ_GET, BPF_PROG_DETACH, BPF_LINK_GET_FD_BY_ID, BPF_LINK_GET_NEXT_ID, BPF_LINK_DETACH = (
-    7, 9, 30, 31, 34)
+BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD = 7, 15
+BPF_LINK_GET_FD_BY_ID, BPF_LINK_GET_NEXT_ID, BPF_LINK_DETACH = 30, 31, 34
 SWITCHES = ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe",
             "/proc/sys/kernel/hotplug", "/proc/sys/kernel/poweroff_cmd",
             "/proc/sys/net/ipv4/ip_forward", "/sys/kernel/uevent_helper")
@@ -150,6 +150,17 @@ def _open_pin(path):
     return syscall("bpf", BPF_OBJ_GET, attribute, 64)
 
 
+def _is_ours(link):
+    """Attached to our own cgroup. Other links of this machine are not our business."""
+    info = ctypes.create_string_buffer(256)
+    attribute = ctypes.create_string_buffer(
+        struct.pack("=IIQ", link, len(info), ctypes.addressof(info)) + bytes(64))
+    syscall("bpf", BPF_OBJ_GET_INFO_BY_FD, attribute, 64)
+    group = struct.unpack_from("=Q", info, 16)[0]
+    return any(os.stat(view + own_group()).st_ino == group for view in mounts("cgroup2")
+               if os.path.exists(view + own_group()))
+
+
 def _detach_all(report):
     number = 0
     while True:
@@ -160,7 +171,7 @@ def _detach_all(report):
             break
         number = struct.unpack_from("=I", attribute, 4)[0]
         fd = report.tried("link by its id", _bpf, BPF_LINK_GET_FD_BY_ID, number)
-        if fd:
+        if fd and _is_ours(fd):
             report.tried("detach by its id", _bpf, BPF_LINK_DETACH, fd)
 
 
@@ -181,8 +192,7 @@ def detach(report, facts):
                 if fd:
                     report.tried("detach by a pin", _bpf, BPF_LINK_DETACH, fd)
                 report.tried("remove a pin", os.unlink, os.path.join(folder, name))
-    if facts["confined"]:  # else it would be every link of this machine
-        _detach_all(report)
+    _detach_all(report)
     report["state"] = " ".join(os.listdir("/run/sluice")) if os.getuid() == 0 else ""
     deliver(report, facts)
 

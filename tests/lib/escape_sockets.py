@@ -116,14 +116,14 @@ def other_tables(report, facts):
     int80 = _int80()
     libc.mmap.restype = ctypes.c_void_p
     low = libc.mmap(None, 4096, 3, 0x40 | 0x22, -1, 0)  # MAP_32BIT, anonymous and private
-    for name, family in (("vsock", 40), ("packet", 17), ("inet", 2)):
-        report.tried(f"int80 socket {name}", int80, 359, family, 2, 0)
-        ctypes.memmove(low, struct.pack("=III", family, 2, 0), 12)
+    for name, family, kind in (("vsock", 40, 1), ("packet", 17, 3), ("inet", 2, 1)):
+        report.tried(f"int80 socket {name}", int80, 359, family, kind, 0)
+        ctypes.memmove(low, struct.pack("=III", family, kind, 0), 12)
         report.tried(f"int80 socketcall {name}", int80, 102, 1, low, 0)
     report.tried("int80 io_uring_setup", int80, 425, 1, 0, 0)
     for nr, name in ((41, "socket"), (425, "io_uring_setup")):
         report.tried(f"x32 {name}", lambda nr=nr: check(libc.syscall(
-            ctypes.c_long(0x40000000 | nr), *(ctypes.c_long(n) for n in (40, 2, 0)))))
+            ctypes.c_long(0x40000000 | nr), *(ctypes.c_long(n) for n in (40, 1, 0)))))
 
 
 @attempt
