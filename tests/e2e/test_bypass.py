@@ -11,7 +11,7 @@ import socket
 
 import pytest
 
-from attack import Attack, passed
+from attack import Attack, landlock_version, passed
 from procfs import PATIENCE, wait_until
 from sluice import cleanup
 
@@ -33,8 +33,16 @@ def as_root(sluice, folder):
         yield scene
 
 
+def needs_domain(user):
+    """docs/security.md says what older kernels do not hold."""
+    if landlock_version() < (2 if user == "root" else 6):
+        pytest.skip("this kernel's Landlock is too old")
+
+
 @pytest.mark.parametrize("name", SOCKETS + CGROUP)
 def test_nothing_arrives(name, attack):
+    if name == "leave_by_processes":
+        needs_domain(attack.user)
     report = attack.run(name)
     assert attack.delivered() == b"", report
     assert "ok" not in [report.get("deliver by TCP"), report.get("deliver by UDP")], report
@@ -61,11 +69,11 @@ def test_no_family_by_other_system_calls(attack):
     assert passed(report) <= {"int80 socket inet"}, report
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="one table only")
 def test_the_other_system_calls_are_real(as_root):
     report = as_root.run("other_tables", options=["--no-confine"])
-    assert {"int80 socketcall packet", "int80 socketcall inet", "int80 socket packet"} <= passed(
-        report), report
+    if platform.machine() == "x86_64":  # elsewhere there is one table
+        assert {"int80 socketcall packet", "int80 socketcall inet",
+                "int80 socket packet"} <= passed(report), report
 
 
 def test_no_rings(attack):
@@ -78,6 +86,7 @@ def test_the_rings_are_real(as_root):
 
 def test_nobody_outside_is_traced(attack):
     """Neither sluice nor a process of the same user: not its memory, not its sockets."""
+    needs_domain(attack.user)
     report = attack.run("trace")
     assert passed(report) == set(), report
     assert attack.outsider.memory() == "HARMLESS"

@@ -2,6 +2,7 @@
 """A network namespace with a server that a workload must not reach, one with HTTP rules, a process
 beside the workload, and an attacker in it (escape.py)."""
 import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -127,6 +128,10 @@ class Attack:
                 while True:
                     got += udp.recv(1 << 16)
         return got
+
+
+def landlock_version():
+    return ctypes.CDLL(None).syscall(444, None, 0, 1)
 
 
 def passed(report):
