@@ -83,6 +83,9 @@ int child_prepare(struct child *c, const char *user, struct error *err)
 		error_set(err, "cannot read /proc/self/fd: %s", strerror(-r));
 		return r;
 	}
+	/* Ignored, as some supervisors leave it, it would make the command vanish without a word.
+	 */
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &c->old_sigchld);
 	sigemptyset(&mask);
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
 		sigaddset(&mask, forwarded[i]);
@@ -140,6 +143,7 @@ static struct confine_failure become(const struct child *c, const struct cgroup 
 		f = confine_powers(c->confine);
 	if (f.code)
 		return f;
+	sigaction(SIGCHLD, &c->old_sigchld, NULL);
 	return sigprocmask(SIG_SETMASK, &c->old_mask, NULL) < 0 ? failed() : f;
 }
 
@@ -219,6 +223,15 @@ static void reap(struct child *c)
 	}
 }
 
+/* What a terminal sends (a code above 0) reaches the command by itself, but for the end of the
+ * terminal, of which only the leader of the session is told. */
+static bool reaches_command(const struct signalfd_siginfo *info)
+{
+	bool is_hangup = info->ssi_signo == SIGHUP || info->ssi_signo == SIGCONT;
+
+	return info->ssi_code > 0 && !(is_hangup && getsid(0) == getpid());
+}
+
 bool child_on_signal(struct child *c)
 {
 	struct signalfd_siginfo info;
@@ -228,8 +241,7 @@ bool child_on_signal(struct child *c)
 
 		if (number == SIGCHLD)
 			reap(c);
-		else if (number != SIGPIPE && c->pid && info.ssi_code <= 0)
-			/* What a terminal sends (a code above 0) reaches the command by itself. */
+		else if (number != SIGPIPE && c->pid && !reaches_command(&info))
 			kill(c->pid, number);
 	}
 	return c->pid == 0;

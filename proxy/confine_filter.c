@@ -82,32 +82,39 @@ static int add_architectures(scmp_filter_ctx ctx)
 	return r;
 }
 
+static int read_code(int fd, struct sock_fprog *filter)
+{
+	struct sock_filter *code;
+	struct stat st;
+	size_t size;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	size = (size_t)st.st_size;
+	code = malloc(size);
+	if (!code)
+		return -ENOMEM;
+	if (pread(fd, code, size, 0) != st.st_size) {
+		free(code);
+		return -EIO;
+	}
+	filter->filter = code;
+	filter->len = (unsigned short)(size / sizeof(*code));
+	return 0;
+}
+
+/* libseccomp writes its program to a file only. */
 static int export(scmp_filter_ctx ctx, struct sock_fprog *filter)
 {
 	int fd = memfd_create("filter", MFD_CLOEXEC), r;
-	struct sock_filter *code = NULL;
-	struct stat st;
 
 	if (fd < 0)
 		return -errno;
 	r = seccomp_export_bpf(ctx, fd);
-	if (r == 0 && fstat(fd, &st) < 0)
-		r = -errno;
-	if (r == 0) {
-		code = malloc((size_t)st.st_size);
-		if (!code)
-			r = -ENOMEM;
-		else if (pread(fd, code, (size_t)st.st_size, 0) != st.st_size)
-			r = -EIO;
-	}
+	if (r == 0)
+		r = read_code(fd, filter);
 	close(fd);
-	if (r < 0) {
-		free(code);
-		return r;
-	}
-	filter->filter = code;
-	filter->len = (unsigned short)((size_t)st.st_size / sizeof(*code));
-	return 0;
+	return r;
 }
 
 int confine_filter_prepare(struct sock_fprog *filter, struct error *err)

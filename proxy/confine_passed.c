@@ -76,15 +76,19 @@ int confine_passed_prepare(struct passed *p, struct error *err)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *e;
-	int r = dir ? 0 : -errno;
+	int r = 0;
 
+	if (!dir) {
+		r = -errno;
+		error_set(err, "cannot read /proc/self/fd: %s", strerror(-r));
+		return r;
+	}
 	while (r == 0 && (e = readdir(dir)))
 		if (e->d_name[0] != '.')
 			r = consider(p, atoi(e->d_name));
-	if (dir)
-		closedir(dir);
+	closedir(dir);
 	if (r < 0)
-		error_set(err, "cannot look at the open files: %s", strerror(-r));
+		error_set(err, "out of memory");
 	return r;
 }
 

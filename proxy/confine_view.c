@@ -45,21 +45,22 @@ static const struct {
 
 static int add_step(struct view *v, enum view_kind kind, const char *point, const char *below)
 {
-	struct view_step *steps = v->steps;
-	char *path;
+	size_t size = strlen(point) + strlen(below) + 1;
+	struct view_step *step, *steps;
 
 	if (v->n_steps % STEPS_AT_ONCE == 0) {
-		steps = realloc(steps, (v->n_steps + STEPS_AT_ONCE) * sizeof(*steps));
+		steps = realloc(v->steps, (v->n_steps + STEPS_AT_ONCE) * sizeof(*steps));
 		if (!steps)
 			return -ENOMEM;
 		v->steps = steps;
 	}
-	path = malloc(strlen(point) + strlen(below) + 1);
-	if (!path)
+	step = &v->steps[v->n_steps];
+	step->kind = kind;
+	step->path = malloc(size);
+	if (!step->path)
 		return -ENOMEM;
-	strcpy(path, point);
-	strcat(path, below);
-	v->steps[v->n_steps++] = (struct view_step){ kind, path };
+	snprintf(step->path, size, "%s%s", point, below);
+	v->n_steps++;
 	return 0;
 }
 

@@ -57,8 +57,8 @@ struct steer_event {
 	char command[16]; /* NUL-terminated, chosen by the workload: escape it */
 };
 
-/* A descriptor that is readable when events wait; steer_read_events() then calls ON_EVENT for each.
- */
+/* A descriptor that is readable as long as events wait; steer_read_events() then calls ON_EVENT for
+ * each of those, though not for all that come meanwhile: at most for as many as can wait. */
 int steer_events_fd(const struct steer *s);
 int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct steer_event *e),
 		      void *ctx);
