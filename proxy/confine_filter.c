@@ -16,6 +16,12 @@
  * cryptography carry nothing to another machine by themselves. In ascending order. */
 static const unsigned families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_ALG };
 
+/* CALL fails with ERROR where its argument is as in COMPARE. */
+static int refuse(scmp_filter_ctx ctx, int call, uint16_t error, struct scmp_arg_cmp compare)
+{
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(error), call, 1, &compare);
+}
+
 /* The kernel takes an int, the filter sees 64 bits: whoever sets a bit above makes it greater than
  * the last family that passes, and is refused. A C library calls with what it was given, which is
  * below. In the 32-bit system calls of x86 the family of socketcall() is in memory, where no filter
@@ -31,13 +37,13 @@ static int refuse_families(scmp_filter_ctx ctx, int call)
 			next++;
 			continue;
 		}
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1,
-				     SCMP_A0(SCMP_CMP_EQ, family));
+		r = refuse(ctx, call, EAFNOSUPPORT,
+			   (struct scmp_arg_cmp){ .op = SCMP_CMP_EQ, .datum_a = family });
 		if (r < 0)
 			return r;
 	}
-	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1,
-				SCMP_A0(SCMP_CMP_GT, last));
+	return refuse(ctx, call, EAFNOSUPPORT,
+		      (struct scmp_arg_cmp){ .op = SCMP_CMP_GT, .datum_a = last });
 }
 
 /* A ring makes sockets without socket(); programs that use it know how to go without. A ring that
@@ -61,8 +67,11 @@ static int refuse_typing(scmp_filter_ctx ctx)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(requests); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-				     SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i]));
+		r = refuse(ctx, SCMP_SYS(ioctl), EPERM,
+			   (struct scmp_arg_cmp){ .arg = 1,
+						  .op = SCMP_CMP_MASKED_EQ,
+						  .datum_a = 0xffffffff,
+						  .datum_b = requests[i] });
 	return r;
 }
 
