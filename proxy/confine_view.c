@@ -7,6 +7,7 @@
  * What is mounted later outside appears inside as well, and never the other way round. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,21 @@ static bool is_covered(const struct view_step *step, int error)
 	       (error == EINVAL && step->kind == VIEW_READ_ONLY);
 }
 
+/* A working directory can be below what was just covered. Found by its name it is as all else, or
+ * it is not found, and left. */
+static int find_working_directory(void)
+{
+	struct stat before, after;
+	char path[PATH_MAX];
+
+	if (!getcwd(path, sizeof(path)) || stat(".", &before) < 0)
+		return 0; /* removed: it leads nowhere */
+	if (chdir(path) == 0 && stat(".", &after) == 0 && before.st_dev == after.st_dev &&
+	    before.st_ino == after.st_ino)
+		return 0;
+	return chdir("/");
+}
+
 struct confine_failure confine_view_enter(const struct view *v)
 {
 	if (make_own_namespace() < 0)
@@ -212,5 +228,7 @@ struct confine_failure confine_view_enter(const struct view *v)
 	for (size_t i = 0; i < v->n_steps; i++)
 		if (take_step(&v->steps[i]) < 0 && !is_covered(&v->steps[i], errno))
 			return (struct confine_failure){ errno, v->steps[i].path };
+	if (find_working_directory() < 0)
+		return (struct confine_failure){ errno, "the working directory" };
 	return (struct confine_failure){ 0 };
 }

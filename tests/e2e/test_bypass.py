@@ -155,6 +155,21 @@ def test_directories_that_are_passed_on_lead_nowhere(attack):
     assert report[f"list {fds[1]}"] == report[f"write to {fds[4]}"] == "EBADF", report
 
 
+@pytest.mark.parametrize("where", ["/sys/fs/bpf", "/run/sluice", "tree"])
+def test_working_directory_leads_nowhere(where, as_root):
+    """It may be below what the command must not see."""
+    where = json.loads(as_root.facts({}))["tree"] if where == "tree" else where
+    for name in "detach", "leave":
+        report = as_root.run(name, cwd=where)
+        assert as_root.delivered() == b"", report
+        assert "a pin" not in report, report
+
+
+def test_working_directory_stays(attack):
+    result = attack.sluice.run("pwd", policy=attack.policy, cwd=attack.folder)
+    assert result.out.decode() == attack.folder + "\n"
+
+
 def test_what_cannot_be_held_a_connection_from_outside(as_root):
     """docs/security.md says so: who is outside and hands over a connection is not stopped."""
     path = os.path.join(as_root.folder, "unix")

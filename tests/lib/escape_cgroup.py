@@ -178,7 +178,7 @@ def _detach_all(report):
 @attempt
 def detach(report, facts):
     """By pins, by ids, through another process's view, by unmounting what covers them."""
-    places = mounts("bpf") + ["/sys/fs/bpf", f"/proc/{facts['sluice']}/root/sys/fs/bpf",
+    places = mounts("bpf") + [".", "/sys/fs/bpf", f"/proc/{facts['sluice']}/root/sys/fs/bpf",
                               f"/proc/{facts['outsider']}/root/sys/fs/bpf"]
     for place in places:
         if facts["confined"]:
