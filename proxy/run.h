@@ -18,8 +18,9 @@
 #include "steer.h"
 #include "worker.h"
 
-#define RUN_FLOWS_MAX	    (2 * 65536) /* connections between connect() and accept() */
-#define RUN_TERM_GRACE_MS   2000	/* what the command left gets SIGTERM, then SIGKILL */
+/* Connections between connect() and accept(): 16 accept queues, see LISTENER_BACKLOG. */
+#define RUN_FLOWS_MAX	    65536
+#define RUN_TERM_GRACE_MS   2000 /* what the command left gets SIGTERM, then SIGKILL */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
 #define RUN_LABELS_MAX	    4096

@@ -90,9 +90,8 @@ static __always_inline bool is_harmless(struct __sk_buff *skb, const struct pack
 	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
 }
 
-/* A listener that connect() does not see. This SYN must not reach it; the next connect() is
- * steered.
- */
+/* A listener that connect() does not see. This SYN must not reach it; the next connect() is steered
+ * to it. */
 static __always_inline void remember_hidden(const struct mark *m)
 {
 	struct place_key key;

@@ -85,9 +85,10 @@ struct {
 	__type(value, __u32);
 } routes MAP;
 
-/* Steered connections that no listener has taken yet. */
+/* Steered connections that no listener has taken yet: mostly none, at worst very many. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, struct flow_record);

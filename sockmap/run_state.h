@@ -36,8 +36,8 @@ struct cleanup_report {
 	 * not mounted here. */
 	char held_path[CGROUP_PATH_MAX];
 };
-/* Remove what dead runs left. Returns 0, or a negative errno when something could not be removed.
- */
+/* Remove what dead runs left. Returns 0, or a negative errno when something could not be
+ * removed. */
 int run_state_cleanup(struct cleanup_report *report, struct error *err);
 
 #endif

@@ -8,11 +8,12 @@
 #include "sluice/array.h"
 #include "steer_private.h"
 
-#define FLOWS_MIN	64u
-#define FLOWS_MAX	(1u << 22)
-#define LOCALS_PER_FLOW 4u
-#define DOOMED_RTO_NS	16000000L /* six retries, twice as long each: 2 s in all */
-#define UDP_PEERS	(1u << 14)
+#define FLOWS_MIN	 64u
+#define FLOWS_MAX	 (1u << 22)
+#define FLOWS_PER_CLOSED 4u
+#define LOCALS_PER_FLOW	 2u
+#define DOOMED_RTO_NS	 16000000L /* six retries, twice as long each: 2 s in all */
+#define UDP_PEERS	 (1u << 14)
 
 static void explain_load(struct error *err, int r)
 {
@@ -37,7 +38,7 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows)
 		uint32_t entries;
 	} sizes[] = {
 		{ skel->maps.flows, max_flows },
-		{ skel->maps.flows_closed, max_flows },
+		{ skel->maps.flows_closed, max_flows / FLOWS_PER_CLOSED },
 		{ skel->maps.locals, max_flows * LOCALS_PER_FLOW },
 		{ skel->maps.routes, STEER_ROUTES_MAX },
 		{ skel->maps.udp_peers, UDP_PEERS },
