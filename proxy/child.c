@@ -102,60 +102,115 @@ int child_prepare(struct child *c, const char *user, struct error *err)
 	return user ? find_user(c, user, err) : 0;
 }
 
-/* In the child, between fork() and exec(): async-signal-safe calls only. Returns the errno of what
- * failed. */
-static int become(const struct child *c, const struct cgroup *cgroup, char *const *argv)
+int child_confine(struct child *c, struct error *err)
 {
+	return confine_prepare(!c->change_user || c->uid == 0, &c->confine, err);
+}
+
+static struct confine_failure failed(void)
+{
+	return (struct confine_failure){ errno, NULL };
+}
+
+static int change_user(const struct child *c)
+{
+	if (!c->change_user)
+		return 0;
+	if (setgroups((size_t)c->n_groups, c->groups) < 0 || setgid(c->gid) < 0 ||
+	    setuid(c->uid) < 0)
+		return -1;
+	return 0;
+}
+
+/* In the child, between fork() and exec(): async-signal-safe calls only. Into the cgroup first:
+ * once confined, it could not be entered. Returns what failed before exec(). */
+static struct confine_failure become(const struct child *c, const struct cgroup *cgroup)
+{
+	struct confine_failure f = { 0 };
 	int r = cgroup_enter(cgroup);
 
 	if (r < 0)
-		return -r;
+		return (struct confine_failure){ -r, NULL };
 	if (c->old_files.rlim_max)
 		setrlimit(RLIMIT_NOFILE, &c->old_files);
-	if (c->change_user && (setgroups((size_t)c->n_groups, c->groups) < 0 ||
-			       setgid(c->gid) < 0 || setuid(c->uid) < 0))
-		return errno;
+	if (c->confine)
+		f = confine_view(c->confine);
+	if (f.code)
+		return f;
+	if (change_user(c) < 0)
+		return failed();
+	if (c->confine)
+		f = confine_powers(c->confine);
+	if (f.code)
+		return f;
 	sigaction(SIGCHLD, &c->old_sigchld, NULL);
-	if (sigprocmask(SIG_SETMASK, &c->old_mask, NULL) < 0)
-		return errno;
-	execvp(argv[0], argv);
-	return errno;
+	return sigprocmask(SIG_SETMASK, &c->old_mask, NULL) < 0 ? failed() : f;
+}
+
+/* What the child reports when there will be no command. */
+struct child_report {
+	struct confine_failure failure;
+	bool not_executed;
+};
+
+static void run_child(const struct child *c, const struct cgroup *cgroup, char *const *argv,
+		      int report_fd)
+{
+	struct child_report report = { .failure = become(c, cgroup) };
+
+	if (!report.failure.code) {
+		execvp(argv[0], argv);
+		report = (struct child_report){ failed(), true };
+	}
+	if (write(report_fd, &report, sizeof(report)) < 0)
+		_exit(125);
+	_exit(127);
+}
+
+/* Returns what the child says, all 0 when exec() has closed its end. */
+static struct child_report read_report(int fd)
+{
+	struct child_report report = { 0 };
+	ssize_t n;
+
+	do
+		n = read(fd, &report, sizeof(report));
+	while (n < 0 && errno == EINTR);
+	return report;
 }
 
 int child_start(struct child *c, const struct cgroup *cgroup, char *const *argv, struct error *err)
 {
-	int report[2], failed = 0;
-	ssize_t n;
+	struct child_report report = { 0 };
+	int fds[2];
 	pid_t pid;
 
-	if (pipe2(report, O_CLOEXEC) < 0) {
+	if (pipe2(fds, O_CLOEXEC) < 0) {
 		error_set(err, "pipe: %s", strerror(errno));
 		return -errno;
 	}
 	pid = fork();
-	if (pid == 0) {
-		failed = become(c, cgroup, argv);
-		if (write(report[1], &failed, sizeof(failed)) < 0)
-			_exit(125);
-		_exit(127);
+	if (pid == 0)
+		run_child(c, cgroup, argv, fds[1]);
+	report.failure.code = pid < 0 ? errno : 0;
+	close(fds[1]);
+	if (pid > 0)
+		report = read_report(fds[0]);
+	close(fds[0]);
+	if (!report.failure.code) {
+		c->pid = pid;
+		return 0;
 	}
-	failed = pid < 0 ? errno : 0;
-	close(report[1]);
-	if (pid > 0) {
-		do
-			n = read(report[0], &failed,
-				 sizeof(failed)); /* ends when exec() closes it */
-		while (n < 0 && errno == EINTR);
-		if (n > 0)
-			waitpid(pid, NULL, 0);
-	}
-	close(report[0]);
-	if (failed) {
-		error_set(err, "cannot run %s: %s", argv[0], strerror(failed));
-		return -failed;
-	}
-	c->pid = pid;
-	return 0;
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	c->not_executed = report.not_executed;
+	if (report.failure.what)
+		error_set(err,
+			  "cannot confine the command (%s: %s); --no-confine runs it unconfined",
+			  report.failure.what, strerror(report.failure.code));
+	else
+		error_set(err, "cannot run %s: %s", argv[0], strerror(report.failure.code));
+	return -report.failure.code;
 }
 
 static void reap(struct child *c)
@@ -206,4 +261,6 @@ void child_done(struct child *c)
 	c->signal_fd = -1;
 	free(c->groups);
 	c->groups = NULL;
+	confine_free(c->confine);
+	c->confine = NULL;
 }

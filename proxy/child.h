@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 #include "cgroup.h"
+#include "confine.h"
 #include "sluice/error.h"
 
 struct child {
@@ -25,11 +26,16 @@ struct child {
 	gid_t gid;
 	gid_t *groups;
 	int n_groups;
-	int status; /* of waitpid(), once PID is 0 again */
+	struct confine *confine; /* NULL: --no-confine */
+	bool not_executed;	 /* exec() itself failed: the command is to blame, not we */
+	int status;		 /* of waitpid(), once PID is 0 again */
 };
 
 int child_prepare(struct child *c, const char *user, struct error *err);
-/* Returns 0; -ENOENT or -EACCES and others when the command could not be executed. */
+/* Confine the command. Call it when all is mounted that the run needs, right before the start. */
+int child_confine(struct child *c, struct error *err);
+/* Returns 0; -ENOENT or -EACCES and others, with NOT_EXECUTED, when the command could not be
+ * executed. */
 int child_start(struct child *c, const struct cgroup *cgroup, char *const *argv, struct error *err);
 /* Read what SIGNAL_FD has: pass signals on, reap. Returns true once the command has ended. */
 bool child_on_signal(struct child *c);

@@ -43,6 +43,9 @@ static int run(const struct run_options *o)
 	}
 	if (load_policy(o, &policy) < 0)
 		return EXIT_SLUICE;
+	if (o->no_confine)
+		fprintf(stderr, "sluice: --no-confine: a command that means to can leave its "
+				"cgroup, and with it the policy\n");
 	r = malloc(sizeof(*r));
 	if (!r) {
 		policy_unref(policy);
@@ -52,7 +55,8 @@ static int run(const struct run_options *o)
 	code = run_open(r, o, policy, &err);
 	if (code == 0) {
 		code = run_loop(r, &err);
-		status = code == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+		if (r->child.not_executed)
+			status = code == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 	}
 	if (code < 0)
 		fprintf(stderr, "sluice: %s\n", err.text);

@@ -92,6 +92,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 
 	*r = (struct run){ .options = o, .policy = policy };
 	r->child.signal_fd = -1;
+	confine_self();
 	/* Before signals are blocked: a FIFO without a reader makes this wait. */
 	code = open_log(r, err);
 	if (code == 0)
@@ -213,8 +214,10 @@ static void watch(struct run *r, uv_poll_t *handle, int fd, uv_poll_cb on_readab
 
 int run_loop(struct run *r, struct error *err)
 {
-	int code = child_start(&r->child, &r->state.cgroup, r->options->command, err);
+	int code = r->options->no_confine ? 0 : child_confine(&r->child, err);
 
+	if (code == 0)
+		code = child_start(&r->child, &r->state.cgroup, r->options->command, err);
 	if (code < 0)
 		return code;
 	watch(r, &r->signals, r->child.signal_fd, on_signals);

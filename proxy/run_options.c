@@ -52,6 +52,14 @@ static int set_user(struct run_options *o, char *value)
 	return 0;
 }
 
+static int set_no_confine(struct run_options *o, char *value)
+{
+	(void)value;
+	o->no_confine = true;
+	return 0;
+}
+
+/* VALUE: what stands for it in the help, NULL where there is none. */
 static const struct {
 	char short_name;
 	const char *name, *value, *help;
@@ -65,6 +73,9 @@ static const struct {
 	  "write a JSON record of every request to FILE, or to standard output", set_log },
 	{ 'w', "workers", "N", "threads that carry the traffic (default 1)", set_workers },
 	{ 'u', "user", "NAME", "run the command as this user", set_user },
+	{ 'n', "no-confine", NULL,
+	  "leave the command all its powers: as root it can then leave its cgroup",
+	  set_no_confine },
 };
 
 static void usage(FILE *to)
@@ -79,7 +90,7 @@ static void usage(FILE *to)
 		char left[40];
 
 		snprintf(left, sizeof(left), "-%c, --%s %s", table[i].short_name, table[i].name,
-			 table[i].value);
+			 table[i].value ? table[i].value : "");
 		fprintf(to, "  %-26s %s\n", left, table[i].help);
 	}
 	fprintf(to, "  %-26s %s\n", "-h, --help", "print this");
@@ -98,13 +109,16 @@ static enum run_options_result parse(struct run_options *o, int argc, char **arg
 {
 	struct option longs[ARRAY_SIZE(table) + 2] = { 0 };
 	char shorts[2 * ARRAY_SIZE(table) + 3] = "+h"; /* stop at the command */
+	char *end = shorts + strlen(shorts);
 	int c;
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		longs[i] = (struct option){ table[i].name, required_argument, NULL,
-					    table[i].short_name };
-		shorts[2 + 2 * i] = table[i].short_name;
-		shorts[3 + 2 * i] = ':';
+		int argument = table[i].value ? required_argument : no_argument;
+
+		longs[i] = (struct option){ table[i].name, argument, NULL, table[i].short_name };
+		*end++ = table[i].short_name;
+		if (argument == required_argument)
+			*end++ = ':';
 	}
 	longs[ARRAY_SIZE(table)] = (struct option){ "help", no_argument, NULL, 'h' };
 	argv[0] = "sluice"; /* the name in getopt's messages */

@@ -3,6 +3,7 @@
 #ifndef SLUICE_RUN_OPTIONS_H
 #define SLUICE_RUN_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "policy.h"
 
@@ -14,6 +15,7 @@ struct run_options {
 	const char *log;  /* NULL: none */
 	const char *user; /* NULL: as we are */
 	unsigned workers;
+	bool no_confine;
 	char **command; /* NULL-terminated */
 };
 

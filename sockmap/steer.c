@@ -164,11 +164,14 @@ static void explain_attach(struct error *err, int r)
 		error_set(err, "cannot attach the BPF programs to the cgroup: %s", strerror(-r));
 }
 
+#define PIN_TRIES 100
+
 /* The parent (<bpffs>/sluice) is shared by all runs and stays until the last one is gone. */
 static int make_pin_dir(struct steer *s, const char *pin_dir)
 {
 	char parent[sizeof(s->pin_dir)];
 	size_t len = strlen(pin_dir);
+	int tries = PIN_TRIES, r;
 	char *slash;
 
 	if (len >= sizeof(parent))
@@ -178,10 +181,14 @@ static int make_pin_dir(struct steer *s, const char *pin_dir)
 	if (!slash || slash == parent)
 		return -EINVAL;
 	*slash = '\0';
-	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (mkdir(pin_dir, 0700) < 0)
-		return -errno;
+	/* A run that ends right now may take the parent away again. */
+	do {
+		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		r = mkdir(pin_dir, 0700) < 0 ? -errno : 0;
+	} while (r == -ENOENT && --tries > 0);
+	if (r < 0)
+		return r;
 	memcpy(s->pin_dir, pin_dir, len + 1);
 	return 0;
 }

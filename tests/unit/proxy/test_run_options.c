@@ -21,7 +21,8 @@
 struct line {
 	const char *words[WORDS_MAX]; /* behind "run" */
 	enum run_options_result result;
-	/* OK: "policies|labels|log|user|workers|command", else something that is printed */
+	/* OK: "policies|labels|log|user|workers|command", with "!" after the workers for
+	 * --no-confine, else something that is printed */
 	const char *want;
 };
 
@@ -38,6 +39,10 @@ static const struct line lines[] = {
 	{ { "--log", "-", "--user", "nobody", "ls" }, RUN_OPTIONS_OK, "||-|nobody|1|ls" },
 	{ { "-o", "f", "-o", "g", "-w", "64", "-u", "0", "ls" }, RUN_OPTIONS_OK, "||g|0|64|ls" },
 	{ { "-w", "1", "--", "--help" }, RUN_OPTIONS_OK, "|||-|1|--help" },
+	{ { "--no-confine", "ls" }, RUN_OPTIONS_OK, "|||-|1!|ls" },
+	{ { "-n", "-w", "2", "ls", "-n" }, RUN_OPTIONS_OK, "|||-|2!|ls -n" },
+	{ { "-nw2", "ls" }, RUN_OPTIONS_OK, "|||-|2!|ls" },
+	{ { "--no-confine=yes", "ls" }, RUN_OPTIONS_ERROR, "doesn't allow an argument" },
 	{ { NULL }, RUN_OPTIONS_ERROR, "no command to run" },
 	{ { "--" }, RUN_OPTIONS_ERROR, "no command to run" },
 	{ { "-p", "a" }, RUN_OPTIONS_ERROR, "no command to run" },
@@ -100,7 +105,8 @@ static void describe(const struct run_options *o, char *buf, size_t size)
 	fprintf(to, "|");
 	for (size_t i = 0; i < o->n_labels; i++)
 		fprintf(to, "%s%s=%s", i ? " " : "", o->labels[i].key, o->labels[i].value);
-	fprintf(to, "|%s|%s|%u|", o->log ? o->log : "", o->user ? o->user : "-", o->workers);
+	fprintf(to, "|%s|%s|%u%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
+		o->no_confine ? "!" : "");
 	for (size_t i = 0; o->command[i]; i++)
 		fprintf(to, "%s%s", i ? " " : "", o->command[i]);
 	fclose(to);
