@@ -33,7 +33,7 @@ static size_t count_errors(const struct diag *d)
 	return d->n + d->dropped;
 }
 
-static int build_begin(struct build *b, struct diag *diag)
+static int build_begin(struct build *b, const struct policy_options *options, struct diag *diag)
 {
 	memset(b, 0, sizeof(*b));
 	b->diag = diag;
@@ -54,6 +54,7 @@ static int build_begin(struct build *b, struct diag *diag)
 		.mem = &b->mem,
 		.keep = &b->policy->keep,
 		.patterns = &b->patterns,
+		.options = options,
 		.diag = diag,
 	};
 	return 0;
@@ -108,8 +109,11 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 		r = compile(b, labels, n_labels);
 	if (r == 0)
 		forget_build(&b->policy->l4);
+	if (r == 0 && b->diag->oom)
+		r = -ENOMEM;
 	if (r == -ENOMEM)
 		b->diag->oom = 1;
+	diag_sort_warnings(b->diag);
 	arena_done(&b->mem);
 	if (r == 0)
 		*ret = b->policy;
@@ -121,22 +125,25 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag)
 {
 	struct build b;
-	int r = build_begin(&b, diag);
+	int r = build_begin(&b, options, diag);
 
 	for (size_t i = 0; r == 0 && i < options->n_paths; i++)
 		loader_path(&b.loader, options->paths[i]);
+	for (size_t i = 0; r == 0 && i < options->n_texts; i++)
+		loader_text(&b.loader, options->texts[i].name, options->texts[i].text,
+			    options->texts[i].len);
 	return build_end(&b, options->labels, options->n_labels, r, ret);
 }
 
 int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
 		     size_t n_labels, struct policy **ret, struct diag *diag)
 {
-	struct build b;
-	int r = build_begin(&b, diag);
+	const struct policy_text from = { .name = name, .text = text, .len = len };
+	const struct policy_options options = {
+		.labels = labels, .n_labels = n_labels, .texts = &from, .n_texts = 1
+	};
 
-	if (r == 0)
-		loader_text(&b.loader, name, text, len);
-	return build_end(&b, labels, n_labels, r, ret);
+	return policy_load(&options, ret, diag);
 }
 
 struct policy *policy_ref(struct policy *p)

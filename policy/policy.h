@@ -23,12 +23,38 @@ struct label {
 	const char *key, *value;
 };
 
+/* A name that may stand for a port in a policy. The same name may stand for several. */
+struct named_port {
+	const char *name; /* compared without case */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, or 0 for both */
+	uint16_t port;
+};
+
+/* A policy in memory, which was read from (or is to be called) NAME. */
+struct policy_text {
+	const char *name, *text;
+	size_t len;
+};
+
 struct policy_options {
 	const char *const
 		*paths; /* files, or directories whose *.yaml, *.yml and *.json are read in order */
 	size_t n_paths;
 	const struct label *labels; /* of the workload */
 	size_t n_labels;
+	const struct policy_text *texts; /* read after PATHS */
+	size_t n_texts;
+	const struct named_port *ports;
+	size_t n_ports;
+	/* A directory with the secrets that policies refer to: SECRETS/namespace/name, or
+	 * SECRETS/name for one without namespace. NULL: none is known. */
+	const char *secrets;
+	/* The caller carries out struct header_action of every kind. Without it ADD, REPLACE and
+	 * DELETE are refused, since what is not done must not be promised. */
+	bool header_actions;
+	bool lint; /* also warn of what is legal but surely not meant */
+	/* What is in force now, or NULL. Expressions that it has compiled are taken from it. */
+	const struct policy *before;
 };
 
 /* Load, select and compile. Every document is checked, also those that do not select the workload.
@@ -37,7 +63,7 @@ struct policy_options {
  * errno of a file that cannot be read. */
 int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag);
 
-/* The same for one text in memory, which was read from a file called NAME. */
+/* The same for one text in memory, and without further options. */
 int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
 		     size_t n_labels, struct policy **ret, struct diag *diag);
 

@@ -234,6 +234,7 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 	doc->name = keep_text(r, node_get(root, "metadata"), "name");
 	doc->namespace_ = keep_text(r, node_get(root, "metadata"), "namespace");
 	doc->file = r->file;
+	r->namespace_ = doc->namespace_;
 	d.cluster_wide = kind && kind->kind == NODE_SCALAR &&
 			 span_eq(kind->text, SPAN_LITERAL("CiliumClusterwideNetworkPolicy"));
 	if (r->oom || !reader_fields(r, root, "a policy document", fields, ARRAY_SIZE(fields), &d))

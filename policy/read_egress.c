@@ -87,7 +87,10 @@ static void read_rule(struct reader *r, const struct node *node, struct spec *sp
 
 	if (!rule)
 		return;
-	*rule = (struct rule){ .deny = deny, .peers.any = true, .any_port = true };
+	*rule = (struct rule){ .deny = deny,
+			       .peers.any = true,
+			       .any_port = true,
+			       .place = { r->file, node->line, node->column } };
 	if (!reader_fields(r, node, "a rule", rule_fields, ARRAY_SIZE(rule_fields), &x))
 		return;
 	spec->rules = reader_extend(r, spec->rules, spec->n_rules, sizeof(struct rule *));
