@@ -73,6 +73,7 @@ struct l4 {
 	size_t n_rules;
 	struct port_rule **port_rules; /* those with HTTP rules, by number */
 	uint32_t *first_port_rule;     /* by rule: the number of its first port_rule */
+	bool lint;		       /* note what lint_overlap() wants to know */
 	/* What comes of it. */
 	struct l4_tree trees[L4_TREES];
 	struct l4_identity *identities;

@@ -32,24 +32,36 @@ void hits_clear(struct hits *h)
 	}
 }
 
-uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat)
+static uint64_t pattern_hash(const struct pattern *pat)
 {
-	const struct pattern **patterns;
-	uint64_t hash;
+	return hash_final(hash_bytes(HASH_START, &pat->id, sizeof(pat->id)));
+}
+
+uint32_t matcher_number(const struct matcher *m, const struct pattern *pat)
+{
 	size_t at = 0;
 	uint32_t i;
 
 	if (!pat)
 		return 0;
-	hash = hash_final(hash_bytes(HASH_START, &pat->id, sizeof(pat->id)));
-	while ((i = hash_table_next(&m->local, hash, &at)) != HASH_NONE)
+	while ((i = hash_table_next(&m->local, pattern_hash(pat), &at)) != HASH_NONE)
 		if (m->patterns[i] == pat)
 			return i;
+	return 0;
+}
+
+uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat)
+{
+	uint32_t i = matcher_number(m, pat);
+	const struct pattern **patterns;
+
+	if (!pat || i)
+		return i;
 	patterns = arena_extend(keep, m->patterns, m->n ? m->n + 1 : 0, sizeof(*patterns));
 	if (!patterns)
 		return UINT32_MAX;
 	m->patterns = patterns;
-	if (hash_table_add(&m->local, keep, hash, (uint32_t)m->n + 1) < 0)
+	if (hash_table_add(&m->local, keep, pattern_hash(pat), (uint32_t)m->n + 1) < 0)
 		return UINT32_MAX;
 	m->patterns[++m->n] = pat;
 	return (uint32_t)m->n;
@@ -225,6 +237,11 @@ void matcher_find(const struct matcher *m, struct span value, hs_scratch_t *scra
 	if (m->db && value.len <= UINT_MAX)
 		(void)hs_scan(m->db, value.len ? value.ptr : "", (unsigned)value.len, 0, scratch,
 			      on_match, hits);
+}
+
+int matcher_scratch(const struct matcher *m, hs_scratch_t **scratch)
+{
+	return !m->db || hs_alloc_scratch(m->db, scratch) == HS_SUCCESS ? 0 : -ENOMEM;
 }
 
 void matcher_done(struct matcher *m)

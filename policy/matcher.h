@@ -42,6 +42,12 @@ struct hits {
 /* The number of PAT in M, new or old; 0 for NULL, "any". UINT32_MAX when out of memory. */
 uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat);
 
+/* The number of a pattern that is in M; 0 for NULL, and for one that is not. */
+uint32_t matcher_number(const struct matcher *m, const struct pattern *pat);
+
+/* Make *SCRATCH, which may be NULL, good for M as well. 0 or -ENOMEM. */
+int matcher_scratch(const struct matcher *m, hs_scratch_t **scratch);
+
 /* Make it ready. 0, -ENOMEM, or -EINVAL with *WHY in KEEP: libhs cannot hold all of them. */
 int matcher_build(struct matcher *m, struct arena *keep, const char **why);
 

@@ -116,6 +116,7 @@ struct spec {
 	struct selector selector;
 	bool has_egress;    /* egress or egressDeny is there, also as [] */
 	bool default_allow; /* enableDefaultDeny: {egress: false} */
+	bool selected;	    /* the workload is one that it is about */
 	struct rule **rules;
 	size_t n_rules;
 };

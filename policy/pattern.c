@@ -70,6 +70,9 @@ static int lower(struct patterns *p, struct pattern *pat, struct arena *scratch)
 		return r;
 	if (r == 1)
 		return keep_literals(p, pat, &literals);
+	r = regex_prefix(re, p->keep, &pat->prefix);
+	if (r < 0)
+		return r;
 	expression = regex_print(re, scratch);
 	return expression ? keep_expression(p, pat, expression) : -ENOMEM;
 }

@@ -14,6 +14,7 @@ struct pattern {
 	size_t n_literals;
 	/* ... or what libhs is to look for, as a whole-string match ... */
 	const char *expression;
+	struct span prefix; /* with which everything begins that it matches */
 	/* ... or what is wrong with it, and where in TEXT (SIZE_MAX: as a whole). */
 	const char *error;
 	size_t error_at;

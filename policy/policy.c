@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "l4_compile.h"
+#include "lint.h"
 #include "loader.h"
 
 struct policy {
@@ -72,12 +73,44 @@ static int compile(struct build *b, const struct label *labels, size_t n_labels)
 	p->l4.mem = &b->mem;
 	p->l4.rules = s.rules;
 	p->l4.n_rules = s.n_rules;
+	p->l4.lint = b->loader.reader.options->lint;
 	r = l4_compile(&p->l4, &p->table);
 	if (r == -EINVAL)
 		diag_hint(b->diag, diag_add(b->diag, "policy", 0, 0, "%s", p->l4.why),
 			  "make fewer or simpler expressions of it");
 	p->table.enforced = true;
 	p->n_selected = s.n_documents;
+	return r;
+}
+
+/* A spec that is not about the workload is compiled by itself and thrown away. */
+static int lint_alone(struct build *b, const struct spec *spec)
+{
+	struct l4 c = { .keep = &b->mem,
+			.mem = &b->mem,
+			.rules = spec->rules,
+			.n_rules = spec->n_rules,
+			.lint = true };
+	struct l4_table table = { .enforced = true };
+	int r;
+
+	if (spec->selected || spec->default_allow)
+		return 0;
+	r = l4_compile(&c, &table);
+	if (r == 0)
+		r = lint_overlap(&c, b->diag);
+	l4_done(&c);
+	return r == -EINVAL ? 0 : r;
+}
+
+static int lint(struct build *b)
+{
+	const struct model *m = &b->loader.model;
+	int r = b->policy->n_selected ? lint_overlap(&b->policy->l4, b->diag) : 0;
+
+	for (size_t i = 0; r == 0 && i < m->n; i++)
+		for (size_t j = 0; r == 0 && j < m->documents[i]->n_specs; j++)
+			r = lint_alone(b, m->documents[i]->specs[j]);
 	return r;
 }
 
@@ -107,6 +140,8 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 		r = b->loader.error ? b->loader.error : -EINVAL;
 	if (r == 0)
 		r = compile(b, labels, n_labels);
+	if (r == 0 && b->loader.reader.options->lint)
+		r = lint(b);
 	if (r == 0)
 		forget_build(&b->policy->l4);
 	if (r == 0 && b->diag->oom)
@@ -206,11 +241,6 @@ static void raise_to(size_t *size, size_t least)
 		*size = least;
 }
 
-static bool add_database(struct judge_scratch *s, const struct matcher *m)
-{
-	return !m->db || hs_alloc_scratch(m->db, &s->hs) == HS_SUCCESS;
-}
-
 static bool scratch_fill(struct judge_scratch *s, const struct l4 *c)
 {
 	struct sizes most = { 0, 0, 0, 0, 0 };
@@ -224,8 +254,9 @@ static bool scratch_fill(struct judge_scratch *s, const struct l4 *c)
 		raise_to(&most.hosts, rs->hosts.n);
 		raise_to(&most.conditions, rs->n_conditions);
 		raise_to(&most.names, rs->n_names);
-		ok = ok && add_database(s, &rs->paths) && add_database(s, &rs->methods) &&
-		     add_database(s, &rs->hosts);
+		ok = ok && matcher_scratch(&rs->paths, &s->hs) == 0 &&
+		     matcher_scratch(&rs->methods, &s->hs) == 0 &&
+		     matcher_scratch(&rs->hosts, &s->hs) == 0;
 	}
 	s->seen = calloc(most.names + 1, sizeof(*s->seen));
 	s->seen_names = calloc(most.names + 1, sizeof(*s->seen_names));

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "lint.h"
 #include "sluice/array.h"
 
 #define NOT_IN_RUN "sluice holds egress only so far"
@@ -143,6 +144,7 @@ static void read_one_spec(struct reader *r, const struct node *value, struct doc
 			  reader_error(r, value,
 				       "a spec has neither \"egress\" nor \"egressDeny\""),
 			  "write egress: [] to allow nothing");
+	lint_spec(r, spec);
 	doc->specs = reader_extend(r, doc->specs, doc->n_specs, sizeof(struct spec *));
 	if (doc->specs)
 		doc->specs[doc->n_specs++] = spec;

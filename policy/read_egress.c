@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "lint.h"
 #include "sluice/array.h"
 
 struct rule_reader {
@@ -105,6 +106,8 @@ void read_egress(struct reader *r, const struct node *list, struct spec *spec,
 
 	if (!reader_is_list(r, list, key))
 		return;
+	if (strcmp(key, "egress") == 0)
+		lint_egress_list(r, list);
 	for (size_t i = 0; i < list->n && !r->oom; i++) {
 		snprintf(here.path, sizeof(here.path), "%.64s%s[%zu]", place->path, key, i);
 		read_rule(r, list->items[i], spec, &here, strcmp(key, "egressDeny") == 0);

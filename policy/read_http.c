@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "lint.h"
 #include "sluice/array.h"
 
 static const struct pattern *get_pattern(struct reader *r, const struct node *value,
@@ -43,6 +44,8 @@ static void read_path(struct reader *r, const struct node *value, void *into)
 	struct http_rule *rule = into;
 
 	rule->path = read_pattern(r, value, "\"path\"");
+	if (rule->path && !rule->path->error)
+		lint_path(r, value);
 }
 
 static void read_method(struct reader *r, const struct node *value, void *into)
@@ -50,6 +53,8 @@ static void read_method(struct reader *r, const struct node *value, void *into)
 	struct http_rule *rule = into;
 
 	rule->method = read_pattern(r, value, "\"method\"");
+	if (rule->method && !rule->method->error)
+		lint_method(r, value);
 }
 
 static void read_host(struct reader *r, const struct node *value, void *into)
@@ -57,6 +62,8 @@ static void read_host(struct reader *r, const struct node *value, void *into)
 	struct http_rule *rule = into;
 
 	rule->host = read_pattern(r, value, "\"host\"");
+	if (rule->host && !rule->host->error)
+		lint_host(r, value);
 }
 
 static const struct field http_fields[] = {
@@ -100,6 +107,7 @@ static void read_list(struct reader *r, const struct node *list, const char *kin
 		return;
 	}
 	r->rules += list->n;
+	lint_l7_list(r, list);
 	for (size_t i = 0; i < list->n && !r->oom; i++) {
 		struct http_rule *rule;
 

@@ -35,17 +35,27 @@ uint64_t ruleset_key_hash(uint32_t path, uint32_t method, uint32_t host, uint32_
 	return hash_final(h ^ ((uint64_t)method << 32 | host));
 }
 
-static uint32_t name_number(struct ruleset *rs, struct arena *keep, struct span name)
+static uint32_t find_name(const struct ruleset *rs, struct span name)
 {
 	uint64_t hash = ruleset_name_hash(name);
-	struct header_name *names;
 	size_t at = 0;
 	uint32_t i;
-	char *copy;
 
 	while ((i = hash_table_next(&rs->by_name, hash, &at)) != HASH_NONE)
 		if (span_eq_nocase(rs->names[i].text, name))
-			return i;
+			break;
+	return i;
+}
+
+static uint32_t name_number(struct ruleset *rs, struct arena *keep, struct span name)
+{
+	uint64_t hash = ruleset_name_hash(name);
+	uint32_t i = find_name(rs, name);
+	struct header_name *names;
+	char *copy;
+
+	if (i != HASH_NONE)
+		return i;
 	names = arena_extend(keep, rs->names, rs->n_names, sizeof(*names));
 	copy = arena_copy(keep, name.ptr, name.len);
 	if (!names || !copy)
@@ -115,20 +125,28 @@ static uint32_t find_plain(const struct ruleset *rs, uint32_t name, bool any_val
 	return 0;
 }
 
+uint32_t ruleset_find_condition(const struct ruleset *rs, const struct header_match *h)
+{
+	uint32_t name = find_name(rs, h->name);
+
+	if (name == HASH_NONE || h->never)
+		return 0;
+	if (h->secret)
+		return find_secret(rs, name, h->value);
+	return find_plain(rs, name, h->any_value, h->value);
+}
+
 /* From 1; 0 when out of memory. */
 static uint32_t condition_number(struct ruleset *rs, struct arena *keep,
 				 const struct header_match *h)
 {
-	uint32_t name = name_number(rs, keep, h->name), i = 0;
+	uint32_t i = ruleset_find_condition(rs, h), name;
 
-	if (name == UINT32_MAX)
-		return 0;
-	if (h->secret)
-		i = find_secret(rs, name, h->value);
-	else if (!h->never)
-		i = find_plain(rs, name, h->any_value, h->value);
 	if (i)
 		return i;
+	name = name_number(rs, keep, h->name);
+	if (name == UINT32_MAX)
+		return 0;
 	return condition_new(rs, keep,
 			     (struct condition){ .name = name,
 						 .any_value = h->any_value,

@@ -90,6 +90,9 @@ int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule
 		  size_t n, const char **why);
 void ruleset_done(struct ruleset *rs);
 
+/* The number of a condition, or 0 if no rule has it. */
+uint32_t ruleset_find_condition(const struct ruleset *rs, const struct header_match *h);
+
 uint64_t ruleset_name_hash(struct span name);
 uint64_t ruleset_condition_hash(uint32_t name, bool any_value, struct span value);
 uint64_t ruleset_key_hash(uint32_t path, uint32_t method, uint32_t host, uint32_t condition);
