@@ -48,8 +48,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct ruleset *rules = NULL;
 	struct diag diag = { .items = NULL };
 	struct policy *p = NULL;
-	int r = policy_load_text("fuzz", (const char *)data, size, labels, ARRAY_SIZE(labels), &p,
-				 &diag);
+	static const struct named_port ports[] = { { "http", IPPROTO_TCP, 80 }, { "dns", 0, 53 } };
+	const struct policy_text text = { "fuzz", (const char *)data, size };
+	const struct policy_options options = {
+		.labels = labels,
+		.n_labels = ARRAY_SIZE(labels),
+		.texts = &text,
+		.n_texts = 1,
+		.ports = ports,
+		.n_ports = ARRAY_SIZE(ports),
+		.header_actions = true,
+		.lint = true,
+	};
+	int r = policy_load(&options, &p, &diag);
 
 	if ((r == 0) != (diag.n == 0) || (r == 0) != (p != NULL))
 		abort();
