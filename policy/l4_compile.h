@@ -66,8 +66,9 @@ struct l4_ruleset {
 };
 
 struct l4 {
-	struct arena *keep; /* lives as long as the policy */
-	struct arena *mem;  /* the compiler's own */
+	struct arena *keep;	   /* lives as long as the policy */
+	struct arena *mem;	   /* the compiler's own */
+	struct automata *automata; /* of the policy */
 	/* What is compiled. */
 	struct rule **rules;
 	size_t n_rules;
@@ -87,7 +88,6 @@ struct l4 {
 
 /* Compile C->rules into *TABLE. 0, -ENOMEM or -EINVAL with C->why. */
 int l4_compile(struct l4 *c, struct l4_table *table);
-void l4_done(struct l4 *c);
 
 int l4_build_trees(struct l4 *c);
 int l4_build_ports(struct l4 *c, struct l4_identity *id);

@@ -126,7 +126,7 @@ static int build_ruleset(struct l4 *c, struct l4_ruleset *rs)
 		for (size_t j = 0; j < ports->n_http; j++)
 			rules[n++] = &ports->http[j];
 	}
-	r = ruleset_build(&rs->rules, c->keep, rules, n, &c->why);
+	r = ruleset_build(&rs->rules, c->keep, c->automata, rules, n, &c->why);
 	free(rules);
 	return r;
 }
@@ -145,7 +145,7 @@ static int new_ruleset(struct l4 *c, const uint32_t *ports, size_t n, uint64_t h
 		return -ENOMEM;
 	rs->ports = copy;
 	rs->n_ports = n;
-	list[c->n_rulesets++] = rs; /* from here on l4_done() empties it */
+	list[c->n_rulesets++] = rs;
 	*ret = &rs->rules;
 	return build_ruleset(c, rs);
 }

@@ -260,7 +260,7 @@ static void check_host(struct reader *r, const struct node *value, const struct 
 static void lint(struct reader *r, const struct node *value, const char *what,
 		 void (*check)(struct reader *r, const struct node *value, const struct regex *re))
 {
-	struct arena mem = { NULL };
+	struct arena mem = { .blocks = NULL };
 	const struct regex *re = parse(r, value, &mem);
 
 	if (re) {

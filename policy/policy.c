@@ -17,13 +17,14 @@ struct policy {
 	struct l4 l4; /* identities, address borders and rulesets */
 	struct l4_table table;
 	unsigned n_selected;
+	struct patterns patterns; /* what the next policy may take over */
+	struct automata automata;
 };
 
 /* What exists while a policy is made. */
 struct build {
 	struct policy *policy;
 	struct arena mem;
-	struct patterns patterns;
 	struct loader loader;
 	struct diag *diag;
 	size_t before; /* errors that DIAG had at first */
@@ -50,11 +51,17 @@ static int build_begin(struct build *b, const struct policy_options *options, st
 	if (!b->policy)
 		return -ENOMEM;
 	atomic_init(&b->policy->refs, 1);
-	b->patterns.keep = &b->policy->keep;
+	b->policy->automata.keep = &b->policy->keep;
+	b->policy->patterns.keep = &b->policy->keep;
+	b->policy->patterns.automata = &b->policy->automata;
+	if (options->before) {
+		b->policy->automata.before = &options->before->automata;
+		b->policy->patterns.before = &options->before->patterns;
+	}
 	b->loader.reader = (struct reader){
 		.mem = &b->mem,
 		.keep = &b->policy->keep,
-		.patterns = &b->patterns,
+		.patterns = &b->policy->patterns,
 		.options = options,
 		.diag = diag,
 	};
@@ -71,12 +78,16 @@ static int compile(struct build *b, const struct label *labels, size_t n_labels)
 		return r;
 	p->l4.keep = &p->keep;
 	p->l4.mem = &b->mem;
+	p->l4.automata = &p->automata;
 	p->l4.rules = s.rules;
 	p->l4.n_rules = s.n_rules;
 	p->l4.lint = b->loader.reader.options->lint;
 	r = l4_compile(&p->l4, &p->table);
 	if (r == -EINVAL)
-		diag_hint(b->diag, diag_add(b->diag, "policy", 0, 0, "%s", p->l4.why),
+		diag_hint(b->diag,
+			  diag_add(b->diag, "policy", 0, 0,
+				   "the regular expressions cannot be used together: %s",
+				   p->l4.why),
 			  "make fewer or simpler expressions of it");
 	p->table.enforced = true;
 	p->n_selected = s.n_documents;
@@ -88,6 +99,7 @@ static int lint_alone(struct build *b, const struct spec *spec)
 {
 	struct l4 c = { .keep = &b->mem,
 			.mem = &b->mem,
+			.automata = &b->policy->automata,
 			.rules = spec->rules,
 			.n_rules = spec->n_rules,
 			.lint = true };
@@ -99,7 +111,6 @@ static int lint_alone(struct build *b, const struct spec *spec)
 	r = l4_compile(&c, &table);
 	if (r == 0)
 		r = lint_overlap(&c, b->diag);
-	l4_done(&c);
 	return r == -EINVAL ? 0 : r;
 }
 
@@ -115,8 +126,14 @@ static int lint(struct build *b)
 }
 
 /* Pointers into the builder's memory, which ends now. */
-static void forget_build(struct l4 *c)
+static void forget_build(struct policy *p)
 {
+	struct l4 *c = &p->l4;
+
+	p->automata.before = NULL;
+	p->patterns.before = NULL;
+	automata_prune(&p->automata);
+	c->automata = NULL;
 	c->mem = NULL;
 	c->rules = NULL;
 	c->port_rules = NULL;
@@ -143,7 +160,7 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 	if (r == 0 && b->loader.reader.options->lint)
 		r = lint(b);
 	if (r == 0)
-		forget_build(&b->policy->l4);
+		forget_build(b->policy);
 	if (r == 0 && b->diag->oom)
 		r = -ENOMEM;
 	if (r == -ENOMEM)
@@ -191,7 +208,7 @@ struct policy *policy_unref(struct policy *p)
 {
 	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
-	l4_done(&p->l4);
+	automata_done(&p->automata);
 	arena_done(&p->keep);
 	free(p);
 	return NULL;
@@ -228,6 +245,18 @@ enum l4_action policy_l4(const struct policy *p, const struct address *destinati
 	if (range->action == L4_STEER)
 		*ret = range->rules;
 	return range->action;
+}
+
+void policy_stats(const struct policy *p, struct policy_stats *ret)
+{
+	*ret = (struct policy_stats){ .patterns = p->patterns.n,
+				      .rulesets = p->l4.n_rulesets,
+				      .compiled = p->automata.compiled,
+				      .reused = p->automata.reused };
+	for (size_t i = 0; i < p->l4.n_rulesets; i++)
+		ret->rules += p->l4.rulesets[i]->rules.n_rules;
+	for (size_t i = 0; i < p->automata.n; i++)
+		ret->automata += p->automata.items[i] != NULL;
 }
 
 /* The highest numbers of any ruleset. */

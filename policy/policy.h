@@ -73,6 +73,16 @@ struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
 /* How many documents selected the workload and mention egress; 0: everything is left alone. */
 unsigned policy_n_selected(const struct policy *p);
 
+/* What it took to make P. */
+struct policy_stats {
+	size_t rulesets, rules; /* HTTP rules, in each ruleset those that differ */
+	size_t patterns;
+	size_t automata; /* sets of expressions that libhs holds */
+	size_t compiled,
+		reused; /* how often libhs was asked, and how often the policy before was */
+};
+void policy_stats(const struct policy *p, struct policy_stats *ret);
+
 /* For the kernel. Owned by P. */
 const struct l4_table *policy_l4_table(const struct policy *p);
 

@@ -336,8 +336,8 @@ static int index_rules(struct ruleset *rs, struct arena *keep)
 	return 0;
 }
 
-int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule *const *rules,
-		  size_t n, const char **why)
+int ruleset_build(struct ruleset *rs, struct arena *keep, struct automata *automata,
+		  const struct http_rule *const *rules, size_t n, const char **why)
 {
 	int r;
 
@@ -356,17 +356,10 @@ int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule
 	if (r == 0)
 		r = index_acting(rs, keep);
 	if (r == 0)
-		r = matcher_build(&rs->paths, keep, why);
+		r = matcher_build(&rs->paths, keep, automata, why);
 	if (r == 0)
-		r = matcher_build(&rs->methods, keep, why);
+		r = matcher_build(&rs->methods, keep, automata, why);
 	if (r == 0)
-		r = matcher_build(&rs->hosts, keep, why);
+		r = matcher_build(&rs->hosts, keep, automata, why);
 	return r;
-}
-
-void ruleset_done(struct ruleset *rs)
-{
-	matcher_done(&rs->paths);
-	matcher_done(&rs->methods);
-	matcher_done(&rs->hosts);
 }

@@ -84,11 +84,9 @@ struct judge_scratch {
 	bool have_methods, have_hosts, have_conditions; /* found for this request */
 };
 
-/* Compile the union of N rules into KEEP. 0, -ENOMEM or -EINVAL with *WHY. To be emptied with
- * ruleset_done(). */
-int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule *const *rules,
-		  size_t n, const char **why);
-void ruleset_done(struct ruleset *rs);
+/* Compile the union of N rules into KEEP. 0, -ENOMEM or -EINVAL with *WHY. */
+int ruleset_build(struct ruleset *rs, struct arena *keep, struct automata *automata,
+		  const struct http_rule *const *rules, size_t n, const char **why);
 
 /* The number of a condition, or 0 if no rule has it. */
 uint32_t ruleset_find_condition(const struct ruleset *rs, const struct header_match *h);
