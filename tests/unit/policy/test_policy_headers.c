@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* headerMatches, the secrets that they name, rules.grpc, and named ports. */
+/* headerMatches, and the secrets that they name. */
 #include "cases.h"
 
 #include <errno.h>
@@ -11,44 +11,6 @@
 #define RULES(kind, rules)                                                              \
 	CASE_HEAD "  egress:\n  - toPorts:\n    - ports: [{port: 80, protocol: TCP}]\n" \
 		  "      rules:\n        " kind ":\n" rules
-
-static int load(const char *text, struct policy_options *o, struct policy **p, char *said,
-		size_t size)
-{
-	struct policy_text one = { .name = "t.yaml", .text = text, .len = strlen(text) };
-	struct diag diag = { .items = NULL };
-	FILE *to = fmemopen(said, size, "w");
-	int r;
-
-	assert_non_null(to);
-	o->texts = &one;
-	o->n_texts = 1;
-	r = policy_load(o, p, &diag);
-	assert_true((r == 0) == (diag.n == 0));
-	diag_print(&diag, to);
-	fputc(0, to);
-	fclose(to);
-	diag_done(&diag);
-	return r;
-}
-
-static struct policy *must_load(const char *text, struct policy_options *o)
-{
-	struct policy *p = NULL;
-	char said[4096] = "";
-
-	if (load(text, o, &p, said, sizeof(said)) != 0)
-		fail_msg("%s", said);
-	return p;
-}
-
-static const struct ruleset *rules_of(const struct policy *p, uint16_t port)
-{
-	const struct ruleset *rs;
-
-	assert_int_equal(case_action(p, "10.0.0.1", port, false, IPPROTO_TCP, &rs), L4_STEER);
-	return rs;
-}
 
 static char describe_kind(enum header_action_kind kind)
 {
@@ -144,8 +106,8 @@ static const struct {
 static void test_actions(void **state)
 {
 	struct policy_options o = { .header_actions = true };
-	struct policy *p = must_load(actions, &o);
-	const struct ruleset *rs = rules_of(p, 80);
+	struct policy *p = case_must_load(actions, &o);
+	const struct ruleset *rs = case_rules(p, 80);
 
 	for (size_t i = 0; i < ARRAY_SIZE(action_cases); i++) {
 		struct verdict v = case_judge(p, rs, &action_cases[i].request);
@@ -165,7 +127,7 @@ static void test_actions(void **state)
 static void test_log_alone(void **state)
 {
 	struct policy_options o = { .header_actions = false };
-	struct policy *p = must_load(
+	struct policy *p = case_must_load(
 		RULES("http", "        - headerMatches: [{name: Host, value: a, mismatch: LOG}]\n"),
 		&o);
 
@@ -200,7 +162,7 @@ static void test_action_refusals(void **state)
 
 		snprintf(text, sizeof(text), RULES("http", "        - headerMatches: [%s]\n"),
 			 action_refusals[i].match);
-		assert_int_equal(load(text, &o, &p, said, sizeof(said)), -EINVAL);
+		assert_int_equal(case_load_options(text, &o, &p, said, sizeof(said)), -EINVAL);
 		assert_string_equal(said, action_refusals[i].said);
 	}
 }
@@ -231,8 +193,8 @@ static void test_too_many(void **state)
 			/* the flow form has no dash of its own */
 			for (char *c = text; !one_rule && (c = strstr(c, "[- {")); c++)
 				c[1] = ' ';
-			p = must_load(text, &o);
-			v = case_judge(p, rules_of(p, 80), &request);
+			p = case_must_load(text, &o);
+			v = case_judge(p, case_rules(p, 80), &request);
 			assert_int_equal(v.action == VERDICT_ALLOW, n == VERDICT_ACTIONS_MAX);
 			if (v.action == VERDICT_ALLOW)
 				assert_int_equal(v.n_actions, n);
@@ -369,13 +331,13 @@ static void test_secrets(void **state)
 
 		snprintf(text, sizeof(text), RULES("http", "        - headerMatches: [%s]\n"),
 			 secret_cases[i].match);
-		r = load(text, &o, &p, said, sizeof(said));
+		r = case_load_options(text, &o, &p, said, sizeof(said));
 		assert_string_equal(said, secret_cases[i].said);
 		assert_int_equal(r, secret_cases[i].want ? 0 : -EINVAL);
 		if (r < 0)
 			continue;
 		request.headers = secret_cases[i].value ? headers : NULL;
-		v = case_judge(p, rules_of(p, 80), &request);
+		v = case_judge(p, case_rules(p, 80), &request);
 		describe(&v, did, sizeof(did));
 		assert_string_equal(did, secret_cases[i].want);
 		if (v.action == VERDICT_DENY)
@@ -400,8 +362,8 @@ static void test_many_secrets(void **state)
 		"        - {path: /c, headers: ['X: teams2']}\n";
 	const struct place *s = *state;
 	struct policy_options o = { .secrets = s->dir };
-	struct policy *p = must_load(text, &o);
-	const struct ruleset *rs = rules_of(p, 80);
+	struct policy *p = case_must_load(text, &o);
+	const struct ruleset *rs = case_rules(p, 80);
 	static const struct {
 		const char *path, *value;
 		bool want;
@@ -427,132 +389,14 @@ static void test_no_directory(void **state)
 	char said[1024] = "";
 
 	assert_int_equal(
-		load(RULES("http", "        - headerMatches: [{name: X, secret: {name: a}}]\n"), &o,
-		     &p, said, sizeof(said)),
+		case_load_options(
+			RULES("http", "        - headerMatches: [{name: X, secret: {name: a}}]\n"),
+			&o, &p, said, sizeof(said)),
 		0);
 	assert_string_equal(said,
 			    "t.yaml:11:45: warning: the secret \"a\" is missing: no directory "
 			    "of secrets is given; this rule matches nothing\n");
 	policy_unref(p);
-}
-
-static const char grpc[] = RULES("grpc", "        - {service: 'shop\\.Cart', method: Add|Remove}\n"
-					 "        - {service: 'shop\\.(Price|Stock)'}\n"
-					 "        - {method: Health}\n"
-					 "        - {service: (?i)a, method: b|c}\n");
-
-static const struct {
-	const char *method, *path;
-	int rule;
-} grpc_cases[] = {
-	{ "POST", "/shop.Cart/Add", 0 },
-	{ "POST", "/shop.Cart/Remove", 0 },
-	{ "POST", "/shop.Cart/Addx", -1 },
-	{ "POST", "/shop.Cart/Ad", -1 },
-	{ "GET", "/shop.Cart/Add", -1 },
-	{ "POST", "/shopxCart/Add", -1 },
-	{ "POST", "/shop.Cart/Add/x", -1 },
-	{ "POST", "/shop.Stock/All", 1 },
-	{ "POST", "/shop.Stock/", -1 },
-	{ "POST", "/shop.Stock/a/b", -1 },
-	{ "POST", "/any.Service/Health", 2 },
-	{ "POST", "//Health", -1 },
-	{ "POST", "/x/y/Health", -1 },
-	{ "POST", "/A/b", 3 },
-	{ "POST", "/a/c", 3 },
-	{ "POST", "/a/B", -1 },
-	{ "POST", "c", -1 },
-};
-
-static void test_grpc(void **state)
-{
-	struct policy *p = case_policy(grpc);
-	const struct ruleset *rs = rules_of(p, 80);
-
-	for (size_t i = 0; i < ARRAY_SIZE(grpc_cases); i++) {
-		struct case_request request = { grpc_cases[i].method, grpc_cases[i].path };
-		struct verdict v = case_judge(p, rs, &request);
-
-		if ((v.action == VERDICT_ALLOW) != (grpc_cases[i].rule >= 0))
-			fail_msg("%s %s: %d", request.method, request.path, v.action);
-		if (grpc_cases[i].rule >= 0)
-			assert_int_equal(v.rule->index, grpc_cases[i].rule);
-	}
-	policy_unref(p);
-	p = case_policy(RULES("grpc", "        - {}\n"));
-	assert_int_equal(
-		case_judge(p, rules_of(p, 80), &(struct case_request){ "POST", "/a.B/c" }).action,
-		VERDICT_ALLOW);
-	assert_int_equal(
-		case_judge(p, rules_of(p, 80), &(struct case_request){ "GET", "/a.B/c" }).action,
-		VERDICT_DENY);
-	assert_string_equal(case_judge(p, rules_of(p, 80),
-				       &(struct case_request){ "POST", "/a.B/c" })
-				    .rule->path,
-			    "egress[0].toPorts[0].rules.grpc[0]");
-	policy_unref(p);
-	p = case_policy(RULES("grpc", "        []\n"));
-	assert_int_equal(
-		case_judge(p, rules_of(p, 80), &(struct case_request){ "POST", "/a.B/c" }).action,
-		VERDICT_DENY);
-	policy_unref(p);
-}
-
-/* Two entries on one port, one with each kind: they are one union. */
-static void test_grpc_beside_http(void **state)
-{
-	struct policy *p = case_policy(RULES("grpc", "        - {service: a, method: b}\n"
-						     "    - ports: [{port: 80, protocol: TCP}]\n"
-						     "      rules: {http: [{method: GET}]}\n"));
-	const struct ruleset *rs = rules_of(p, 80);
-
-	assert_int_equal(case_judge(p, rs, &(struct case_request){ "POST", "/a/b" }).action,
-			 VERDICT_ALLOW);
-	assert_int_equal(case_judge(p, rs, &(struct case_request){ "GET", "/c" }).action,
-			 VERDICT_ALLOW);
-	assert_int_equal(case_judge(p, rs, &(struct case_request){ "POST", "/c" }).action,
-			 VERDICT_DENY);
-	policy_unref(p);
-}
-
-static void test_named_ports(void **state)
-{
-	static const struct named_port ports[] = {
-		{ "http", IPPROTO_TCP, 80 },
-		{ "http", IPPROTO_TCP, 8080 },
-		{ "dns", 0, 53 },
-		{ "quic", IPPROTO_UDP, 443 },
-	};
-	static const struct {
-		uint16_t port;
-		uint8_t protocol;
-		enum l4_action action;
-	} asks[] = {
-		{ 80, IPPROTO_TCP, L4_STEER },	 { 8080, IPPROTO_TCP, L4_STEER },
-		{ 80, IPPROTO_UDP, L4_REFUSE },	 { 53, IPPROTO_UDP, L4_ALLOW },
-		{ 53, IPPROTO_TCP, L4_ALLOW },	 { 443, IPPROTO_UDP, L4_ALLOW },
-		{ 443, IPPROTO_TCP, L4_REFUSE }, { 81, IPPROTO_TCP, L4_REFUSE },
-	};
-	struct policy_options o = { .ports = ports, .n_ports = ARRAY_SIZE(ports) };
-	char said[1024] = "";
-	struct policy *p = must_load(CASE_HEAD "  egress:\n  - toPorts:\n"
-					       "    - ports: [{port: HTTP, protocol: TCP}]\n"
-					       "      rules: {http: [{path: /}]}\n"
-					       "    - ports: [{port: dns}, {port: quic}]\n",
-				     &o);
-
-	for (size_t i = 0; i < ARRAY_SIZE(asks); i++)
-		assert_int_equal(case_action(p, "10.0.0.1", asks[i].port, false, asks[i].protocol,
-					     NULL),
-				 asks[i].action);
-	p = policy_unref(p);
-	assert_int_equal(load(CASE_HEAD "  egress:\n  - toPorts:\n"
-					"    - ports: [{port: quic, protocol: TCP}, {port: htp}]\n",
-			      &o, &p, said, sizeof(said)),
-			 -EINVAL);
-	assert_string_equal(
-		said, "t.yaml:8:22: no port of the name \"quic\" is known; write its number\n"
-		      "t.yaml:8:51: no port of the name \"htp\" is known; write its number\n");
 }
 
 int main(void)
@@ -565,9 +409,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test_setup_teardown(test_many_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test(test_no_directory),
-		cmocka_unit_test(test_grpc),
-		cmocka_unit_test(test_grpc_beside_http),
-		cmocka_unit_test(test_named_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
