@@ -189,7 +189,7 @@ static int read_path(struct cursor *c, struct span *ret)
 		if (b == '*' && c->at[1] == '*' && c->at[2] == '*')
 			return refuse(c, c->at, "three * in a row",
 				      "* stays within a segment, ** does not");
-		if (b < 0x80 && !is_alnum((char)b) && !strchr("/?:@!$&'()*+,;=-._~%", b))
+		if (b >= 0x80 || (!is_alnum((char)b) && !strchr("/?:@!$&'()*+,;=-._~%", b)))
 			return refuse(c, c->at, "no request has this character in its path",
 				      "write it as % and two hexadecimal digits");
 	}

@@ -154,7 +154,7 @@ static int new_ruleset(struct l4 *c, const uint32_t *ports, size_t n, uint64_t h
 static int find_ruleset(struct sweep *s, struct ruleset **ret)
 {
 	struct l4 *c = s->c;
-	uint32_t *set = malloc(s->n_l7 * sizeof(*set)), i;
+	uint32_t *set = calloc(s->n_l7, sizeof(*set)), i;
 	size_t n = 0, at = 0;
 	uint64_t hash;
 	int r = -ENOENT;

@@ -50,18 +50,19 @@ char *case_errors(const char *text)
 	return ret;
 }
 
-int case_load_options(const char *text, struct policy_options *o, struct policy **p, char *said,
-		      size_t size)
+int case_load_options(const char *text, const struct policy_options *o, struct policy **p,
+		      char *said, size_t size)
 {
 	struct policy_text one = { .name = "t.yaml", .text = text, .len = strlen(text) };
+	struct policy_options with = *o;
 	struct diag diag = { .items = NULL };
 	FILE *to = fmemopen(said, size, "w");
 	int r;
 
 	assert_non_null(to);
-	o->texts = &one;
-	o->n_texts = 1;
-	r = policy_load(o, p, &diag);
+	with.texts = &one;
+	with.n_texts = 1;
+	r = policy_load(&with, p, &diag);
 	assert_true((r == 0) == (diag.n == 0));
 	diag_print(&diag, to);
 	fputc(0, to);
@@ -70,7 +71,7 @@ int case_load_options(const char *text, struct policy_options *o, struct policy 
 	return r;
 }
 
-struct policy *case_must_load(const char *text, struct policy_options *o)
+struct policy *case_must_load(const char *text, const struct policy_options *o)
 {
 	struct policy *p = NULL;
 	char said[4096] = "";

@@ -77,6 +77,9 @@ static const struct {
 	{ "GET http://a/b\n",
 	  "15: no request has this character in its path; write it as % and two "
 	  "hexadecimal digits" },
+	{ "GET http://a/\xc3\xa4",
+	  "14: no request has this character in its path; write it as % and "
+	  "two hexadecimal digits" },
 	{ "GET http://a/%2", "14: a % without two hexadecimal digits; a % alone is %25" },
 	{ "GET http://a/***", "14: three * in a row; * stays within a segment, ** does not" },
 };
@@ -155,13 +158,13 @@ static const struct {
 	    { "GET", "/v1.0/it's?a=(1)", "api.example.com:8080", false },
 	    { "GET", "/v1.0/it's?a=(1)", "other.example.com", false },
 	    { "GET", "/v1.0/it's?a=(1)", "", false } } },
-	{ "M-SEARCH http://a_b.c:8080/%41+$;=@:!~&,-/\xc3\xa4",
+	{ "M-SEARCH http://a_b.c:8080/%41+$;=@:!~&,-/%C3%A4",
 	  "10.0.0.7",
 	  8080,
-	  { { "M-SEARCH", "/%41+$;=@:!~&,-/\xc3\xa4", "a_b.c:8080", true },
-	    { "M-SEARCH", "/%41+$;=@:!~&,-/\xc3\xa4", "a_b.c", false },
-	    { "M-SEARCH", "/A+$;=@:!~&,-/\xc3\xa4", "a_b.c:8080", false },
-	    { "M.SEARCH", "/%41+$;=@:!~&,-/\xc3\xa4", "a_b.c:8080", false } } },
+	  { { "M-SEARCH", "/%41+$;=@:!~&,-/%C3%A4", "a_b.c:8080", true },
+	    { "M-SEARCH", "/%41+$;=@:!~&,-/%C3%A4", "a_b.c", false },
+	    { "M-SEARCH", "/A+$;=@:!~&,-/%C3%A4", "a_b.c:8080", false },
+	    { "M.SEARCH", "/%41+$;=@:!~&,-/%C3%A4", "a_b.c:8080", false } } },
 	{ "GET http://10.0.0.1/*.js",
 	  "10.0.0.1",
 	  80,
