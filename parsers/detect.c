@@ -29,7 +29,8 @@ enum detected detect_protocol(const char *buf, size_t len)
 		return DETECT_MORE;
 	if (memcmp(buf, preface, len < n ? len : n) == 0)
 		return len < n ? DETECT_MORE : DETECT_HTTP2;
-	if (h1_is(buf[0], H1_TOKEN))
+	/* An empty line first is HTTP/1 as some clients speak it; it is answered as such (400). */
+	if (h1_is(buf[0], H1_TOKEN) || buf[0] == '\r' || buf[0] == '\n')
 		return DETECT_HTTP1;
 	return detect_tls((const unsigned char *)buf, len);
 }

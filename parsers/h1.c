@@ -125,6 +125,17 @@ static void enter_body(struct h1 *p, const struct h1_head *head)
 		p->state = head->content_length ? IN_LENGTH : AT_END;
 }
 
+/* False once the first line is whole and does not end like a request line: a client that speaks
+ * something else may never send what would end a head. */
+static bool begins_like_request(const char *buf, size_t len)
+{
+	static const char version[] = " HTTP/1.";
+	const char *end = len ? memchr(buf, '\r', len) : NULL;
+
+	return !end || ((size_t)(end - buf) >= sizeof(version) &&
+			memcmp(end - sizeof(version), version, sizeof(version) - 1) == 0);
+}
+
 static ssize_t feed_head(struct h1 *p, const char *buf, size_t len, struct h1_head *head,
 			 enum h1_event *ret)
 {
@@ -135,10 +146,15 @@ static ssize_t feed_head(struct h1 *p, const char *buf, size_t len, struct h1_he
 
 	if (len && (buf[0] == '\r' || buf[0] == '\n'))
 		return fail(p, -EPROTO, "an empty line before the start line");
+	/* A server that speaks something else may never send what would end a head. */
+	if (len && p->kind == H1_RESPONSE && memcmp(buf, "HTTP/1.", len < 7 ? len : 7) != 0)
+		return fail(p, -EPROTO, "a version other than HTTP/1.0 and HTTP/1.1");
 	n = h1_section_end(buf, len, &p->scanned, &reason);
 	if (n < 0)
 		return fail(p, (int)n, reason);
 	if (n == 0) {
+		if (p->kind == H1_REQUEST && !begins_like_request(buf, len))
+			return fail(p, -EPROTO, "a first line that is no HTTP/1 request");
 		*ret = H1_MORE;
 		return 0;
 	}

@@ -233,6 +233,14 @@ static int check_authority(const struct h1_facts *f, struct h1_head *head, const
 	return 0;
 }
 
+/* RFC 9110, sections 9.3.1, 9.3.2, 9.3.8: content in these has no meaning, and may be refused as
+ * the smuggling attempt that it can be: servers that never read it take it for the next request. */
+static bool is_without_content(struct span method)
+{
+	return span_eq(method, SPAN_LITERAL("GET")) || span_eq(method, SPAN_LITERAL("HEAD")) ||
+	       span_eq(method, SPAN_LITERAL("TRACE"));
+}
+
 int h1_request_facts(const struct h1_facts *f, struct h1_head *head, const char **reason)
 {
 	int r = check_authority(f, head, reason);
@@ -244,6 +252,9 @@ int h1_request_facts(const struct h1_facts *f, struct h1_head *head, const char 
 		return r;
 	if (head->connect && (head->chunked || head->has_length))
 		return refuse(reason, "CONNECT with a body");
+	if (is_without_content(head->req.method) &&
+	    (head->chunked || (head->has_length && head->content_length > 0)))
+		return refuse(reason, "a body in a request whose method has none");
 	copy_connection(f, head);
 	if (f->n_expect) {
 		if (f->n_expect > 1 || !is(f->expect, "100-continue"))

@@ -164,6 +164,10 @@ static void read_specs(struct reader *r, const struct node *value, void *into)
 
 	if (!reader_is_list(r, value, "\"specs\""))
 		return;
+	if (value->n == 0)
+		diag_hint(r->diag,
+			  reader_error(r, value, "\"specs\" is empty: nothing would be held"),
+			  "write spec, or list what is to hold");
 	for (size_t i = 0; i < value->n && !r->oom; i++) {
 		snprintf(path, sizeof(path), "specs[%zu].", i);
 		read_one_spec(r, value->items[i], d, path);

@@ -252,6 +252,15 @@ static void check_l7_ports(struct reader *r, const struct node *node)
 	}
 }
 
+/* An allow rule for no port allows nothing. A deny rule for no port would deny nothing, and an
+ * empty toPorts denies every port elsewhere: nobody can have meant it. */
+static void check_deny_list(struct reader *r, const struct node *list, const struct rule *rule)
+{
+	if (rule->deny && list->kind == NODE_LIST && list->n == 0)
+		diag_hint(r->diag, reader_error(r, list, "a deny rule with an empty list of ports"),
+			  "leave toPorts out to deny every port");
+}
+
 static void read_entry(struct reader *r, const struct node *node, struct rule *rule,
 		       const struct place *place)
 {
@@ -272,6 +281,8 @@ static void read_entry(struct reader *r, const struct node *node, struct rule *r
 			  "write port: \"0\" for all ports, or [] for none");
 	else if (ports->l7)
 		check_l7_ports(r, node);
+	if (node_get(node, "ports"))
+		check_deny_list(r, node_get(node, "ports"), rule);
 }
 
 void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
@@ -281,6 +292,7 @@ void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
 
 	if (!reader_is_list(r, list, "\"toPorts\""))
 		return;
+	check_deny_list(r, list, rule);
 	for (size_t i = 0; i < list->n && !r->oom; i++) {
 		snprintf(here.path, sizeof(here.path), "%.100s.toPorts[%zu]", place->path, i);
 		read_entry(r, list->items[i], rule, &here);

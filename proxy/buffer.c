@@ -74,7 +74,7 @@ void buffer_put(struct buffer_pool *p, struct buffer *b)
 	assert(p->n_lent > 0);
 	p->n_lent--;
 	p->lent -= sizes[b->class];
-	if (p->n_cached[b->class] >= BUFFER_CACHED_MAX) {
+	if (p->n_cached[b->class] + 1u > BUFFER_CACHED_MAX) {
 		free(b);
 		return;
 	}

@@ -14,7 +14,12 @@
 #define BUFFER_MAX	    (64 * 1024) /* the largest buffer: a whole request head fits */
 #define BUFFER_POOL_MAX	    (256UL * 1024 * 1024) /* bytes lent out at any time, per worker */
 #define BUFFER_POOL_RESERVE (4UL * BUFFER_MAX)	  /* below this, nothing new is read */
-#define BUFFER_CACHED_MAX   64			  /* free buffers kept per size */
+#ifdef SLUICE_SANITIZED
+#define BUFFER_CACHED_MAX \
+	0 /* so that AddressSanitizer sees whoever uses a buffer that was given back */
+#else
+#define BUFFER_CACHED_MAX 64 /* free buffers kept per size */
+#endif
 
 enum buffer_class { BUFFER_4K, BUFFER_16K, BUFFER_64K, BUFFER_CLASS_MAX };
 

@@ -83,6 +83,9 @@ int child_prepare(struct child *c, const char *user, struct error *err)
 		error_set(err, "cannot read /proc/self/fd: %s", strerror(-r));
 		return r;
 	}
+	/* Ignored, as some supervisors leave it, it would make the command vanish without a word.
+	 */
+	sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, &c->old_sigchld);
 	sigemptyset(&mask);
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
 		sigaddset(&mask, forwarded[i]);
@@ -112,6 +115,7 @@ static int become(const struct child *c, const struct cgroup *cgroup, char *cons
 	if (c->change_user && (setgroups((size_t)c->n_groups, c->groups) < 0 ||
 			       setgid(c->gid) < 0 || setuid(c->uid) < 0))
 		return errno;
+	sigaction(SIGCHLD, &c->old_sigchld, NULL);
 	if (sigprocmask(SIG_SETMASK, &c->old_mask, NULL) < 0)
 		return errno;
 	execvp(argv[0], argv);
@@ -164,6 +168,15 @@ static void reap(struct child *c)
 	}
 }
 
+/* What a terminal sends (a code above 0) reaches the command by itself, but for the end of the
+ * terminal, of which only the leader of the session is told. */
+static bool reaches_command(const struct signalfd_siginfo *info)
+{
+	bool is_hangup = info->ssi_signo == SIGHUP || info->ssi_signo == SIGCONT;
+
+	return info->ssi_code > 0 && !(is_hangup && getsid(0) == getpid());
+}
+
 bool child_on_signal(struct child *c)
 {
 	struct signalfd_siginfo info;
@@ -173,8 +186,7 @@ bool child_on_signal(struct child *c)
 
 		if (number == SIGCHLD)
 			reap(c);
-		else if (number != SIGPIPE && c->pid && info.ssi_code <= 0)
-			/* What a terminal sends (a code above 0) reaches the command by itself. */
+		else if (number != SIGPIPE && c->pid && !reaches_command(&info))
 			kill(c->pid, number);
 	}
 	return c->pid == 0;

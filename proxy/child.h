@@ -17,6 +17,7 @@ struct child {
 	pid_t pid; /* 0: not started or already waited for */
 	int signal_fd;
 	sigset_t old_mask;
+	struct sigaction old_sigchld;
 	struct rlimit old_files;
 	/* --user */
 	bool change_user;

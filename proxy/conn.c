@@ -41,6 +41,7 @@ static void on_handle_closed(uv_handle_t *h)
 	struct worker *w = c->worker;
 
 	assert(c->open_handles > 0);
+	side_release(h == (uv_handle_t *)&c->down.poll ? &c->down : &c->up, &w->buffers);
 	if (--c->open_handles > 0)
 		return;
 	h1_relay_done(&c->relay);
@@ -69,8 +70,8 @@ void conn_close(struct conn *c, enum close_reason why)
 	conn_move(c, CONN_CLOSING);
 	w->metrics.closed[why]++;
 	report_close(&w->reporter, &c->flow, why);
-	side_close(&c->down, &w->buffers, reset, on_handle_closed);
-	side_close(&c->up, &w->buffers, reset, on_handle_closed);
+	side_close(&c->down, reset, on_handle_closed);
+	side_close(&c->up, reset, on_handle_closed);
 }
 
 /* --- what the relay calls --- */
@@ -126,7 +127,7 @@ static void host_end(void *ctx, enum close_reason why, bool reset)
 		return;
 	conn_move(c, CONN_DRAIN);
 	c->why = (uint8_t)why;
-	side_close(&c->up, &w->buffers, reset, on_handle_closed);
+	side_close(&c->up, reset, on_handle_closed);
 	c->down.finish = true;
 	c->deadline_ms = now + CONN_DRAIN_IDLE_MS;
 	c->drain_until_ms = now + CONN_DRAIN_TOTAL_MS;
@@ -170,8 +171,12 @@ static bool pump(struct conn *c, enum relay_side from)
 	if (s->in && (side_congested(other_side(c, from)) ||
 		      !h1_relay_wants(&c->relay, from, buffer_len(s->in))))
 		return false; /* it is not for want of bytes that these were not used */
-	if (s->in)
+	if (s->in) {
+		h1_relay_rest(&c->relay, from, s->in->data + s->in->start, buffer_len(s->in));
 		side_used(s, pool, buffer_len(s->in));
+		if (c->state == CONN_CLOSING)
+			return false;
+	}
 	s->eof_passed = true;
 	h1_relay_eof(&c->relay, from);
 	return true;
@@ -187,12 +192,20 @@ static void on_connected(struct conn *c)
 		steer_set_local(c->worker->steer, &c->flow.client, &local);
 }
 
+/* Buffers are short. An answer that bytes of the client wait for gives some back; anything else has
+ * to wait. */
+static bool frees_buffers(const struct conn *c, enum relay_side from)
+{
+	return from == RELAY_UP && c->down.in;
+}
+
 static int events_for(struct conn *c, enum relay_side which)
 {
 	const struct side *s = side_of(c, which);
 	int events = 0;
 
-	if (!s->eof && !c->starved && !side_congested(other_side(c, which)) &&
+	if (!s->eof && !(c->starved && !frees_buffers(c, which)) &&
+	    !side_congested(other_side(c, which)) &&
 	    h1_relay_wants(&c->relay, which, s->in ? buffer_len(s->in) : 0))
 		events |= UV_READABLE;
 	if (s->out || s->connecting)
@@ -200,11 +213,12 @@ static int events_for(struct conn *c, enum relay_side which)
 	return events;
 }
 
+/* A client is slow only while we read what it sends. */
 static void time_head(struct conn *c)
 {
 	if (c->state == CONN_DRAIN)
 		return;
-	if (!c->relay.head_incomplete) {
+	if (!c->relay.head_incomplete || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
 		c->deadline_ms = 0;
 	} else if (!c->deadline_ms || c->heads_timed != c->relay.heads) {
 		c->heads_timed = c->relay.heads;
@@ -267,7 +281,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 	size_t used;
 	ssize_t n;
 
-	if (buffer_pool_low(&w->buffers)) {
+	if (buffer_pool_low(&w->buffers) && !frees_buffers(c, from)) {
 		c->starved = true;
 		return;
 	}
@@ -287,7 +301,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 	if (n == 0 || !direct)
 		return;
 	used = h1_relay_feed(&c->relay, from, w->scratch, (size_t)n);
-	if (c->state != CONN_CLOSING && used < (size_t)n &&
+	if (s->fd >= 0 && used < (size_t)n &&
 	    side_keep(s, &w->buffers, w->scratch + used, (size_t)n - used) < 0)
 		conn_close(c, CLOSE_OOM);
 }
@@ -299,7 +313,7 @@ static void on_writable(struct conn *c, enum relay_side to)
 
 	if (s->connecting) {
 		r = upstream_result(s->fd);
-		if (r < 0) {
+		if (r < 0 || s->broken) { /* a send() may have taken the error */
 			conn_close(c, CLOSE_UPSTREAM_REFUSED);
 			return;
 		}
@@ -380,6 +394,20 @@ static int open_up(struct conn *c)
 	return 0;
 }
 
+static enum close_reason reason_for(int error)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -ENOBUFS:
+		return CLOSE_OOM;
+	case -EMFILE:
+	case -ENFILE:
+		return CLOSE_LIMIT;
+	default:
+		return CLOSE_UPSTREAM_REFUSED;
+	}
+}
+
 int conn_open(struct worker *w, int fd, const struct flow *flow)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -407,7 +435,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 	w->metrics.open++;
 	r = open_up(c);
 	if (r < 0)
-		conn_close(c, r == -ENOMEM || r == -EMFILE ? CLOSE_OOM : CLOSE_UPSTREAM_REFUSED);
+		conn_close(c, reason_for(r));
 	else
 		conn_step(c);
 	return 0;

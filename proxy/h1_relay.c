@@ -232,6 +232,15 @@ static void server_ended(struct h1_relay *r)
 	r->env->host->finish(r->ctx, RELAY_DOWN);
 }
 
+void h1_relay_rest(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
+{
+	if (from == RELAY_DOWN || !r->first || r->state >= H1_RELAY_ENDED)
+		return;
+	if (!r->in_response)
+		r->env->host->answered(r->ctx, r->first, 0);
+	r->env->host->send(r->ctx, RELAY_DOWN, buf, len);
+}
+
 void h1_relay_eof(struct h1_relay *r, enum relay_side from)
 {
 	if (from == RELAY_DOWN)

@@ -109,6 +109,11 @@ void h1_relay_init(struct h1_relay *r, const struct h1_relay_env *env, void *ctx
  * Returns how many were used. Do not call it while the other side is congested or after close(). */
 size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, size_t len);
 
+/* A side ended its half in the middle of something: these bytes of it will never be whole. A
+ * server's pass as they are; a client's, which nobody has judged, are dropped. Comes before
+ * h1_relay_eof(). */
+void h1_relay_rest(struct h1_relay *r, enum relay_side from, const char *buf, size_t len);
+
 /* A side ended its half; everything before was offered, and what was not used will never be. */
 void h1_relay_eof(struct h1_relay *r, enum relay_side from);
 

@@ -67,6 +67,16 @@ static void on_end(struct h1_relay *r)
 		relay_move(r, H1_RELAY_HTTP);
 }
 
+/* An answer to no request that we know of: the server has seen one that we have not, or gives the
+ * connection up. It does not pass. */
+static void unsolicited(struct h1_relay *r)
+{
+	if (r->forwarded)
+		relay_end(r, CLOSE_UNSOLICITED);
+	else
+		relay_close(r, CLOSE_UNSOLICITED);
+}
+
 /* One event. Returns the bytes used, or -1: no event, stop reading. */
 static ssize_t read_one(struct h1_relay *r, const char *buf, size_t len, struct relay_run *run)
 {
@@ -110,12 +120,9 @@ size_t relay_read_responses(struct h1_relay *r, const char *buf, size_t len)
 		if (!r->first) {
 			if (at == len)
 				break;
-			if (!r->forwarded) {
-				relay_close(r, CLOSE_UNSOLICITED);
-				return len;
-			}
-			go_raw(r);
-			break;
+			relay_run_flush(r, RELAY_DOWN, &run);
+			unsolicited(r);
+			return len;
 		}
 		n = read_one(r, buf + at, len - at, &run);
 		if (n < 0)

@@ -25,8 +25,13 @@ static bool refuse_without_descriptor(struct listener *l)
 {
 	int fd;
 
-	if (l->spare < 0)
+	if (l->spare < 0) {
+		/* Another thread was faster. The kernel's queue holds who comes until the next
+		 * tick. */
+		l->paused = true;
+		uv_poll_stop(&l->poll);
 		return false;
+	}
 	close(l->spare);
 	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
@@ -90,6 +95,18 @@ static void on_connection(uv_poll_t *handle, int status, int events)
 		;
 }
 
+void listener_tick(struct listener *l)
+{
+	if (l->fd < 0)
+		return;
+	if (l->spare < 0)
+		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (l->paused && l->spare >= 0) {
+		l->paused = false;
+		uv_poll_start(&l->poll, UV_READABLE, on_connection);
+	}
+}
+
 static int listen_on_loopback(int fd, int family, uint16_t *port)
 {
 	struct address a = { .family = (uint16_t)family, .port = *port };
@@ -147,7 +164,7 @@ void listener_close(struct listener *l)
 	if (l->fd < 0)
 		return;
 	/* What the command connected before it ended has its turn. */
-	while (accept_one(l))
+	for (int i = 0; i < LISTENER_BACKLOG && accept_one(l); i++)
 		;
 	uv_close((uv_handle_t *)&l->poll, NULL);
 	close(l->fd);

@@ -18,7 +18,8 @@ struct worker;
 
 struct listener {
 	uv_poll_t poll;
-	int fd;	   /* -1: none */
+	int fd;	     /* -1: none */
+	bool paused; /* no descriptors at all: not even to refuse with */
 	int spare; /* given up for a moment to accept, and so refuse, when descriptors have run out
 		    */
 };
@@ -27,6 +28,8 @@ struct listener {
  * stored. Returns -EADDRNOTAVAIL or -EAFNOSUPPORT where the host does not have the family. */
 int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
 		  struct error *err);
+/* Once a worker tick: go on where descriptors had run out. */
+void listener_tick(struct listener *l);
 /* The handle is closed by the loop. */
 void listener_close(struct listener *l);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "cmd.h"
 #include "sluice/array.h"
 
@@ -25,8 +27,26 @@ static void usage(FILE *to)
 		"\n`sluice COMMAND --help` tells more; `sluice --version` prints the version.\n");
 }
 
+/* A standard descriptor that is closed would be given to the next file that is opened, and what is
+ * meant for a terminal would go there. */
+static int fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -1;
+	return close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	if (fill_standard_descriptors() < 0) {
+		perror("sluice: /dev/null");
+		return EXIT_SLUICE;
+	}
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;

@@ -317,6 +317,8 @@ static const struct {
 	[STEER_SOCKET_REFUSED] = { "socket", "only TCP and UDP can be held to a policy" },
 	[STEER_PACKET_DROPPED] = { "packet", "it came past the checks of its socket" },
 	[STEER_NO_ROOM] = { "connect", "too many connections are being opened at once" },
+	[STEER_CONNECT_UNSTEERABLE] = { "connect", "it has to be read, and its link-local address "
+						   "or its device would be lost" },
 };
 
 void report_event(struct reporter *r, const struct steer_event *e)
@@ -337,10 +339,14 @@ void report_event(struct reporter *r, const struct steer_event *e)
 	if (!r->log)
 		return;
 	begin(r, &t, "DROPPED", &none, &e->destination);
-	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"},\"process\":{\"pid\":%u,\"command\":\"",
-		  protocol_name(e->protocol), e->pid);
-	text_add_json(&t, (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
-	text_addf(&t, "\"},\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
+	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
+	if (e->pid) { /* a packet has none */
+		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);
+		text_add_json(&t,
+			      (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
+		text_add(&t, "\"}");
+	}
+	text_addf(&t, ",\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
 		  event_texts[e->kind].why);
 	push(r, &t);
 }

@@ -77,11 +77,13 @@ static int open_steering(struct run *r, struct error *err)
 }
 
 /* What killed runs left goes first. That some of it has to stay is no reason not to start. */
-static int clean_up(struct error *err)
+static void clean_up(void)
 {
 	struct cleanup_report report = { 0 };
+	struct error err = { 0 };
 
-	return run_state_cleanup(&report, err);
+	if (run_state_cleanup(&report, &err) < 0)
+		fprintf(stderr, "sluice: of a killed run something stays: %s\n", err.text);
 }
 
 int run_open(struct run *r, const struct run_options *o, struct policy *policy, struct error *err)
@@ -89,22 +91,22 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	int code;
 
 	*r = (struct run){ .options = o, .policy = policy };
-	code = child_prepare(&r->child, o->user, err);
+	r->child.signal_fd = -1;
+	/* Before signals are blocked: a FIFO without a reader makes this wait. */
+	code = open_log(r, err);
+	if (code == 0)
+		code = child_prepare(&r->child, o->user, err);
 	if (code == 0)
 		code = render_labels(r, err);
-	if (code == 0)
-		code = clean_up(err);
 	if (code < 0)
 		return code;
+	clean_up();
 	code = uv_loop_init(&r->loop);
 	if (code < 0) {
 		error_set(err, "cannot make an event loop: %s", uv_strerror(code));
 		return code;
 	}
 	r->loop_made = true;
-	code = open_log(r, err);
-	if (code < 0)
-		return code;
 	code = run_state_make(&r->state, err);
 	if (code < 0)
 		return code;
@@ -133,13 +135,27 @@ static void on_events(uv_poll_t *handle, int status, int events)
 	steer_read_events(r->steer, on_steer_event, r);
 }
 
+static void update_routes(struct run *r);
+
+static void on_route_retry(uv_timer_t *timer)
+{
+	update_routes(timer->data);
+}
+
+/* A mirror that could not be brought up to date is tried again, whether or not anything changes. */
+static void update_routes(struct run *r)
+{
+	if (routes_update(r->routes) < 0)
+		uv_timer_start(&r->route_retry, on_route_retry, RUN_ROUTES_RETRY_MS, 0);
+}
+
 static void on_route_change(uv_poll_t *handle, int status, int events)
 {
 	struct run *r = handle->data;
 
 	(void)status;
 	(void)events;
-	routes_update(r->routes);
+	update_routes(r);
 }
 
 static void close_loop(struct run *r)
@@ -148,6 +164,15 @@ static void close_loop(struct run *r)
 	uv_close((uv_handle_t *)&r->events, NULL);
 	uv_close((uv_handle_t *)&r->route_changes, NULL);
 	uv_close((uv_handle_t *)&r->timer, NULL);
+	uv_close((uv_handle_t *)&r->route_retry, NULL);
+}
+
+/* A cgroup that somebody has removed is empty as well. */
+static bool is_empty(const struct cgroup *cg)
+{
+	int populated = cgroup_populated(cg);
+
+	return populated == 0 || populated == -ENOENT || populated == -ENODEV;
 }
 
 /* The command has ended; what it left is asked to, then made to. */
@@ -155,7 +180,7 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct run *r = timer->data;
 
-	if (cgroup_populated(&r->state.cgroup) == 0) {
+	if (is_empty(&r->state.cgroup)) {
 		close_loop(r);
 		return;
 	}
@@ -197,6 +222,8 @@ int run_loop(struct run *r, struct error *err)
 	watch(r, &r->route_changes, routes_fd(r->routes), on_route_change);
 	uv_timer_init(&r->loop, &r->timer);
 	r->timer.data = r;
+	uv_timer_init(&r->loop, &r->route_retry);
+	r->route_retry.data = r;
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	return 0;
 }
@@ -254,8 +281,7 @@ void run_close(struct run *r)
 	write_stats(r, &sum);
 	lost = access_log_close(r->log);
 	if (lost > 0)
-		fprintf(stderr,
-			"sluice: %llu records of the log were lost: its reader was too slow\n",
+		fprintf(stderr, "sluice: %llu records could not be written to the log\n",
 			(unsigned long long)lost);
 	denials_print(&r->reporter.denials, stderr);
 	denials_done(&r->reporter.denials);

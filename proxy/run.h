@@ -18,10 +18,12 @@
 #include "steer.h"
 #include "worker.h"
 
-#define RUN_FLOWS_MAX	  (2 * 65536) /* connections between connect() and accept() */
-#define RUN_TERM_GRACE_MS 2000	      /* what the command left gets SIGTERM, then SIGKILL */
-#define RUN_POLL_MS	  10	      /* how often it is asked whether they have gone */
-#define RUN_LABELS_MAX	  4096
+/* Connections between connect() and accept(): 16 accept queues, see LISTENER_BACKLOG. */
+#define RUN_FLOWS_MAX	    65536
+#define RUN_TERM_GRACE_MS   2000 /* what the command left gets SIGTERM, then SIGKILL */
+#define RUN_ROUTES_RETRY_MS 1000
+#define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
+#define RUN_LABELS_MAX	    4096
 
 struct run {
 	const struct run_options *options;
@@ -38,7 +40,7 @@ struct run {
 	char labels[RUN_LABELS_MAX];
 	uv_loop_t loop;
 	uv_poll_t signals, events, route_changes;
-	uv_timer_t timer;
+	uv_timer_t timer, route_retry;
 	uint64_t kill_at_ms;
 	bool loop_made;
 };

@@ -120,7 +120,7 @@ int side_send(struct side *s, struct buffer_pool *pool, const char *buf, size_t 
 {
 	ssize_t n = 0;
 
-	if (s->broken || s->finish)
+	if (s->broken || s->finish || s->fd < 0)
 		return 0;
 	if (!s->out) {
 		n = try_send(s, buf, len);
@@ -187,11 +187,11 @@ void side_on_urgent(struct side *s)
 	char byte;
 
 	/* A socket of which both halves have ended reports this event as well, again and again. */
-	if (recv(s->fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0)
+	if (recv(s->fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0 && errno == EINVAL)
 		s->hung_up = true;
 }
 
-bool side_close(struct side *s, struct buffer_pool *pool, bool reset, uv_close_cb on_closed)
+bool side_close(struct side *s, bool reset, uv_close_cb on_closed)
 {
 	if (s->fd < 0)
 		return false;
@@ -203,8 +203,12 @@ bool side_close(struct side *s, struct buffer_pool *pool, bool reset, uv_close_c
 	uv_close((uv_handle_t *)&s->poll, on_closed);
 	close(s->fd);
 	s->fd = -1;
+	return true;
+}
+
+void side_release(struct side *s, struct buffer_pool *pool)
+{
 	buffer_put(pool, s->in);
 	s->in = NULL;
 	drop_out(s, pool);
-	return true;
 }

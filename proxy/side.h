@@ -65,13 +65,15 @@ void side_arm(struct side *s, int events, uv_poll_cb on_event);
 
 void side_on_urgent(struct side *s);
 
-/* Close the socket, by a reset or in order, and drop the buffers. The handle is closed with
- * ON_CLOSED. Returns false if it was closed before. */
-bool side_close(struct side *s, struct buffer_pool *pool, bool reset, uv_close_cb on_closed);
+/* Close the socket, by a reset or in order. The handle is closed with ON_CLOSED, which has to call
+ * side_release(): until then the buffers stay, since a side may be closed while the relay reads
+ * from them. Returns false if it was closed before. */
+bool side_close(struct side *s, bool reset, uv_close_cb on_closed);
+void side_release(struct side *s, struct buffer_pool *pool);
 
 static inline bool side_congested(const struct side *s)
 {
-	return s->out != NULL;
+	return s->out != NULL && s->fd >= 0;
 }
 
 #endif

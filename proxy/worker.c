@@ -39,6 +39,8 @@ static void on_tick(uv_timer_t *timer)
 	bool out_of_time = w->stop_at_ms && now >= w->stop_at_ms;
 	struct conn *next;
 
+	for (int i = 0; i < 2; i++)
+		listener_tick(&w->listeners[i]);
 	for (struct conn *c = w->conns; c; c = next) {
 		next = c->next;
 		if (out_of_time)

@@ -26,8 +26,9 @@
 #define WORKER_STOP_TICK_MS    20 /* while stopping */
 #define WORKER_MAX	       64
 #define WORKER_CONNECTIONS_MAX 65536 /* per worker */
-#define WORKER_WIND_UP_MS      5000 /* how long what is in flight may take when the command has ended \
-				     */
+#define WORKER_WIND_UP_MS                                                      \
+	5000 /* how long what is in flight may take when the command has ended \
+	      */
 
 struct conn;
 

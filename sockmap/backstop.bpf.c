@@ -67,13 +67,18 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-static __always_inline int drop(const struct packet *p)
+static __always_inline int drop_as(__u32 kind, const struct endpoint *to, __u32 protocol)
 {
-	struct event_record *e = event_begin(STEER_PACKET_DROPPED, &p->to, p->protocol);
+	struct event_record *e = event_begin(kind, to, protocol);
 
 	if (e)
 		bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+static __always_inline int drop(const struct packet *p)
+{
+	return drop_as(STEER_PACKET_DROPPED, &p->to, p->protocol);
 }
 
 /* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
@@ -83,6 +88,28 @@ static __always_inline bool is_harmless(struct __sk_buff *skb, const struct pack
 	__u32 header = (__u32)(flags_word >> 12) * 4;
 
 	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
+}
+
+/* A listener that connect() does not see. This SYN must not reach it; the next connect() is steered
+ * to it. */
+static __always_inline void remember_hidden(const struct mark *m)
+{
+	struct place_key key;
+	__u32 one = 1;
+
+	place_key_make(&key, m->key.netns, &m->destination);
+	bpf_map_update_elem(&hidden_listeners, &key, &one, BPF_ANY);
+}
+
+static __always_inline void forget_hidden(struct __sk_buff *skb, const struct mark *m)
+{
+	struct endpoint at = m->destination;
+	struct place_key key;
+
+	if (listener_at(skb, &at) != LISTENS_NOBODY)
+		return;
+	place_key_make(&key, m->key.netns, &at);
+	bpf_map_delete_elem(&hidden_listeners, &key);
 }
 
 static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, struct mark *m,
@@ -100,12 +127,19 @@ static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, str
 		return drop(p);
 	p->to.port = bpf_ntohs(port);
 	/* Retransmitted after our listener died, it must not reach whoever has its port now. */
-	if (m->fate == FATE_STEERED && listener_at(skb, &p->to) == LISTENS_OURS)
+	if (m->fate == FATE_STEERED && listener_at(skb, &p->to) == LISTENS_OURS) {
+		if (m->by_hint)
+			forget_hidden(skb, m);
 		return 1;
+	}
 	if (m->fate == FATE_DOOMED &&
 	    (!endpoint_same_address(&p->to, &m->destination) || route_of(c, &p->to) != ROUTE_LOCAL))
 		return drop(p);
-	return is_harmless(skb, p, flags_word) ? 1 : drop(p);
+	if (is_harmless(skb, p, flags_word))
+		return 1;
+	if (m->fate == FATE_DOOMED && endpoint_same(&p->to, &m->destination))
+		remember_hidden(m);
+	return drop(p);
 }
 
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
@@ -125,6 +159,18 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 	return drop(p);
 }
 
+/* From a socket that may not send to its peer: is this the datagram that sendmsg() vetted for
+ * another place? Compared with both, as NAT may have turned the peer's address into that of any
+ * other, and as SENT_TO may be written at this moment. */
+static __always_inline bool is_sent_elsewhere(const struct packet *p, const struct mark *m,
+					      const struct steer_config *c, __u64 cookie)
+{
+	struct endpoint peer = m->destination, vetted = m->sent_to;
+
+	return endpoint_same(&p->to, &vetted) && !endpoint_same(&p->to, &peer) &&
+	       udp_allowed(c, &p->to, cookie);
+}
+
 /* An unconnected socket was vetted by sendmsg() for this datagram, unless the table changed between
  * the two (a corked socket can hold a datagram back for long): then the packet is judged. */
 static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, struct mark *m,
@@ -133,18 +179,24 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 	__u16 port = 0;
 	__u64 cookie;
 
-	if (!m || m->fate != FATE_ALONE)
+	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
 		return drop(p);
-	if (m->generation == c->generation)
+	if (m->fate == FATE_ALONE && m->generation == c->generation)
 		return 1;
+	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
+		return drop(p);
+	p->to.port = bpf_ntohs(port);
 	cookie = bpf_get_socket_cookie(skb);
-	if (!m->destination.family) {
-		if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
-			return drop(p);
-		p->to.port = bpf_ntohs(port);
+	if (!m->destination.family)
 		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p);
+	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_UDP, cookie))
+		return 1;
+	if (!is_sent_elsewhere(p, m, c, cookie)) {
+		struct endpoint to = m->destination;
+
+		return drop_as(STEER_SENDMSG_REFUSED, &to, DECIDE_UDP);
 	}
-	return mark_holds(c, m, DECIDE_UDP, cookie) ? 1 : drop(p);
+	return 1;
 }
 
 /* Neighbour discovery and multicast membership: without them IPv6 does not work. */

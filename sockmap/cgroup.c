@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,32 +69,61 @@ static int own_cgroup(char *path, size_t size)
 	return r;
 }
 
-static int find_own(char *path, struct error *err)
+static int on_any_cgroup2(void *ctx, const struct mount_entry *m)
 {
-	char own[CGROUP_PATH_MAX];
-	struct find_cgroup2 find = { own, path };
-	int r;
+	(void)ctx;
+	return strcmp(m->type, "cgroup2") == 0 && !m->read_only;
+}
 
-	r = own_cgroup(own, sizeof(own));
-	if (r < 0) {
-		error_set(err, "this kernel has no cgroup2: it must be built with CONFIG_CGROUPS, "
-			       "and not started with cgroup_no_v1=none");
-		return r;
-	}
-	r = mounts_each(on_cgroup2, &find);
-	if (r == 0) {
-		r = mounts_make("cgroup2", PRIVATE_VIEW);
-		if (r == 0)
-			r = mounts_each(on_cgroup2, &find);
-		if (r == 0)
-			r = -ENOENT;
-	}
-	if (r < 0)
+/* Before our own group is asked for: until cgroup2 is mounted for the first time since the start of
+ * the system, the kernel does not tell it. Returns 1 where it was mounted, 0 where it is now. */
+static int mount_if_none(void)
+{
+	int r = mounts_each(on_any_cgroup2, NULL);
+
+	return r == 0 ? mounts_make("cgroup2", PRIVATE_VIEW) : r;
+}
+
+static void explain_no_cgroup2(struct error *err, int r)
+{
+	if (r == -ENODEV)
+		error_set(err, "this kernel has no cgroup2: use one with CONFIG_CGROUPS");
+	else
 		error_set(
 			err,
 			"no writable cgroup2 is mounted, and none could be mounted on " PRIVATE_VIEW
 			" (%s): mount one, or run as root",
 			strerror(-r));
+}
+
+static int find_own(char *path, struct error *err)
+{
+	char own[CGROUP_PATH_MAX];
+	struct find_cgroup2 find = { own, path };
+	int r, before = mount_if_none();
+
+	if (before < 0) {
+		explain_no_cgroup2(err, before);
+		return before;
+	}
+	r = own_cgroup(own, sizeof(own));
+	if (r < 0) {
+		error_set(err,
+			  "/proc/self/cgroup does not tell this process's cgroup2 group (%s): "
+			  "mount proc on /proc",
+			  strerror(-r));
+		return r;
+	}
+	r = mounts_each(on_cgroup2, &find);
+	if (r == 0 && before == 1) { /* what is mounted shows another part of the tree */
+		r = mounts_make("cgroup2", PRIVATE_VIEW);
+		if (r == 0)
+			r = mounts_each(on_cgroup2, &find);
+	}
+	if (r == 0)
+		r = -ENOENT;
+	if (r < 0)
+		explain_no_cgroup2(err, r);
 	return r < 0 ? r : 0;
 }
 
@@ -153,6 +183,79 @@ int cgroup_open(struct cgroup *cg, const char *path, struct error *err)
 
 	if (r < 0)
 		error_set(err, "cannot open the cgroup %s: %s", path, strerror(-r));
+	return r;
+}
+
+/* ---- by id ---- */
+
+#define KERNFS_HANDLE 0xfe /* the kernel's FILEID_KERNFS: eight bytes of id */
+
+union handle {
+	struct file_handle head;
+	char bytes[sizeof(struct file_handle) + sizeof(uint64_t)];
+};
+
+uint64_t cgroup_id(const struct cgroup *cg)
+{
+	union handle h = { .head = { .handle_bytes = sizeof(uint64_t) } };
+	uint64_t id;
+	int mount;
+
+	if (name_to_handle_at(cg->fd, "", &h.head, &mount, AT_EMPTY_PATH) < 0 ||
+	    h.head.handle_type != KERNFS_HANDLE || h.head.handle_bytes != sizeof(id))
+		return 0;
+	memcpy(&id, h.head.f_handle, sizeof(id));
+	return id;
+}
+
+/* A view of the tree that nobody else sees and that goes with the descriptor. */
+static int open_view(void)
+{
+	int fs = fsopen("cgroup2", FSOPEN_CLOEXEC), mount = -1, view = -1, r = 0;
+
+	if (fs < 0)
+		return -errno;
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
+	    (mount = fsmount(fs, FSMOUNT_CLOEXEC, 0)) < 0 ||
+	    (view = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		r = -errno;
+	if (mount >= 0)
+		close(mount);
+	close(fs);
+	return r < 0 ? r : view;
+}
+
+static int read_path(struct cgroup *cg)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", cg->fd);
+	n = readlink(link, cg->path, sizeof(cg->path) - 1);
+	if (n < 0)
+		return -EIO;
+	cg->path[n] = '\0';
+	return 0;
+}
+
+int cgroup_open_id(struct cgroup *cg, uint64_t id)
+{
+	union handle h = { .head = { .handle_bytes = sizeof(id), .handle_type = KERNFS_HANDLE } };
+	int view = open_view(), r = 0;
+
+	cg->fd = -1;
+	cg->path[0] = '\0';
+	if (view < 0)
+		return view == -ENOENT ? -EIO : view;
+	memcpy(h.head.f_handle, &id, sizeof(id));
+	cg->fd = open_by_handle_at(view, &h.head, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cg->fd < 0)
+		r = errno == ESTALE ? -ENOENT : errno == ENOENT ? -EIO : -errno;
+	close(view);
+	if (r == 0)
+		r = read_path(cg);
+	if (r < 0)
+		cgroup_done(cg);
 	return r;
 }
 
@@ -293,6 +396,27 @@ int cgroup_signal(const struct cgroup *cg, int signal)
 	return kill_all(cg);
 }
 
+/* By its descriptor: the path may be of a view that is not mounted here. */
+static int remove_dir(const struct cgroup *cg)
+{
+	int parent = openat(cg->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	const char *slash = strrchr(cg->path, '/');
+	struct stat by_fd, by_name;
+
+	if (parent < 0)
+		return -errno;
+	if (!slash || fstat(cg->fd, &by_fd) < 0)
+		r = -EIO;
+	else if (fstatat(parent, slash + 1, &by_name, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	else if (by_fd.st_ino != by_name.st_ino || by_fd.st_dev != by_name.st_dev)
+		r = -EXDEV;
+	else if (unlinkat(parent, slash + 1, AT_REMOVEDIR) < 0)
+		r = -errno;
+	close(parent);
+	return r;
+}
+
 int cgroup_remove(struct cgroup *cg)
 {
 	int r = -EBUSY;
@@ -302,7 +426,7 @@ int cgroup_remove(struct cgroup *cg)
 		if (cgroup_populated(cg) == 1)
 			return -EBUSY;
 		walk(cg->fd, 0, NULL, 0);
-		r = rmdir(cg->path) < 0 ? -errno : 0;
+		r = remove_dir(cg);
 		if (r == -EBUSY)
 			wait_a_moment();
 	}

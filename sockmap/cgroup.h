@@ -4,6 +4,7 @@
 #define SLUICE_CGROUP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "sluice/error.h"
 
@@ -22,6 +23,12 @@ int cgroup_make(struct cgroup *cg, const char *name, struct error *err);
 int cgroup_plan(char path[CGROUP_PATH_MAX], const char *name, struct error *err);
 /* Open an existing one by its path. */
 int cgroup_open(struct cgroup *cg, const char *path, struct error *err);
+/* The number by which the kernel names it, in every mount namespace and never again for another; 0
+ * when it cannot be read. */
+uint64_t cgroup_id(const struct cgroup *cg);
+/* Open one by its id, wherever it is mounted, or not at all; its path is then the one within the
+ * whole tree. -ENOENT: there is no such cgroup any more; no other error says so. */
+int cgroup_open_id(struct cgroup *cg, uint64_t id);
 /* Move the calling process in. Async-signal-safe: for a child between fork() and exec(). */
 int cgroup_enter(const struct cgroup *cg);
 /* 1: processes live in it or below it, 0: none, or a negative errno. */

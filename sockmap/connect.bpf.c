@@ -35,7 +35,7 @@ static __always_inline int leave_alone(struct mark *m, const struct steer_config
 	/* The socket was bound to a device until an earlier connect was steered: it would now leave
 	 * by another one than the application thinks. */
 	if (m->device && !a->device)
-		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+		return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
 	m->device = 0;
 	m->generation = c->enforced ? c->generation : 0;
 	m->fate = FATE_ALONE;
@@ -55,14 +55,14 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 	/* The scope of the destination is not visible here: without a device nobody can say which
 	 * link is meant. And from a link-local source the loopback interface is not reachable. */
 	if ((endpoint_is_link_local(&a->to) && !m->device) || endpoint_is_link_local(&a->source))
-		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+		return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
 	if (!listener.port || listener_at(ctx, &listener) != LISTENS_OURS)
 		return refuse(STEER_CONNECT_NO_LISTENER, &a->to, a->protocol);
 	if (a->device) {
 		char none[4] = "";
 
 		if (bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none)))
-			return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+			return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
 	}
 	listener.mapped = a->to.mapped;
 	a->dial = listener;
@@ -70,6 +70,20 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 	m->key.family = a->to.family;
 	m->fate = FATE_STEERED;
 	return 1;
+}
+
+/* Is there nobody at the local place A->TO? Leaves the network namespace in M for the backstop. */
+static __always_inline bool nobody_listens(struct bpf_sock_addr *ctx, struct mark *m,
+					   const struct attempt *a)
+{
+	struct place_key key;
+
+	if (listener_at(ctx, &a->to) != LISTENS_NOBODY)
+		return false;
+	m->key.netns = bpf_get_netns_cookie(ctx);
+	place_key_make(&key, m->key.netns, &a->to);
+	m->by_hint = bpf_map_lookup_elem(&hidden_listeners, &key) != NULL;
+	return !m->by_hint;
 }
 
 static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
@@ -83,7 +97,7 @@ static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
 		return refuse(STEER_CONNECT_REFUSED, &a->to, DECIDE_TCP);
 	if (action == L4_ALLOW)
 		return leave_alone(m, c, a);
-	nobody = route == ROUTE_LOCAL && listener_at(ctx, &a->to) == LISTENS_NOBODY;
+	nobody = route == ROUTE_LOCAL && nobody_listens(ctx, m, a);
 	if (decide_fails_anyway(route, &a->to, nobody)) {
 		m->fate = FATE_DOOMED;
 		return 1;
@@ -109,9 +123,14 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 		return leave_alone(m, c, a);
 	if (a->protocol == DECIDE_TCP)
 		return judge_tcp(ctx, m, c, a);
-	if (a->protocol == DECIDE_UDP && udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
+	if (a->protocol != DECIDE_UDP)
+		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	if (udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
 		return leave_alone(m, c, a);
-	return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What
+	 * is sent afterwards is refused and reported (backstop.bpf.c). */
+	m->fate = FATE_REVOKED;
+	return 1;
 }
 
 static __always_inline void attempt_begin(struct bpf_sock_addr *ctx, struct attempt *a)

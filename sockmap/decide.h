@@ -56,6 +56,11 @@ DECIDE_INLINE bool endpoint_same_address(const struct endpoint *a, const struct 
 	       a->ip[2] == b->ip[2] && a->ip[3] == b->ip[3];
 }
 
+DECIDE_INLINE bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && endpoint_same_address(a, b);
+}
+
 DECIDE_INLINE bool endpoint_is_loopback(const struct endpoint *e)
 {
 	if (e->family == WIRE_IPV4)

@@ -71,13 +71,23 @@ static __always_inline void flow_end(struct mark *m, __u32 old_state)
 	bpf_map_delete_elem(&flows, &key);
 }
 
+/* The RST is there at once, or will never be since the backstop holds the SYN back. The kernel
+ * tries as often as ever, so connect() fails after a second or two, and not after two minutes. */
+static __always_inline __u32 doomed_rto(void)
+{
+	const struct steer_config *c = steer_config();
+
+	return c && c->doomed_rto ? c->doomed_rto : (__u32)-1; /* -1: as it is */
+}
+
 SEC("sockops")
 int steer_sock_ops(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk;
 	struct mark *m;
 
-	if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->op != BPF_SOCK_OPS_STATE_CB)
+	if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->op != BPF_SOCK_OPS_STATE_CB &&
+	    ctx->op != BPF_SOCK_OPS_TIMEOUT_INIT)
 		return 1;
 	sk = ctx->sk;
 	if (!sk)
@@ -85,7 +95,9 @@ int steer_sock_ops(struct bpf_sock_ops *ctx)
 	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
 	if (!m)
 		return 1;
-	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB && m->fate == FATE_STEERED)
+	if (ctx->op == BPF_SOCK_OPS_TIMEOUT_INIT && m->fate == FATE_DOOMED)
+		ctx->reply = doomed_rto();
+	else if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB && m->fate == FATE_STEERED)
 		flow_file(ctx, m);
 	else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE && m->filed)
 		flow_end(m, ctx->args[0]);

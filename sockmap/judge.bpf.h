@@ -110,4 +110,13 @@ static __always_inline enum listening listener_at(void *ctx, const struct endpoi
 	return who;
 }
 
+static __always_inline void place_key_make(struct place_key *key, __u64 netns,
+					   const struct endpoint *at)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->netns = netns;
+	key->at = *at;
+	key->at.mapped = 0;
+}
+
 #endif

@@ -22,7 +22,7 @@ enum fate {
 	FATE_ALONE = 1,	   /* the table allows it (as of GENERATION) */
 	FATE_STEERED = 2,  /* the destination was rewritten to our listener */
 	FATE_DOOMED = 3,   /* left to fail by itself: no payload of it ever passes */
-	FATE_REVOKED = 4,  /* was allowed once, is no longer: nothing passes */
+	FATE_REVOKED = 4,  /* connected to where it may not send (any more): nothing passes there */
 };
 
 struct mark {
@@ -33,6 +33,8 @@ struct mark {
 	__u32 device;		     /* what it had bound, while we had to take it off */
 	__u32 filed;		     /* KEY stands in flows or locals */
 	struct flow_key key;
+	struct endpoint sent_to; /* UDP, REVOKED: what sendmsg() vetted last, beside DESTINATION */
+	__u32 by_hint;		 /* STEERED, since DESTINATION stands in hidden_listeners */
 };
 
 struct {
@@ -83,9 +85,10 @@ struct {
 	__type(value, __u32);
 } routes MAP;
 
-/* Steered connections that no listener has taken yet. */
+/* Steered connections that no listener has taken yet: mostly none, at worst very many. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, struct flow_record);
@@ -108,6 +111,21 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct endpoint);
 } locals MAP;
+
+struct place_key {
+	__u64 netns; /* cookie */
+	struct endpoint at;
+	__u32 zero;
+};
+
+/* Local places at which connect() sees nobody and the backstop somebody: a listener that is bound
+ * to a device, which a look-up without a device does not find. A hint only: it makes us steer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct place_key);
+	__type(value, __u32);
+} hidden_listeners MAP;
 
 struct peer_key {
 	__u64 cookie;

@@ -2,8 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "mounts.h"
-#include "run_state.h"
+#include "pins.h"
+#include "run_state_private.h"
 
-#define GLOBAL_LOCK   MOUNTS_RUN_DIR "/lock"
-#define PINS_BELOW    "sluice"
-#define FILE_TEXT_MAX (CGROUP_PATH_MAX + 512 + 4)
+#define GLOBAL_LOCK MOUNTS_RUN_DIR "/lock"
 
-/* Whoever makes, removes or cleans up holds this: nobody sees a file that is not locked yet. */
-static int lock_all(void)
+int run_state_lock(void)
 {
 	int fd, r;
 
@@ -39,12 +36,15 @@ static int lock_all(void)
 	return fd;
 }
 
-static bool is_run_file(const struct dirent *e)
+bool run_state_is_file(const struct dirent *e)
 {
-	return e->d_name[0] != '.' && e->d_type == DT_REG && strcmp(e->d_name, "lock") != 0;
+	size_t pid = strspn(e->d_name, "0123456789");
+	size_t number = e->d_name[pid] == '-' ? strspn(e->d_name + pid + 1, "0123456789abcdef") : 0;
+
+	return e->d_type == DT_REG && pid > 0 && number == 8 && !e->d_name[pid + 1 + number];
 }
 
-static bool any_run_left(void)
+bool run_state_any(void)
 {
 	DIR *dir = opendir(MOUNTS_RUN_DIR);
 	struct dirent *e;
@@ -53,7 +53,7 @@ static bool any_run_left(void)
 	if (!dir)
 		return true;
 	while (!found && (e = readdir(dir)))
-		found = is_run_file(e);
+		found = run_state_is_file(e);
 	closedir(dir);
 	return found;
 }
@@ -102,6 +102,16 @@ static int make_file(struct run_state *r, const char *cgroup_path)
 	return 0;
 }
 
+/* The path may mean nothing to who cleans up: its mount can be another namespace's, or gone. */
+static int add_cgroup_id(const struct run_state *r)
+{
+	uint64_t id = cgroup_id(&r->cgroup);
+
+	if (!id)
+		return -EIO;
+	return dprintf(r->lock_fd, "%" PRIu64 "\n", id) < 0 ? -errno : 0;
+}
+
 static int make_locked(struct run_state *r, struct error *err)
 {
 	char name[64], path[CGROUP_PATH_MAX];
@@ -110,7 +120,7 @@ static int make_locked(struct run_state *r, struct error *err)
 	e = make_names(r, err);
 	if (e < 0)
 		return e;
-	snprintf(name, sizeof(name), "sluice-%s", r->id);
+	snprintf(name, sizeof(name), RUN_CGROUP_PREFIX "%s", r->id);
 	e = cgroup_plan(path, name, err);
 	if (e < 0)
 		return e;
@@ -120,6 +130,13 @@ static int make_locked(struct run_state *r, struct error *err)
 		return e;
 	}
 	e = cgroup_make(&r->cgroup, name, err);
+	if (e == 0) {
+		e = add_cgroup_id(r);
+		if (e < 0) {
+			error_set(err, "cannot write %s: %s", r->file, strerror(-e));
+			cgroup_remove(&r->cgroup);
+		}
+	}
 	if (e < 0) {
 		unlink(r->file);
 		close(r->lock_fd);
@@ -135,14 +152,14 @@ int run_state_make(struct run_state *r, struct error *err)
 	memset(r, 0, sizeof(*r));
 	r->lock_fd = -1;
 	r->cgroup.fd = -1;
-	lock = lock_all();
+	lock = run_state_lock();
 	if (lock < 0) {
 		error_set(err, "cannot use " MOUNTS_RUN_DIR " (%s): sluice needs root",
 			  strerror(-lock));
 		return lock;
 	}
 	e = make_locked(r, err);
-	if (e < 0 && !any_run_left())
+	if (e < 0 && !run_state_any())
 		mounts_undo();
 	close(lock);
 	return e;
@@ -150,166 +167,26 @@ int run_state_make(struct run_state *r, struct error *err)
 
 /* ---- remove ---- */
 
-/* To remove a pin of a link is to detach it. */
-static int remove_pins(const char *pin_dir)
-{
-	char parent[512];
-	DIR *dir = opendir(pin_dir);
-	struct dirent *e;
-
-	if (!dir)
-		return errno == ENOENT ? 0 : -errno;
-	while ((e = readdir(dir)))
-		if (e->d_type != DT_DIR)
-			unlinkat(dirfd(dir), e->d_name, 0);
-	closedir(dir);
-	if (rmdir(pin_dir) < 0)
-		return -errno;
-	snprintf(parent, sizeof(parent), "%s", pin_dir);
-	*strrchr(parent, '/') = '\0';
-	rmdir(parent); /* stays while another run pins there */
-	return 0;
-}
-
 int run_state_remove(struct run_state *r)
 {
 	int lock, e;
 
 	if (r->lock_fd < 0)
 		return 0;
-	lock = lock_all();
+	lock = run_state_lock();
 	if (lock < 0)
 		return lock;
 	e = cgroup_remove(&r->cgroup);
 	if (e == 0)
-		e = remove_pins(r->pin_dir);
+		e = pins_remove(r->pin_dir);
 	if (e == 0 && unlink(r->file) < 0 && errno != ENOENT)
 		e = -errno;
 	if (e == 0) {
 		close(r->lock_fd);
 		r->lock_fd = -1;
-		if (!any_run_left())
+		if (!run_state_any())
 			mounts_undo();
 	}
 	close(lock);
 	return e;
-}
-
-/* ---- clean up ---- */
-
-/* The two lines of a run's file. One that is cut short was never followed by anything. */
-static int read_file(int fd, char cgroup_path[CGROUP_PATH_MAX], char pin_dir[512])
-{
-	char *text = malloc(FILE_TEXT_MAX), *second, *end;
-	ssize_t n = text ? pread(fd, text, FILE_TEXT_MAX - 1, 0) : -1;
-	int r = -EINVAL;
-
-	if (n < 0) {
-		free(text);
-		return text ? -EIO : -ENOMEM;
-	}
-	text[n] = '\0';
-	cgroup_path[0] = pin_dir[0] = '\0';
-	second = strchr(text, '\n');
-	end = second ? strchr(second + 1, '\n') : NULL;
-	if (end) {
-		*second++ = *end = '\0';
-		if (snprintf(cgroup_path, CGROUP_PATH_MAX, "%s", text) < CGROUP_PATH_MAX &&
-		    snprintf(pin_dir, 512, "%s", second) < 512 && strchr(pin_dir, '/'))
-			r = 0;
-	} else if (strlen(text) < FILE_TEXT_MAX - 1) {
-		r = 1;
-	}
-	free(text);
-	return r;
-}
-
-static int clean_dead(const char *name, int fd, struct cleanup_report *report)
-{
-	char cgroup_path[CGROUP_PATH_MAX], pin_dir[512], file[512];
-	struct cgroup cg;
-	int r;
-
-	snprintf(file, sizeof(file), MOUNTS_RUN_DIR "/%s", name);
-	r = read_file(fd, cgroup_path, pin_dir);
-	if (r < 0)
-		return r;
-	if (r == 0 && cgroup_open(&cg, cgroup_path, NULL) == 0) {
-		r = cgroup_remove(&cg);
-		cgroup_done(&cg);
-		if (r == -EBUSY) {
-			report->held++;
-			memcpy(report->held_path, cgroup_path, sizeof(report->held_path));
-			return 0;
-		}
-	} else if (r == 0 && access(cgroup_path, F_OK) == 0) {
-		return -EIO;
-	}
-	if (r == 0)
-		r = remove_pins(pin_dir);
-	if (r >= 0 && unlink(file) < 0)
-		r = -errno;
-	if (r >= 0)
-		report->removed++;
-	return r < 0 ? r : 0;
-}
-
-static int clean_one(const char *name, struct cleanup_report *report)
-{
-	char file[512];
-	int fd, r;
-
-	snprintf(file, sizeof(file), MOUNTS_RUN_DIR "/%s", name);
-	fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-		r = clean_dead(name, fd, report);
-	} else if (errno == EWOULDBLOCK) {
-		report->alive++;
-		r = 0;
-	} else {
-		r = -errno;
-	}
-	close(fd);
-	return r;
-}
-
-static int clean_all(struct cleanup_report *report, struct error *err)
-{
-	DIR *dir = opendir(MOUNTS_RUN_DIR);
-	struct dirent *e;
-	int ret = 0;
-
-	if (!dir)
-		return -errno;
-	while ((e = readdir(dir))) {
-		int r = is_run_file(e) ? clean_one(e->d_name, report) : 0;
-
-		if (r < 0) {
-			error_set(err, "cannot remove what the run " MOUNTS_RUN_DIR "/%s left: %s",
-				  e->d_name, strerror(-r));
-			ret = r;
-		}
-	}
-	closedir(dir);
-	return ret;
-}
-
-int run_state_cleanup(struct cleanup_report *report, struct error *err)
-{
-	int lock, r;
-
-	memset(report, 0, sizeof(*report));
-	lock = lock_all();
-	if (lock < 0) {
-		error_set(err, "cannot use " MOUNTS_RUN_DIR " (%s): sluice needs root",
-			  strerror(-lock));
-		return lock;
-	}
-	r = clean_all(report, err);
-	if (!any_run_left())
-		mounts_undo();
-	close(lock);
-	return r;
 }

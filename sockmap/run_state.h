@@ -2,11 +2,13 @@
 /* run_state.h - what one `sluice run` leaves in the file system while it lives, and its removal.
  *
  * A run owns a file /run/sluice/<id> (locked with flock() while the process lives; its text is the
- * path of the cgroup and the directory of the pins, a line each), a cgroup "sluice-<id>" and a
- * directory <bpffs>/sluice/<id> with its pins. The file is made first and removed last, so it is
- * there as long as anything else is. The cgroup of a dead run goes before its pins: while a process
- * can be in it, it is held. Whoever gets the lock of a file knows that its owner is dead, and may
- * remove what it left once the cgroup is empty. Only root can read or write any of it. */
+ * path of the cgroup, the directory of the pins, and the id of the cgroup, a line each), a cgroup
+ * "sluice-<id>" and a directory <bpffs>/sluice/<id> with its pins. The file is made first and
+ * removed last, so it is there as long as anything else is. The cgroup of a dead run goes before
+ * its pins: while a process can be in it, it is held. Whoever gets the lock of a file knows that
+ * its owner is dead, and may remove what it left once the cgroup is empty, which is asked of the
+ * cgroups that the file and the pinned links name by id: a path that is not there proves nothing.
+ * Only root can read or write any of it. */
 #ifndef SLUICE_RUN_STATE_H
 #define SLUICE_RUN_STATE_H
 
@@ -28,12 +30,14 @@ int run_state_remove(struct run_state *r);
 
 struct cleanup_report {
 	unsigned removed; /* dead runs whose rest was removed */
-	unsigned held;	  /* dead runs whose cgroup still has processes: left closed */
-	unsigned alive;	  /* runs that are still going on */
-	char held_path[CGROUP_PATH_MAX]; /* the cgroup of one that is held, for the message */
+	unsigned held;	/* dead runs whose cgroup has processes, or cannot be asked: left closed */
+	unsigned alive; /* runs that are still going on */
+	/* The cgroup of one that is held, for the message; as /proc/PID/cgroup has it where it is
+	 * not mounted here. */
+	char held_path[CGROUP_PATH_MAX];
 };
-/* Remove what dead runs left. Returns 0, or a negative errno when something could not be removed.
- */
+/* Remove what dead runs left. Returns 0, or a negative errno when something could not be
+ * removed. */
 int run_state_cleanup(struct cleanup_report *report, struct error *err);
 
 #endif

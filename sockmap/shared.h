@@ -61,6 +61,7 @@ struct steer_config {
 	__u32 routes_loaded; /* 0: only loopback is known to be local, everything has a route */
 	__u16 port4;	     /* our listener on 127.0.0.1, host byte order; 0: none */
 	__u16 port6;	     /* our listener on ::1 */
+	__u32 doomed_rto;    /* of a connection that is to fail, in the kernel's ticks */
 };
 
 struct event_record {

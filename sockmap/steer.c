@@ -3,15 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "sluice/array.h"
 #include "steer_private.h"
 
-#define FLOWS_MIN	64u
-#define FLOWS_MAX	(1u << 22)
-#define LOCALS_PER_FLOW 4u
-#define UDP_PEERS	(1u << 14)
-#define EVENTS_BYTES	(1u << 18)
+#define FLOWS_MIN	 64u
+#define FLOWS_MAX	 (1u << 22)
+#define FLOWS_PER_CLOSED 4u
+#define LOCALS_PER_FLOW	 2u
+#define DOOMED_RTO_NS	 16000000L /* six retries, twice as long each: 2 s in all */
+#define UDP_PEERS	 (1u << 14)
 
 static void explain_load(struct error *err, int r)
 {
@@ -36,11 +38,11 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows)
 		uint32_t entries;
 	} sizes[] = {
 		{ skel->maps.flows, max_flows },
-		{ skel->maps.flows_closed, max_flows },
+		{ skel->maps.flows_closed, max_flows / FLOWS_PER_CLOSED },
 		{ skel->maps.locals, max_flows * LOCALS_PER_FLOW },
 		{ skel->maps.routes, STEER_ROUTES_MAX },
 		{ skel->maps.udp_peers, UDP_PEERS },
-		{ skel->maps.events, EVENTS_BYTES },
+		{ skel->maps.events, STEER_EVENTS_BYTES },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -65,30 +67,21 @@ static int load(struct steer *s, uint32_t max_flows)
 	return steer_bpf__load(s->skel);
 }
 
-static int on_record(void *ctx, void *data, size_t size)
-{
-	const struct event_record *record = data;
-	struct steer *s = ctx;
-	struct steer_event e;
-
-	if (size < sizeof(*record) || record->kind >= STEER_EVENT_MAX)
-		return 0;
-	memset(&e, 0, sizeof(e));
-	e.kind = (enum steer_event_kind)record->kind;
-	/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */
-	e.protocol = record->protocol > UINT8_MAX ? DECIDE_TCP : (uint8_t)record->protocol;
-	e.pid = record->pid;
-	e.destination = address_from_endpoint(&record->destination);
-	memcpy(e.command, record->command, sizeof(e.command) - 1);
-	s->on_event(s->on_event_ctx, &e);
-	return 0;
-}
-
 int steer_write_config(struct steer *s)
 {
 	uint32_t zero = 0;
 
 	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.config), &zero, &s->config, BPF_ANY);
+}
+
+/* The coarse clock moves once a tick. */
+static uint32_t in_ticks(long ns)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) < 0 || tick.tv_sec || tick.tv_nsec <= 0)
+		return 0;
+	return (uint32_t)((ns + tick.tv_nsec - 1) / tick.tv_nsec);
 }
 
 int steer_open(const struct steer_options *options, struct steer **ret, struct error *err)
@@ -112,10 +105,11 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 	if (r < 0)
 		goto fail;
 	s->config.generation = 1;
+	s->config.doomed_rto = in_ticks(DOOMED_RTO_NS);
 	r = steer_write_config(s);
 	if (r < 0)
 		goto fail;
-	s->events = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_record, s, NULL);
+	s->events = ring_buffer__new(bpf_map__fd(s->skel->maps.events), steer_on_record, s, NULL);
 	if (!s->events) {
 		r = -errno;
 		goto fail;

@@ -19,12 +19,18 @@
 struct steer;
 
 struct steer_options {
-	uint32_t
-		max_flows; /* steered connections between connect() and accept(), and their marks */
+	/* Steered connections between connect() and the accept() that takes them: what fits into
+	 * the accept queues of all listeners, and as many again. Beyond them connections are
+	 * refused. Kernel memory: 100 bytes for each of them beforehand, 150 more while it waits.
+	 *
+	 * A quarter as many that closed before they were taken are remembered (the oldest goes for
+	 * a new one, and is then refused), and for twice as many live connections what
+	 * getsockname() shall say (to others it says a loopback address). */
+	uint32_t max_flows;
 };
 
-/* Open and load. On failure a sentence in ERR that says what to do. Returns 0 or a negative errno.
- */
+/* Open and load. On failure a sentence in ERR that says what to do. Returns 0, or a negative
+ * errno. */
 int steer_open(const struct steer_options *options, struct steer **ret, struct error *err);
 
 /* Replace the L3/L4 table as a whole: whoever connects meets the old one or the new one, never a
@@ -39,13 +45,13 @@ int steer_add_listener(struct steer *s, int fd, struct error *err);
 /* Attach to the cgroup and pin links and maps below PIN_DIR (a directory on bpffs, made here). */
 int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err);
 
-/* Take the record of the connection that was accepted on LISTENER_FD from CLIENT, and delete it.
+/* Take the record of the connection that one of our listeners accepted from CLIENT, and delete it.
  * Returns 0, or -ENOENT: not steered, refuse it. */
 int steer_take(struct steer *s, const struct address *client, struct flow *ret);
 
 /* The upstream leg of the connection from CLIENT (as in struct flow) uses this local address: what
- * getsockname() shall answer to the application. Ignored once the application's socket is closed.
- */
+ * getsockname() shall answer to the application. Ignored once the application has closed its
+ * socket. */
 int steer_set_local(struct steer *s, const struct address *client, const struct address *local);
 
 /* What the programs refused: one event each (steer_event_kind.h), lost ones are counted. */
@@ -57,8 +63,8 @@ struct steer_event {
 	char command[16]; /* NUL-terminated, chosen by the workload: escape it */
 };
 
-/* A descriptor that is readable when events wait; steer_read_events() then calls ON_EVENT for each.
- */
+/* A descriptor that is readable as long as events wait; steer_read_events() then calls ON_EVENT for
+ * each of those, though not for all that come meanwhile: at most for as many as can wait. */
 int steer_events_fd(const struct steer *s);
 int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct steer_event *e),
 		      void *ctx);

@@ -7,10 +7,12 @@ enum steer_event_kind {
 	STEER_CONNECT_REFUSED,	   /* connect(): no rule allows the destination */
 	STEER_CONNECT_NO_LISTENER, /* connect(): our listener is gone or not reachable from that
 				      namespace */
-	STEER_SENDMSG_REFUSED,	   /* sendmsg() on UDP */
+	STEER_SENDMSG_REFUSED,	   /* a datagram: no rule allows its destination */
 	STEER_SOCKET_REFUSED,	   /* socket(): MPTCP, SCTP, raw, ICMP ... */
 	STEER_PACKET_DROPPED,	   /* the backstop: a packet that no hook has vetted */
 	STEER_NO_ROOM,		   /* no room to remember a steered connection: refused */
+	STEER_CONNECT_UNSTEERABLE, /* connect(): it has to be read, and its device or scope would be
+				      lost on the way */
 	STEER_EVENT_MAX,
 };
 

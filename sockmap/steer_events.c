@@ -36,6 +36,28 @@ int steer_events_fd(const struct steer *s)
 	return ring_buffer__epoll_fd(s->events);
 }
 
+/* A record counts as read also when we stop after it (libbpf moves its position on first). */
+int steer_on_record(void *ctx, void *data, size_t size)
+{
+	const struct event_record *record = data;
+	struct steer *s = ctx;
+	struct steer_event e;
+
+	s->events_read++;
+	if (size >= sizeof(*record) && record->kind < STEER_EVENT_MAX) {
+		memset(&e, 0, sizeof(e));
+		e.kind = (enum steer_event_kind)record->kind;
+		/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */
+		e.protocol = record->protocol > UINT8_MAX ? DECIDE_TCP : (uint8_t)record->protocol;
+		e.pid = record->pid;
+		e.destination = address_from_endpoint(&record->destination);
+		memcpy(e.command, record->command, sizeof(e.command) - 1);
+		s->on_event(s->on_event_ctx, &e);
+	}
+	return s->events_read < STEER_EVENTS_MAX ? 0 : -ECANCELED;
+}
+
+/* The workload can make events faster than we read them. */
 int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct steer_event *e),
 		      void *ctx)
 {
@@ -43,10 +65,11 @@ int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct 
 
 	s->on_event = on_event;
 	s->on_event_ctx = ctx;
+	s->events_read = 0;
 	r = ring_buffer__consume(s->events);
 	s->on_event = NULL;
 	s->on_event_ctx = NULL;
-	return r < 0 ? r : 0;
+	return r < 0 && r != -ECANCELED ? r : 0;
 }
 
 static int read_counters(const struct steer *s, uint64_t sums[COUNTER_MAX])

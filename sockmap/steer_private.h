@@ -10,8 +10,10 @@
 #include "steer.h"
 #include "steer.skel.h"
 
-#define STEER_LINKS	 13
-#define STEER_ROUTES_MAX (1u << 20)
+#define STEER_LINKS	   13
+#define STEER_ROUTES_MAX   (1u << 20)
+#define STEER_EVENTS_BYTES (1u << 18) /* of the ring; each record in it has a header of 8 */
+#define STEER_EVENTS_MAX   (STEER_EVENTS_BYTES / (8 + sizeof(struct event_record)))
 
 struct steer {
 	struct steer_bpf *skel;
@@ -22,10 +24,14 @@ struct steer {
 	char pin_dir[512];	    /* "" until it was made */
 	void (*on_event)(void *ctx, const struct steer_event *e); /* only within read_events */
 	void *on_event_ctx;
+	unsigned events_read; /* within one steer_read_events() */
 };
 
 /* Make S->config the one in force. */
 int steer_write_config(struct steer *s);
+
+/* One record of the ring, CTX is a struct steer; negative to stop after it. */
+int steer_on_record(void *ctx, void *data, size_t size);
 
 /* Of struct address, which keeps IPv4-mapped addresses as AF_INET, and back. */
 struct endpoint endpoint_from_address(const struct address *a);

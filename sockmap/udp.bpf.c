@@ -5,8 +5,9 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Marks the socket as vetted, so that the datagram passes the backstop. A connected socket that may
- * no longer send to its peer loses its right to send at all until it connects again. */
+/* Marks the socket as vetted, so that the datagram passes the backstop. A socket that may not send
+ * to the peer that it is connected to, or was, may send to others: the backstop is told to whom,
+ * since a connected socket's other datagrams do not come here. */
 static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct steer_config *c,
 					 const struct endpoint *to)
 {
@@ -22,8 +23,11 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct
 		m->generation = c->generation;
 		m->fate = FATE_ALONE;
 	}
-	if (m->fate != FATE_ALONE || !mark_holds(c, m, DECIDE_UDP, cookie))
+	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_UDP, cookie))
+		return 1;
+	if (m->fate != FATE_REVOKED)
 		return refuse(STEER_SENDMSG_REFUSED, to, DECIDE_UDP);
+	m->sent_to = *to;
 	return 1;
 }
 

@@ -20,10 +20,10 @@
 	X(HEAD_TOO_SLOW, head_too_slow, "a request head that was not complete in time")           \
 	X(DENIED, denied, "a denied request whose body was not worth reading")                    \
 	X(UNREAD_RESPONSE, unread_response, "a request after a response that could not be read")  \
-	X(STALE_BODY, stale_body, "a body that was announced, after its final answer")      \
-	X(UNSOLICITED, unsolicited, "the server spoke before any request was allowed")            \
+	X(STALE_BODY, stale_body, "a body that was announced, after its final answer")            \
+	X(UNSOLICITED, unsolicited, "the server spoke without being asked")                       \
 	X(BAD_UPGRADE, bad_upgrade, "the server switched to a protocol that cannot be read")      \
-	X(LIMIT, limit, "too many connections")                                                   \
+	X(LIMIT, limit, "too many connections, or open files")                                    \
 	X(OOM, oom, "out of memory")                                                              \
 	X(SHUTDOWN, shutdown, "sluice is ending")                                                 \
 	X(INTERNAL, internal, "an error inside sluice")

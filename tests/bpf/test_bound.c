@@ -2,6 +2,8 @@
 /* What the application binds before it connects, and what getsockname() tells it afterwards. */
 #include "scene.h"
 #include <net/if.h>
+#include <poll.h>
+#include <time.h>
 
 struct bound {
 	int family;
@@ -101,6 +103,9 @@ static void test_device_is_remembered(void **state)
 	}
 	worker_end(&w);
 	close(server);
+	scene_read_events(s);
+	assert_int_equal(s->n_events[STEER_CONNECT_UNSTEERABLE], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 0);
 }
 
 /* ---- link-local ---- */
@@ -132,7 +137,8 @@ static void test_link_local(void **state)
 	worker_end(&w);
 	close(fd);
 	scene_read_events(s);
-	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_UNSTEERABLE], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 0);
 }
 
 static void connect_from_link_local(int fd, void *arg)
@@ -152,7 +158,87 @@ static void test_from_link_local(void **state)
 
 	worker_run(s, connect_from_link_local, NULL);
 	scene_read_events(s);
-	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_UNSTEERABLE], 1);
+	assert_int_equal(s->n_events[STEER_CONNECT_REFUSED], 0);
+}
+
+/* ---- a server that is bound to a device ---- */
+
+static int listen_on_device(int family, const char *ip, const char *device)
+{
+	struct sockaddr_storage here = place(family, ip, PORT_STEERED);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+	assert_int_equal(
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&here, place_len(&here)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static bool somebody_came(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void connect_hidden(int fd, void *arg)
+{
+	const struct bound *b = arg;
+	int64_t begun;
+
+	meet(fd); /* the server listens */
+	begun = now_ms();
+	CHECK(dial_tcp(b->family, b->destination, PORT_STEERED) == -ETIMEDOUT);
+	CHECK(now_ms() - begun < 5000);
+	CHECK(dial_tcp(b->family, b->destination, PORT_STEERED) >= 0); /* steered */
+	CHECK(dial_tcp(b->family, b->destination, PORT_STEERED2) == -ECONNREFUSED);
+	meet(fd);						       /* the server goes */
+	CHECK(dial_tcp(b->family, b->destination, PORT_STEERED) >= 0); /* steered once more */
+	CHECK(dial_tcp(b->family, b->destination, PORT_STEERED) == -ECONNREFUSED);
+}
+
+/* connect() cannot see it. The first attempt fails in time, and nothing reaches the server; then it
+ * is known, and steered to. */
+static void test_hidden_server(void **state)
+{
+	static struct bound cases[] = {
+		{ AF_INET, NULL, "127.0.0.1", "lo" },
+		{ AF_INET6, NULL, "::1", "lo" },
+		{ AF_INET6, NULL, "127.0.0.1", "lo" },
+		{ AF_INET, NULL, HERE4, "lo" },
+	};
+	struct scene *s = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct bound *b = &cases[i];
+		bool ipv4 = !strchr(b->destination, ':');
+		int listener = ipv4 ? s->listener4 : s->listener6, server, fd;
+		struct worker w = worker_start(s, connect_hidden, &cases[i]);
+		struct flow flow;
+
+		server = listen_on_device(ipv4 ? AF_INET : AF_INET6, b->destination, b->device);
+		meet(w.fd);
+		fd = accept_flow(s, listener, &flow);
+		assert_true(address_is(&flow.destination, b->destination, PORT_STEERED));
+		assert_true(flow.local);
+		close(fd);
+		assert_false(somebody_came(server));
+		close(server);
+		meet(w.fd);
+		close(accept_flow(s, listener, &flow));
+		worker_end(&w);
+	}
 }
 
 /* ---- getsockname() ---- */
@@ -202,9 +288,8 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
-		TEST(test_bound),      TEST(test_device_is_remembered),
-		TEST(test_link_local), TEST(test_from_link_local),
-		TEST(test_own_name),
+		TEST(test_bound),	    TEST(test_device_is_remembered), TEST(test_link_local),
+		TEST(test_from_link_local), TEST(test_hidden_server),	     TEST(test_own_name),
 #undef TEST
 	};
 

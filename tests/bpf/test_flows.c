@@ -238,6 +238,47 @@ static void test_no_room(void **state)
 	worker_end(&w);
 }
 
+/* ---- what the maps cost ---- */
+
+/* Bytes of kernel memory that the BPF maps of this process take, by their descriptors. */
+static uint64_t map_memory(void)
+{
+	uint64_t sum = 0;
+
+	for (int fd = 0; fd < 200; fd++) {
+		unsigned long long bytes;
+		char path[64], line[128];
+		bool is_map = false;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		f = fopen(path, "re");
+		while (f && fgets(line, sizeof(line), f)) {
+			is_map = is_map || strncmp(line, "map_type:", 9) == 0;
+			if (is_map && sscanf(line, "memlock: %llu", &bytes) == 1)
+				sum += bytes;
+		}
+		if (f)
+			fclose(f);
+	}
+	return sum;
+}
+
+static void test_memory(void **state)
+{
+	const struct steer_options options = { .max_flows = 65536 };
+	uint64_t before = map_memory();
+	struct error err = { "" };
+	struct steer *steer;
+
+	assert_int_equal(steer_open(&options, &steer, &err), 0);
+	printf("%u flows: %llu bytes\n", options.max_flows,
+	       (unsigned long long)(map_memory() - before));
+	assert_true(map_memory() - before > 1 << 20);
+	assert_true(map_memory() - before < 8 << 20);
+	steer_close(steer);
+}
+
 /* ---- the table is replaced under their feet ---- */
 
 static void connect_until_told(int fd, void *arg)
@@ -295,7 +336,7 @@ static int run(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
 		TEST(test_many),	TEST(test_closed_in_good_order), TEST(test_closed_long_ago),
 		TEST(test_reset),	TEST(test_port_used_again),	 TEST(test_no_room),
-		TEST(test_table_flips),
+		TEST(test_table_flips), cmocka_unit_test(test_memory),
 #undef TEST
 	};
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include "mounts.h"
 #include "run_state.h"
 
 /* ---- cgroups ---- */
@@ -175,17 +176,22 @@ static bool is_mounted(const char *type)
 	return system(command) == 0;
 }
 
-static void run_without_mounts(int fd, void *arg)
+static void unmount_all(void)
 {
-	struct error err = { "" };
-	struct run_state run, second;
-
 	CHECK(unshare(CLONE_NEWNS) == 0);
 	CHECK(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
 	CHECK(scene_shell("while umount /sys/fs/bpf 2>/dev/null; do :; done; "
 			  "for m in $(grep -- ' - cgroup2 ' /proc/self/mountinfo | cut -d' ' -f5);"
 			  " do umount -l $m; done"));
 	CHECK(!is_mounted("bpf") && !is_mounted("cgroup2"));
+}
+
+static void run_without_mounts(int fd, void *arg)
+{
+	struct error err = { "" };
+	struct run_state run, second;
+
+	unmount_all();
 	CHECK(run_state_make(&run, &err) == 0);
 	CHECK(is_mounted("bpf") && is_mounted("cgroup2"));
 	CHECK(run_state_make(&second, &err) == 0);
@@ -201,12 +207,62 @@ static void test_without_mounts(void **state)
 	worker_run(NULL, run_without_mounts, NULL);
 }
 
+/* A system that never had cgroup2 mounted: until then the kernel prints no line "0::". This one has
+ * had it, so a process of ours answers in place of /proc/PID/cgroup, once. */
+static void answer_as_cgroup_file(const char *path, const char *own)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC); /* waits for the reader */
+
+	CHECK(fd >= 0);
+	dprintf(fd, "1:name=systemd:/\n%s", is_mounted("cgroup2") ? own : "");
+	_exit(0);
+}
+
+static void make_where_never_mounted(int fd, void *arg)
+{
+	const char *path = "/run/cgroup-file";
+	struct error err = { "" };
+	struct cgroup cg;
+	char target[64], text[4096], *own;
+	pid_t pid;
+	int file;
+
+	snprintf(target, sizeof(target), "/proc/%d/cgroup", (int)getpid());
+	memset(text, 0, sizeof(text));
+	file = open(target, O_RDONLY | O_CLOEXEC);
+	CHECK(read(file, text, sizeof(text) - 1) > 0);
+	close(file);
+	own = strstr(text, "0::");
+	CHECK(own != NULL);
+	unmount_all();
+	CHECK(mkfifo(path, 0600) == 0 && mount(path, target, NULL, MS_BIND, NULL) == 0);
+	for (int i = 0; i < 2; i++) {
+		pid = fork();
+		if (pid == 0)
+			answer_as_cgroup_file(path, own);
+		if (cgroup_make(&cg, "never-mounted", &err) < 0) {
+			fprintf(stderr, "%s\n", err.text);
+			CHECK(false);
+		}
+		CHECK(waitpid(pid, NULL, 0) == pid);
+		CHECK(cgroup_remove(&cg) == 0);
+	}
+	CHECK(unlink(path) == 0 && umount(target) == 0);
+	mounts_undo();
+	CHECK(!is_mounted("cgroup2"));
+}
+
+static void test_never_mounted(void **state)
+{
+	worker_run(NULL, make_where_never_mounted, NULL);
+}
+
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kill_all),       cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_many_at_once),   cmocka_unit_test(test_cut_short),
-		cmocka_unit_test(test_without_mounts),
+		cmocka_unit_test(test_without_mounts), cmocka_unit_test(test_never_mounted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,7 +102,8 @@ TALKS = {
         asks(get(b"/ok")), answers(OK),
     ),
     "HEAD": Talk(
-        asks(get(b"/ok", method=b"HEAD")), answers(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"),
+        asks(get(b"/ok", method=b"HEAD")),
+        answers(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"),
         asks(get(b"/ok", method=b"HEAD")), answers(b"HTTP/1.1 200 OK\r\n" + CHUNKED[0] + b"\r\n"),
         asks(get(b"/ok")), answers(OK),
         send(get(b"/no", method=b"HEAD")), denied(to_head=True),
@@ -269,6 +270,19 @@ TALKS = {
     ),
     "reset by the client between requests": Talk(
         asks(get(b"/ok")), answers(OK), client_resets, server_hears_reset,
+    ),
+    "an answer that is not HTTP": Talk(
+        asks(get(b"/ok")), answers(b"SSH-2.0-what\r\n"), answers(b"and no more"),
+        server_shuts, client_hears_end,
+    ),
+    "an answer whose head is cut short": Talk(
+        asks(get(b"/ok")), reply(b"HTTP/1.1 200 OK\r\nContent-Le"), server_shuts,
+        returns(b"HTTP/1.1 200 OK\r\nContent-Le"), client_hears_end,
+    ),
+    "a body whose last chunk is cut short": Talk(
+        asks(get(b"/ok")),
+        answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+        reply(b"1"), server_shuts, returns(b"1"), client_hears_end,
     ),
     "reset by the server while it answers": Talk(
         asks(get(b"/ok")), answers(OK[:-1]), server_resets, client_hears_reset,

@@ -101,7 +101,8 @@ def test_method_and_host_and_headers(sluice, server):
 """
     cases = [
         (request(b"/m"), 200), (request(b"/m", b"POST"), 403),
-        (request(b"/h", host=b"shop.example:8080"), 200), (request(b"/h", host=b"shop.example"), 403),
+        (request(b"/h", host=b"shop.example:8080"), 200),
+        (request(b"/h", host=b"shop.example"), 403),
         (request(b"/h", host=b"shopXexample:8080"), 403),
         (request(b"/x", more=b"x-present: \r\nx-team: red\r\n"), 200),
         (request(b"/x", more=b"X-Present: 1\r\nX-Team: Red\r\n"), 403),

@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 import leftovers
-from procfs import PATIENCE, alive, command_lines, wait_until
+from procfs import alive, command_lines, wait_until
 from servers import RawServer
 from sluice import cleanup, kill_now
 
@@ -298,7 +298,7 @@ def test_connection_in_use_when_the_command_ends(sluice, server):
     workload = sluice.workload(POLICY.format(port=server.port, plain=2))
     client = workload.connect(server.address)
     upstream = server.accept()
-    request = GET.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(body))
+    request = b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body)
     client.send(request + body)
     client.close()
     result = workload.finish()

@@ -135,7 +135,9 @@ static inline const char *json_value(const char *at, const char *end, unsigned d
 
 static inline bool json_valid(const char *text, size_t len)
 {
-	return len > 0 && json_blanks(json_value(text, text + len, 0), text + len) == text + len;
+	const char *end = text + len;
+
+	return json_blanks(json_value(text, end, 0), end) == end;
 }
 
 /* Copy the value from AT to END. */

@@ -39,8 +39,8 @@ static const struct stream streams[] = {
 	STREAM("\x16\x03\x01\x41\x00\x01", 4, DETECT_UNKNOWN),
 	STREAM("\x17\x03\x03", 1, DETECT_UNKNOWN),
 	STREAM("\x80\x2e\x01", 1, DETECT_UNKNOWN),
-	STREAM("\r\nGET / HTTP/1.1\r\n", 1, DETECT_UNKNOWN),
-	STREAM("\nGET / HTTP/1.1\r\n", 1, DETECT_UNKNOWN),
+	STREAM("\r\nGET / HTTP/1.1\r\n", 1, DETECT_HTTP1),
+	STREAM("\nGET / HTTP/1.1\r\n", 1, DETECT_HTTP1),
 	STREAM(" GET / HTTP/1.1\r\n", 1, DETECT_UNKNOWN),
 	STREAM("\0", 1, DETECT_UNKNOWN),
 	STREAM("\xffxyz", 1, DETECT_UNKNOWN),
@@ -75,7 +75,8 @@ static void test_first_byte(void **state)
 
 		if (c == 'P' || c == 0x16)
 			assert_int_equal(d, DETECT_MORE);
-		else if (c > ' ' && c < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", c))
+		else if (c == '\r' || c == '\n' ||
+			 (c > ' ' && c < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", c)))
 			assert_int_equal(d, DETECT_HTTP1);
 		else
 			assert_int_equal(d, DETECT_UNKNOWN);

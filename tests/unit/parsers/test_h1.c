@@ -248,10 +248,17 @@ static void test_early_refusal(void **state)
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\n",
 	};
 
+	static const char *const banners[] = { "SSH-2.0-x\r\n", "HTTQ", "HTTP/2 200", "h" };
+
 	for (size_t i = 0; i < ARRAY_SIZE(begins); i++) {
 		h1_trace_all(&whole, H1_REQUEST, 0, begins[i], strlen(begins[i]), 0, 0);
 		if (whole.parser.error != -EPROTO)
 			fail_msg("not refused: %s", begins[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(banners); i++) {
+		h1_trace_all(&whole, H1_RESPONSE, 0, banners[i], strlen(banners[i]), 0, 0);
+		if (whole.parser.error != -EPROTO)
+			fail_msg("not refused: %s", banners[i]);
 	}
 }
 

@@ -260,6 +260,8 @@ static bool pump(struct stage *s, enum relay_side from)
 	if (side->unused.len > 0 &&
 	    (host_congested(s, other) || !h1_relay_wants(&s->relay, from, side->unused.len)))
 		return false;
+	if (side->unused.len > 0)
+		h1_relay_rest(&s->relay, from, side->unused.data, side->unused.len);
 	bytes_drop(&side->unused, side->unused.len);
 	side->eof_passed = true;
 	h1_relay_eof(&s->relay, from);

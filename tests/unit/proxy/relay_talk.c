@@ -4,6 +4,21 @@
 #include <string.h>
 #include "require.h"
 
+static void add_repeated(struct stage_bytes *b, const char *text, size_t len, size_t times)
+{
+	char block[4096];
+	size_t per_block = sizeof(block) / len;
+
+	for (size_t i = 0; i < per_block; i++)
+		memcpy(block + i * len, text, len);
+	while (times > 0) {
+		size_t n = times < per_block ? times : per_block;
+
+		stage_bytes_add(b, block, n * len);
+		times -= n;
+	}
+}
+
 /* "N*text" or two hexadecimal digits, between braces. */
 static void expand_brace(struct stage_bytes *b, const char *at, const char *end)
 {
@@ -13,8 +28,7 @@ static void expand_brace(struct stage_bytes *b, const char *at, const char *end)
 
 	if (*after == '*') {
 		after++;
-		while (n-- > 0)
-			stage_bytes_add(b, after, (size_t)(end - after));
+		add_repeated(b, after, (size_t)(end - after), n);
 		return;
 	}
 	REQUIRE(end - at == 2);

@@ -16,7 +16,9 @@ struct talk {
 	const char *steps[TALK_STEPS_MAX];
 	const char *up, *down; /* all bytes that arrive */
 	const char *log;       /* see struct stage; requests in order, and responses in order */
-	const char *end;       /* see stage_describe_end() */
+	/* See stage_describe_end(). With a '?' in front it overtakes a response that nobody can
+	 * read: how much of DOWN arrives, at least a byte, is for the network to say. */
+	const char *end;
 };
 
 struct talk_cut {

@@ -65,11 +65,10 @@ static void test_buffer_cache(void **state)
 	all[0]->start = 5;
 	all[0]->end = 9;
 	all[0]->next = all[1];
-	again = all[0];
 	for (size_t i = ARRAY_SIZE(all); i-- > 0;)
 		buffer_put(&p, all[i]);
 	assert_int_equal(p.n_cached[BUFFER_4K], BUFFER_CACHED_MAX);
-	fail_alloc_at(1); /* not needed */
+	fail_alloc_at(BUFFER_CACHED_MAX > 0); /* not needed, unless the build keeps none */
 	again = buffer_get(&p, 1);
 	fail_alloc_at(0);
 	assert_non_null(again);

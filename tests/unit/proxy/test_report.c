@@ -347,27 +347,27 @@ static void test_refused(void **state)
 static void test_closes(void **state)
 {
 	static const struct {
-		enum close_reason why;
 		const char *verdict;
+		enum close_reason why;
 		bool line;
 	} cases[] = {
-		{ CLOSE_DONE, NULL, false },
-		{ CLOSE_CLIENT_RESET, NULL, false },
-		{ CLOSE_UPSTREAM_RESET, NULL, false },
-		{ CLOSE_DENIED, NULL, false },
-		{ CLOSE_MALFORMED, NULL, false },
-		{ CLOSE_UPSTREAM_REFUSED, "ERROR", false },
-		{ CLOSE_NOT_HTTP, "DROPPED", true },
-		{ CLOSE_TLS, "DROPPED", true },
-		{ CLOSE_HTTP2, "DROPPED", true },
-		{ CLOSE_UNSOLICITED, "DROPPED", true },
-		{ CLOSE_BAD_UPGRADE, "DROPPED", true },
-		{ CLOSE_NOT_ALLOWED, "DROPPED", true },
-		{ CLOSE_STALE_BODY, "DROPPED", true },
-		{ CLOSE_UNREAD_RESPONSE, "DROPPED", true },
-		{ CLOSE_LIMIT, "ERROR", true },
-		{ CLOSE_OOM, "ERROR", true },
-		{ CLOSE_INTERNAL, "ERROR", true },
+		{ NULL, CLOSE_DONE, false },
+		{ NULL, CLOSE_CLIENT_RESET, false },
+		{ NULL, CLOSE_UPSTREAM_RESET, false },
+		{ NULL, CLOSE_DENIED, false },
+		{ NULL, CLOSE_MALFORMED, false },
+		{ "ERROR", CLOSE_UPSTREAM_REFUSED, false },
+		{ "DROPPED", CLOSE_NOT_HTTP, true },
+		{ "DROPPED", CLOSE_TLS, true },
+		{ "DROPPED", CLOSE_HTTP2, true },
+		{ "DROPPED", CLOSE_UNSOLICITED, true },
+		{ "DROPPED", CLOSE_BAD_UPGRADE, true },
+		{ "DROPPED", CLOSE_NOT_ALLOWED, true },
+		{ "DROPPED", CLOSE_STALE_BODY, true },
+		{ "DROPPED", CLOSE_UNREAD_RESPONSE, true },
+		{ "ERROR", CLOSE_LIMIT, true },
+		{ "ERROR", CLOSE_OOM, true },
+		{ "ERROR", CLOSE_INTERNAL, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -47,6 +47,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct booth *b = handle->data;
 
+	side_release(&b->side, &b->pool);
 	b->n_closed++;
 }
 
@@ -123,8 +124,8 @@ static void wait_event(struct booth *b, int events)
 static void booth_close(struct booth *b)
 {
 	if (b->side.fd >= 0)
-		assert_true(side_close(&b->side, &b->pool, false, on_closed));
-	assert_false(side_close(&b->side, &b->pool, false, on_closed));
+		assert_true(side_close(&b->side, false, on_closed));
+	assert_false(side_close(&b->side, false, on_closed));
 	for (unsigned i = 0; uv_run(&b->loop, UV_RUN_NOWAIT); i++)
 		assert_true(i < TURNS_MAX);
 	assert_int_equal(b->n_closed, 1);
@@ -312,10 +313,10 @@ static void test_close(void **state)
 	for (int reset = 0; reset < 2; reset++) {
 		booth_open(&booth, tcp_pair);
 		assert_int_equal(side_keep(&booth.side, &booth.pool, "kept", 4), 0);
-		assert_true(side_close(&booth.side, &booth.pool, reset, on_closed));
+		assert_true(side_close(&booth.side, reset, on_closed));
 		fcntl(booth.peer, F_SETFL, 0);
 		assert_int_equal(recv(booth.peer, &byte, 1, 0), reset ? -1 : 0);
-		assert_int_equal(booth.pool.n_lent, 0);
+		assert_int_equal(booth.pool.n_lent, 1); /* somebody may be reading it */
 		booth_close(&booth);
 	}
 }

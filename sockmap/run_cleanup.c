@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Removes what killed runs left.
+ *
+ * Only what is certain counts: a cgroup is gone when the kernel says so of its id. That its path,
+ * or the directory of the pins, is not there means nothing, since both mean something only in the
+ * mount namespace of the run that was killed. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "mounts.h"
+#include "pins.h"
+#include "run_state_private.h"
+
+#define FILE_TEXT_MAX (CGROUP_PATH_MAX + 512 + 32)
+
+/* What is known of a dead run. */
+struct remains {
+	const char *id;			   /* the name of its file */
+	char cgroup_path[CGROUP_PATH_MAX]; /* "": not known */
+	char pin_dir[512];		   /* "": not known */
+	uint64_t cgroup_id;		   /* 0: not known */
+	uint64_t removed_id;		   /* of the cgroup that we have just removed */
+	char held_path[CGROUP_PATH_MAX];
+};
+
+/* ---- its file ---- */
+
+static bool ends_with(const char *text, const char *before, const char *end)
+{
+	size_t len = strlen(text), a = strlen(before), b = strlen(end);
+
+	return len > a + b && memcmp(text + len - b, end, b) == 0 &&
+	       memcmp(text + len - b - a, before, a) == 0;
+}
+
+/* What is not a whole line, or names what cannot be this run's, is not known: the file was cut
+ * short, or somebody else wrote it. */
+static void parse_file(char *text, struct remains *ret)
+{
+	char *lines[3] = { NULL };
+
+	for (size_t i = 0; i < 3; i++) {
+		char *end = strchr(text, '\n');
+
+		if (!end)
+			break;
+		*end = '\0';
+		lines[i] = text;
+		text = end + 1;
+	}
+	if (lines[0] && strlen(lines[0]) < sizeof(ret->cgroup_path) &&
+	    ends_with(lines[0], "/" RUN_CGROUP_PREFIX, ret->id))
+		memcpy(ret->cgroup_path, lines[0], strlen(lines[0]) + 1);
+	if (lines[1] && strlen(lines[1]) < sizeof(ret->pin_dir) &&
+	    ends_with(lines[1], "/" PINS_BELOW "/", ret->id))
+		memcpy(ret->pin_dir, lines[1], strlen(lines[1]) + 1);
+	if (lines[2])
+		ret->cgroup_id = strtoull(lines[2], NULL, 10);
+}
+
+static int read_file(int fd, struct remains *ret)
+{
+	char *text = malloc(FILE_TEXT_MAX);
+	ssize_t n;
+
+	if (!text)
+		return -ENOMEM;
+	n = pread(fd, text, FILE_TEXT_MAX - 1, 0);
+	if (n >= 0) {
+		text[n] = '\0';
+		parse_file(text, ret);
+	}
+	free(text);
+	return n < 0 ? -EIO : 0;
+}
+
+/* ---- its cgroup ---- */
+
+static int remove_cgroup(struct remains *rest, struct cgroup *cg)
+{
+	uint64_t id = cgroup_id(cg);
+	int r = cgroup_remove(cg);
+
+	if (r == 0)
+		rest->removed_id = id;
+	else if (r == -EBUSY)
+		memcpy(rest->held_path, cg->path, sizeof(rest->held_path));
+	cgroup_done(cg);
+	return r;
+}
+
+static int remove_by_path(struct remains *rest)
+{
+	struct cgroup cg;
+	int r;
+
+	if (!rest->cgroup_path[0])
+		return 0;
+	r = cgroup_open(&cg, rest->cgroup_path, NULL);
+	if (r == 0)
+		return remove_cgroup(rest, &cg);
+	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+}
+
+/* One that cannot be looked at is taken for a living one. */
+static int remove_by_id(void *ctx, uint64_t id)
+{
+	struct remains *rest = ctx;
+	struct cgroup cg;
+	int r;
+
+	if (!id || id == rest->removed_id)
+		return 0;
+	r = cgroup_open_id(&cg, id);
+	if (r == 0)
+		return remove_cgroup(rest, &cg);
+	if (r == -ENOENT)
+		return 0;
+	memcpy(rest->held_path, rest->cgroup_path, sizeof(rest->held_path));
+	return -EBUSY;
+}
+
+/* ---- its pins ---- */
+
+struct in_pins {
+	struct remains *rest;
+	int (*fn)(struct remains *rest, const char *dir);
+};
+
+static int on_mount(void *ctx, const struct mount_entry *m)
+{
+	const struct in_pins *in = ctx;
+	char dir[sizeof(m->point) + 64];
+
+	if (strcmp(m->type, "bpf") != 0)
+		return 0;
+	snprintf(dir, sizeof(dir), "%s/" PINS_BELOW "/%s", m->point, in->rest->id);
+	return in->fn(in->rest, dir);
+}
+
+/* Call FN for each directory that can have pins of this run. */
+static int each_pin_dir(struct remains *rest, int (*fn)(struct remains *rest, const char *dir))
+{
+	struct in_pins in = { rest, fn };
+	int r = rest->pin_dir[0] ? fn(rest, rest->pin_dir) : 0;
+
+	return r == 0 ? mounts_each(on_mount, &in) : r;
+}
+
+static int remove_pinned_cgroups(struct remains *rest, const char *dir)
+{
+	return pins_each_cgroup(dir, remove_by_id, rest);
+}
+
+static int remove_pins(struct remains *rest, const char *dir)
+{
+	(void)rest;
+	return pins_remove(dir);
+}
+
+/* ---- all of it ---- */
+
+static int clean_dead(const char *file, struct remains *rest, int fd)
+{
+	int r = read_file(fd, rest);
+
+	if (r == 0)
+		r = remove_by_path(rest);
+	if (r == 0)
+		r = remove_by_id(rest, rest->cgroup_id);
+	if (r == 0)
+		r = each_pin_dir(rest, remove_pinned_cgroups);
+	/* Now nobody is left whom the links could hold. */
+	if (r == 0)
+		r = each_pin_dir(rest, remove_pins);
+	if (r == 0 && unlink(file) < 0)
+		r = -errno;
+	return r;
+}
+
+static int clean_and_count(const char *name, const char *file, int fd,
+			   struct cleanup_report *report)
+{
+	struct remains *rest = calloc(1, sizeof(*rest));
+	int r;
+
+	if (!rest)
+		return -ENOMEM;
+	rest->id = name;
+	r = clean_dead(file, rest, fd);
+	if (r == 0) {
+		report->removed++;
+	} else if (r == -EBUSY) {
+		report->held++;
+		memcpy(report->held_path, rest->held_path, sizeof(report->held_path));
+		r = 0;
+	}
+	free(rest);
+	return r;
+}
+
+static int clean_one(const char *name, struct cleanup_report *report)
+{
+	char file[512];
+	int fd, r;
+
+	snprintf(file, sizeof(file), MOUNTS_RUN_DIR "/%s", name);
+	fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		r = clean_and_count(name, file, fd, report);
+	} else if (errno == EWOULDBLOCK) {
+		report->alive++;
+		r = 0;
+	} else {
+		r = -errno;
+	}
+	close(fd);
+	return r;
+}
+
+static int clean_all(struct cleanup_report *report, struct error *err)
+{
+	DIR *dir = opendir(MOUNTS_RUN_DIR);
+	struct dirent *e;
+	int ret = 0;
+
+	if (!dir)
+		return -errno;
+	while ((e = readdir(dir))) {
+		int r = run_state_is_file(e) ? clean_one(e->d_name, report) : 0;
+
+		if (r < 0) {
+			error_set(err, "cannot remove what the run " MOUNTS_RUN_DIR "/%s left: %s",
+				  e->d_name, strerror(-r));
+			ret = r;
+		}
+	}
+	closedir(dir);
+	return ret;
+}
+
+int run_state_cleanup(struct cleanup_report *report, struct error *err)
+{
+	int lock, r;
+
+	memset(report, 0, sizeof(*report));
+	lock = run_state_lock();
+	if (lock < 0) {
+		error_set(err, "cannot use " MOUNTS_RUN_DIR " (%s): sluice needs root",
+			  strerror(-lock));
+		return lock;
+	}
+	r = clean_all(report, err);
+	if (!run_state_any())
+		mounts_undo();
+	close(lock);
+	return r;
+}

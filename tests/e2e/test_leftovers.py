@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a workload does to its sluice, and what is left of one that was killed."""
+import signal
+import sys
+import time
+
+import pytest
+
+from procfs import PATIENCE, alive, wait_until
+from servers import RawServer
+from sluice import cleanup
+
+pytestmark = pytest.mark.held
+
+POLICY = """
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata:
+  name: one-path
+spec:
+  endpointSelector: {{}}
+  egress:
+  - toPorts:
+    - ports:
+      - port: "{port}"
+        protocol: TCP
+      rules:
+        http:
+        - path: /ok
+"""
+
+# Six processes that are refused datagrams as fast as they can; ready after the first.
+FLOOD = """
+import os, signal, socket, sys
+def flood():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    while True:
+        try:
+            s.sendto(b"x", ("127.0.0.1", 9))
+        except PermissionError:
+            pass
+for _ in range(6):
+    if os.fork() == 0:
+        flood()
+signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_flood_of_refusals_does_not_hold_back_signals(sluice):
+    """Whoever is refused without end keeps sluice busy, but not from its other work."""
+    run = sluice.start(sys.executable, "-c", FLOOD, policy=POLICY.format(port=1), log=True)
+    wait_until(lambda: b"ready" in run.read("out"), "the flood")
+    wait_until(lambda: len(run.read("log")) > 1 << 20, "sluice is behind")
+    begun = time.monotonic()
+    run.signal(signal.SIGTERM)
+    result = run.wait(60)
+    assert result.code == 7, result.err
+    assert time.monotonic() - begun < PATIENCE / 2
+
+
+# In a mount namespace without cgroup2, where sluice mounts a view of its own.
+ELSEWHERE = ("unshare", "-m", "sh", "-c",
+             "for m in $(grep -- ' - cgroup2 ' /proc/self/mountinfo | cut -d' ' -f5); do "
+             "umount -l $m; done; exec \"$@\"", "sh")
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def test_cleanup_from_elsewhere_frees_nobody(sluice, server):
+    """Where the cgroup of the killed run cannot be seen, its processes stay refused."""
+    workload = sluice.workload(POLICY.format(port=server.port), prefix=ELSEWHERE)
+    child, = children(workload.pid)
+    try:
+        workload.kill()
+        for _ in range(2):
+            report = cleanup()
+            assert report.returncode == 1 and "still live" in report.stderr, report
+            with pytest.raises(PermissionError):
+                workload.connect(server.address)
+        with RawServer() as forbidden, pytest.raises(PermissionError):
+            workload.connect(forbidden.address)
+        assert server.nobody_came()
+    finally:
+        workload.control.close()
+        wait_until(lambda: not alive(child), "the command ends")
+        wait_until(lambda: cleanup().returncode == 0, "everything is removed")
