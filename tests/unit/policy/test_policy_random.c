@@ -88,7 +88,7 @@ static void make_http(struct http *h)
 static void make_ports(struct ports *p, bool deny)
 {
 	p->l7 = !deny && below(2);
-	p->n = below(4);
+	p->n = deny ? 1 + below(3) : below(4); /* a deny rule for no port is refused */
 	for (unsigned i = 0; i < p->n; i++) {
 		p->first[i] = 1 + below(40);
 		p->last[i] = below(2) ? p->first[i] : p->first[i] + below(40);
@@ -126,7 +126,7 @@ static void make_rule(struct rule *r)
 	for (unsigned i = 0; i < r->n_ranges; i++)
 		make_range(&r->ranges[i]);
 	r->any_port = below(8) == 0;
-	r->n_ports = below(4);
+	r->n_ports = r->deny ? 1 + below(3) : below(4);
 	for (unsigned i = 0; i < r->n_ports; i++)
 		make_ports(&r->ports[i], r->deny);
 }
