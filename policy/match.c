@@ -214,6 +214,14 @@ void judge_fields(const struct ruleset *rs, const struct request *req, struct ju
 	find_conditions(rs, req, s);
 }
 
+/* What cannot be done as a whole is not done at all. */
+static struct verdict too_many(const struct l7_rule *rule)
+{
+	return (struct verdict){ .action = VERDICT_DENY,
+				 .rule = rule->ref,
+				 .failed = FIELD_HEADERS };
+}
+
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
 			     struct judge_scratch *scratch)
 {
@@ -226,13 +234,15 @@ struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req
 	for (size_t i = 0; i < req->n_readings; i++) {
 		const struct l7_rule *rule = judge_reading(rs, req, req->readings[i], scratch);
 
-		if (!rule || (rs->n_acting && !actions_collect(rs, req, scratch)))
+		if (!rule)
 			return v;
+		if (rs->n_acting && !actions_collect(rs, req, scratch))
+			return too_many(rule);
 		if (i == 0)
 			first = rule;
 	}
 	if (rs->n_acting && !actions_list(rs, scratch, &v))
-		return v;
+		return too_many(first);
 	v.action = VERDICT_ALLOW;
 	v.rule = first->ref;
 	return v;

@@ -53,7 +53,8 @@ struct policy_options {
 	 * DELETE are refused, since what is not done must not be promised. */
 	bool header_actions;
 	bool lint; /* also warn of what is legal but surely not meant */
-	/* What is in force now, or NULL. Expressions that it has compiled are taken from it. */
+	/* What is in force now, or NULL. Expressions that it has compiled are taken from it. It has
+	 * to live until the load returns, and not longer. */
 	const struct policy *before;
 };
 
@@ -99,7 +100,8 @@ void judge_scratch_free(struct judge_scratch *s);
 /* Judge REQ: ALLOW only if every reading of its path is allowed by some rule whose other fields
  * match too. Total: DENY when no rule matches or when anything is unclear. Never allocates, never
  * fails; its time does not grow with the number of rules. A denial names no rule yet: see
- * ruleset_explain(). */
+ * ruleset_explain(). An ALLOW may come with actions, which have to be carried out on
+ * the request before it is forwarded (struct policy_options, header_actions). */
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
 			     struct judge_scratch *scratch);
 

@@ -29,6 +29,12 @@ static void judge(const struct policy *p, const struct ruleset *rules)
 	v = ruleset_judge(rules, &req, s);
 	if (v.action == VERDICT_ALLOW && !v.rule)
 		abort();
+	/* What is denied has nothing done to it, and nothing is done twice. */
+	if (v.n_actions > VERDICT_ACTIONS_MAX || (v.action == VERDICT_ALLOW) < (v.n_actions > 0))
+		abort();
+	for (unsigned i = 0; i + 1 < v.n_actions; i++)
+		if (v.actions[i] == v.actions[i + 1])
+			abort();
 	/* More readings never allow more. */
 	req.n_readings = 2;
 	again = ruleset_judge(rules, &req, s);

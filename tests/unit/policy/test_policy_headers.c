@@ -196,8 +196,10 @@ static void test_too_many(void **state)
 			p = case_must_load(text, &o);
 			v = case_judge(p, case_rules(p, 80), &request);
 			assert_int_equal(v.action == VERDICT_ALLOW, n == VERDICT_ACTIONS_MAX);
-			if (v.action == VERDICT_ALLOW)
-				assert_int_equal(v.n_actions, n);
+			assert_int_equal(v.n_actions, v.action == VERDICT_ALLOW ? n : 0);
+			assert_non_null(v.rule);
+			assert_int_equal(v.failed,
+					 v.action == VERDICT_ALLOW ? FIELD_NONE : FIELD_HEADERS);
 			policy_unref(p);
 			free(text);
 		}
