@@ -135,13 +135,111 @@ static void test_many(void **state)
 	free(text);
 }
 
+/* A rule that is said to be superfluous can be left out, and nothing changes. */
+static const char *const some_paths[] = { "/a",	       "/a/.*",	      "/a/b",  "/a/b.*",
+					  "/a/[a-z]+", "/.*",	      "/a|/b", "/b|/a/b.*",
+					  "/b",	       "/[ab]/[0-9]", "/a/(b)" };
+static const char *const some_methods[] = { "GET", "GET|PUT", "P.T", ".*" };
+static const char *const some_headers[] = { "X", "X, 'Y: 1'", "'X: 1'", "Y" };
+static const char *const some_requests[] = { "/a", "/b",     "/a/b", "/a/bc", "/a/x",
+					     "/",  "/a/b/c", "/a/1", "/b/1",  "/a/" };
+
+#define PICK(list) list[(size_t)rand_r(seed) % ARRAY_SIZE(list)]
+
+static void make_rule(char *text, size_t size, unsigned *seed)
+{
+	size_t n = (size_t)snprintf(text, size, "        - {description: ''");
+
+	if (rand_r(seed) % 8)
+		n += (size_t)snprintf(text + n, size - n, ", path: '%s'", PICK(some_paths));
+	if (rand_r(seed) % 2)
+		n += (size_t)snprintf(text + n, size - n, ", method: '%s'", PICK(some_methods));
+	if (rand_r(seed) % 3 == 0)
+		n += (size_t)snprintf(text + n, size - n, ", headers: [%s]", PICK(some_headers));
+	snprintf(text + n, size - n, "}\n");
+}
+
+#define RULES_AT_ONCE 8
+
+struct world {
+	char rules[RULES_AT_ONCE][160];
+};
+
+static char *world_text(const struct world *w, unsigned without)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
+
+	assert_non_null(to);
+	fputs(HTTP(""), to);
+	for (unsigned i = 0; i < RULES_AT_ONCE; i++)
+		if (i != without)
+			fputs(w->rules[i], to);
+	fclose(to);
+	return text;
+}
+
+static void compare(const struct world *w, const struct policy *all, unsigned without)
+{
+	static const char *const headers[][5] = {
+		{ NULL }, { "X", "1", NULL }, { "Y", "1", NULL }, { "X", "2", "Y", "1", NULL }
+	};
+	static const char *const methods[] = { "GET", "PUT", "POT", "DELETE" };
+	char *text = world_text(w, without);
+	struct policy *less = case_policy(text);
+
+	for (size_t i = 0; i < ARRAY_SIZE(some_requests); i++)
+		for (size_t m = 0; m < ARRAY_SIZE(methods); m++)
+			for (size_t h = 0; h < ARRAY_SIZE(headers); h++) {
+				struct case_request r = { methods[m], some_requests[i], NULL,
+							  headers[h] };
+
+				if (case_judge(all, case_rules(all, 80), &r).action !=
+				    case_judge(less, case_rules(less, 80), &r).action)
+					fail_msg("%s %s differs without rule %u:\n%s", r.method,
+						 r.path, without, text);
+			}
+	policy_unref(less);
+	free(text);
+}
+
+static void test_superfluous(void **state)
+{
+	unsigned found = 0, seed = 1;
+
+	for (int round = 0; round < 60; round++) {
+		struct world w;
+		struct policy *all;
+		char *text, *said = NULL;
+
+		for (unsigned i = 0; i < RULES_AT_ONCE; i++)
+			make_rule(w.rules[i], sizeof(w.rules[i]), &seed);
+		text = world_text(&w, RULES_AT_ONCE);
+		all = case_policy(text);
+		assert_int_equal(load(text, true, NULL, &said), 0);
+		for (unsigned i = 0; i < RULES_AT_ONCE; i++) {
+			char mark[64];
+
+			snprintf(mark, sizeof(mark), "t.yaml:%u:11: warning: another rule", 11 + i);
+			if (!strstr(said, mark))
+				continue;
+			found++;
+			compare(&w, all, i);
+		}
+		policy_unref(all);
+		free(said);
+		free(text);
+	}
+	assert_in_range(found, 50, 60 * RULES_AT_ONCE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_warnings),
-		cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_warnings),    cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_selection),   cmocka_unit_test(test_many),
+		cmocka_unit_test(test_superfluous),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
