@@ -61,17 +61,8 @@ static size_t skip_digits(const char *s, size_t i)
 }
 
 /* The text of a scalar ends with a NUL, which none of these loops passes. */
-static bool is_number(const struct node *n)
+static bool is_decimal(const char *s, size_t i, size_t len)
 {
-	const char *s = n->text.ptr;
-	size_t i = *s == '-' || *s == '+';
-
-	if (span_eq_nocase(span_of(s + i), SPAN_LITERAL(".inf")) ||
-	    span_eq_nocase(span_of(s), SPAN_LITERAL(".nan")))
-		return true;
-	if (s[i] == '0' && (s[i + 1] == 'x' || s[i + 1] == 'o' || s[i + 1] == 'b'))
-		return s[i + 2] &&
-		       i + 2 + strspn(s + i + 2, "0123456789abcdefABCDEF_") == n->text.len;
 	if (!is_digit(s[i]) && !(s[i] == '.' && is_digit(s[i + 1])))
 		return false;
 	i = skip_digits(s, i);
@@ -84,7 +75,21 @@ static bool is_number(const struct node *n)
 			return false;
 		i = skip_digits(s, i);
 	}
-	return i == n->text.len;
+	return i == len;
+}
+
+static bool is_number(const struct node *n)
+{
+	const char *s = n->text.ptr;
+	size_t i = *s == '-' || *s == '+';
+
+	if (span_eq_nocase(span_of(s + i), SPAN_LITERAL(".inf")) ||
+	    span_eq_nocase(span_of(s), SPAN_LITERAL(".nan")))
+		return true;
+	if (s[i] == '0' && (s[i + 1] == 'x' || s[i + 1] == 'o' || s[i + 1] == 'b'))
+		return s[i + 2] &&
+		       i + 2 + strspn(s + i + 2, "0123456789abcdefABCDEF_") == n->text.len;
+	return is_decimal(s, i, n->text.len);
 }
 
 bool node_is_string(const struct node *n)

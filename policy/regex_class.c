@@ -119,6 +119,16 @@ static bool class_named(struct regex_parser *p, struct regex_set *set)
 	return true;
 }
 
+/* The value of a hexadecimal digit, or -1. */
+static int hex_value(int c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c > 0 && (c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		return (c | 0x20) - 'a' + 10;
+	return -1;
+}
+
 static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
 {
 	bool braces = regex_peek(p, 0) == '{';
@@ -127,14 +137,11 @@ static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
 
 	p->pos += braces;
 	for (; braces ? digits < 9 : digits < 2; digits++) {
-		int c = regex_peek(p, 0);
+		int value = hex_value(regex_peek(p, 0));
 
-		if (c >= '0' && c <= '9')
-			code = code * 16 + (uint32_t)(c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f' && c > 0)
-			code = code * 16 + (uint32_t)((c | 0x20) - 'a' + 10);
-		else
+		if (value < 0)
 			break;
+		code = code * 16 + (uint32_t)value;
 		p->pos++;
 	}
 	if (braces ? digits == 0 || digits > 8 || regex_peek(p, 0) != '}' : digits != 2)

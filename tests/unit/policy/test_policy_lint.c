@@ -209,7 +209,7 @@ static void test_superfluous(void **state)
 	unsigned found = 0, seed = 1;
 
 	for (int round = 0; round < 60; round++) {
-		struct world w;
+		struct world w = { .rules = { "" } };
 		struct policy *all;
 		char *text, *said = NULL;
 
