@@ -405,10 +405,9 @@ static int remove_dir(const struct cgroup *cg)
 
 	if (parent < 0)
 		return -errno;
-	if (!slash || fstat(cg->fd, &by_fd) < 0)
-		r = -EIO;
-	else if (fstatat(parent, slash + 1, &by_name, AT_SYMLINK_NOFOLLOW) < 0)
-		r = -errno;
+	if (!slash || fstat(cg->fd, &by_fd) < 0 ||
+	    fstatat(parent, slash + 1, &by_name, AT_SYMLINK_NOFOLLOW) < 0)
+		r = slash ? -errno : -EINVAL;
 	else if (by_fd.st_ino != by_name.st_ino || by_fd.st_dev != by_name.st_dev)
 		r = -EXDEV;
 	else if (unlinkat(parent, slash + 1, AT_REMOVEDIR) < 0)

@@ -13,23 +13,26 @@
 
 #define LINK_PREFIX "link_" /* as steer_attach() names them */
 
-/* Returns 1 and a directory, 0 when there is no such directory of pins, or a negative errno. */
-static int open_pins(const char *path, DIR **ret)
+/* NULL and 0: there is no such directory of pins; NULL and a negative errno: it cannot be read. */
+static DIR *open_pins(const char *path, int *error)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), r;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct statfs fs;
+	DIR *dir = NULL;
 
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-	if (fstatfs(fd, &fs) < 0)
-		r = -errno;
-	else if (fs.f_type != BPF_FS_MAGIC)
-		r = 0;
-	else
-		r = (*ret = fdopendir(fd)) ? 1 : -errno;
-	if (r <= 0)
-		close(fd);
-	return r;
+	if (fd < 0) {
+		*error = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return NULL;
+	}
+	*error = fstatfs(fd, &fs) < 0 ? -errno : 0;
+	if (*error == 0 && fs.f_type == BPF_FS_MAGIC) {
+		dir = fdopendir(fd);
+		if (dir)
+			return dir;
+		*error = -ENOMEM;
+	}
+	close(fd);
+	return NULL;
 }
 
 /* The kernel takes a link off its cgroup when the cgroup goes: then the id is 0. */
@@ -55,13 +58,11 @@ static int link_cgroup(const char *dir, const char *name, uint64_t *ret)
 int pins_each_cgroup(const char *path, int (*on_cgroup)(void *ctx, uint64_t id), void *ctx)
 {
 	struct dirent *e;
-	DIR *dir = NULL;
-	int r;
+	int r = 0;
+	DIR *dir = open_pins(path, &r);
 
-	r = open_pins(path, &dir);
-	if (r <= 0)
+	if (!dir)
 		return r;
-	r = 0;
 	while (r == 0 && (e = readdir(dir))) {
 		uint64_t id = 0;
 
@@ -79,11 +80,10 @@ int pins_remove(const char *path)
 {
 	char parent[1024];
 	struct dirent *e;
-	DIR *dir = NULL;
-	int r;
+	int r = 0;
+	DIR *dir = open_pins(path, &r);
 
-	r = open_pins(path, &dir);
-	if (r <= 0)
+	if (!dir)
 		return r;
 	while ((e = readdir(dir)))
 		if (e->d_type != DT_DIR)

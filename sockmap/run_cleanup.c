@@ -97,7 +97,7 @@ static int remove_cgroup(struct remains *rest, struct cgroup *cg)
 
 static int remove_by_path(struct remains *rest)
 {
-	struct cgroup cg;
+	struct cgroup cg = { .fd = -1 };
 	int r;
 
 	if (!rest->cgroup_path[0])
@@ -112,7 +112,7 @@ static int remove_by_path(struct remains *rest)
 static int remove_by_id(void *ctx, uint64_t id)
 {
 	struct remains *rest = ctx;
-	struct cgroup cg;
+	struct cgroup cg = { .fd = -1 };
 	int r;
 
 	if (!id || id == rest->removed_id)

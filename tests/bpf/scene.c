@@ -12,6 +12,23 @@
 #define TEST_MS	    280000
 #define TEST_BPFFS  "/sys/fs/bpf"
 
+/* ---- what cannot be tested ---- */
+
+static bool in_ci(void)
+{
+	const char *ci = getenv("CI");
+
+	return ci && strcmp(ci, "true") == 0;
+}
+
+void scene_skip(const char *what, const char *why, bool optional)
+{
+	printf("SKIP: %s: %s\n", what, why);
+	fflush(stdout);
+	if (!optional)
+		check(!in_ci(), what, __FILE__, __LINE__);
+}
+
 /* ---- the world ---- */
 
 bool scene_shell(const char *command)
@@ -91,8 +108,8 @@ int scene_main(int (*run)(void))
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	snprintf(name, sizeof(name), "sluice-test-%d", (int)getpid());
 	if (probe_requirements(&err) < 0) {
-		printf("SKIP: %s\n", err.text);
-		return getenv("CI") && geteuid() == 0 ? 1 : SCENE_SKIP;
+		scene_skip("BPF", err.text, false);
+		return SCENE_SKIP;
 	}
 	if (cgroup_make(&cg, name, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);

@@ -32,6 +32,10 @@
 
 #define SCENE_SKIP 77 /* exit code: the kernel lacks something */
 
+/* Say that WHAT cannot be tested here. With CI=true the program fails, unless WHAT is OPTIONAL:
+ * something that the kernels of CI need not have. */
+void scene_skip(const char *what, const char *why, bool optional);
+
 /* Addresses of the test's network namespace: one interface with a default IPv4 route and, for
  * IPv6, a route to FAR6 but none to NOWHERE6. */
 #define HERE4	 "10.77.0.1"

@@ -205,7 +205,7 @@ static void send_source_routed(int fd, void *arg)
 
 		CHECK(sendto(v6, "x", 1, 0, (struct sockaddr *)&to6, place_len(&to6)) < 0);
 	} else {
-		printf("SKIP: IPv6 routing headers: not in this kernel\n");
+		scene_skip("IPv6 routing headers", strerror(errno), false);
 	}
 }
 

@@ -133,9 +133,9 @@ static bool disconnect(int fd)
 }
 
 struct mixture {
-	int socket_family;
 	const char *ip;
 	int family; /* as which the address is given */
+	int socket_family;
 };
 
 static void send_elsewhere(int fd, void *arg)
@@ -158,10 +158,9 @@ static void send_elsewhere(int fd, void *arg)
 static void test_elsewhere(void **state)
 {
 	static struct mixture mixtures[] = {
-		{ AF_INET, "127.0.0.1", AF_INET },
-		{ AF_INET6, "::1", AF_INET6 },
-		{ AF_INET6, "127.0.0.1", AF_INET6 }, /* mapped */
-		{ AF_INET, HERE4, AF_INET },
+		{ "127.0.0.1", AF_INET, AF_INET },   { "::1", AF_INET6, AF_INET6 },
+		{ "127.0.0.1", AF_INET6, AF_INET6 }, /* mapped */
+		{ "127.0.0.1", AF_INET, AF_INET6 },  { HERE4, AF_INET, AF_INET },
 	};
 	struct scene *s = *state;
 	int allowed4 = udp_server(AF_INET, "0.0.0.0", PORT_ALLOWED);
@@ -354,20 +353,20 @@ static void say_what_is_missing(void)
 	static const struct {
 		int type, protocol;
 		const char *name;
-	} optional[] = {
-		{ SOCK_STREAM, IPPROTO_MPTCP, "MPTCP" },
-		{ SOCK_STREAM, IPPROTO_SCTP, "SCTP" },
-		{ SOCK_DGRAM, IPPROTO_ICMP, "ping sockets" },
-		{ SOCK_DGRAM, IPPROTO_UDPLITE, "UDP-Lite" },
-		{ SOCK_DCCP, IPPROTO_DCCP, "DCCP" },
+		bool optional;
+	} protocols[] = {
+		{ SOCK_STREAM, IPPROTO_MPTCP, "MPTCP", false },
+		{ SOCK_STREAM, IPPROTO_SCTP, "SCTP", true },
+		{ SOCK_DGRAM, IPPROTO_ICMP, "ping sockets", false },
+		{ SOCK_DGRAM, IPPROTO_UDPLITE, "UDP-Lite", false },
+		{ SOCK_DCCP, IPPROTO_DCCP, "DCCP", true },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(optional); i++) {
-		int fd = socket(AF_INET, optional[i].type, optional[i].protocol);
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+		int fd = socket(AF_INET, protocols[i].type, protocols[i].protocol);
 
 		if (fd < 0)
-			printf("SKIP: %s: not in this kernel (%s)\n", optional[i].name,
-			       strerror(errno));
+			scene_skip(protocols[i].name, strerror(errno), protocols[i].optional);
 		else
 			close(fd);
 	}
