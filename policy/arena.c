@@ -117,6 +117,8 @@ void arena_done(struct arena *a)
 		struct arena_block *b = a->blocks;
 
 		a->blocks = b->next;
+		if (a->wipe)
+			explicit_bzero(b->bytes, b->used);
 		free(b);
 	}
 }

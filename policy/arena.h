@@ -6,12 +6,14 @@
 #ifndef SLUICE_ARENA_H
 #define SLUICE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_block;
 
 struct arena {
 	struct arena_block *blocks;
+	bool wipe; /* there are secrets in it: it is cleared before it is given back */
 };
 
 /* Zeroed memory, aligned for any type. NULL when out of memory. */

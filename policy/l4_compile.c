@@ -194,10 +194,3 @@ int l4_compile(struct l4 *c, struct l4_table *table)
 	}
 	return r;
 }
-
-void l4_done(struct l4 *c)
-{
-	for (size_t i = 0; i < c->n_rulesets; i++)
-		ruleset_done(&c->rulesets[i]->rules);
-	c->n_rulesets = 0;
-}

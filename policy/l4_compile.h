@@ -66,13 +66,15 @@ struct l4_ruleset {
 };
 
 struct l4 {
-	struct arena *keep; /* lives as long as the policy */
-	struct arena *mem;  /* the compiler's own */
+	struct arena *keep;	   /* lives as long as the policy */
+	struct arena *mem;	   /* the compiler's own */
+	struct automata *automata; /* of the policy */
 	/* What is compiled. */
 	struct rule **rules;
 	size_t n_rules;
 	struct port_rule **port_rules; /* those with HTTP rules, by number */
 	uint32_t *first_port_rule;     /* by rule: the number of its first port_rule */
+	bool lint;		       /* note what lint_overlap() wants to know */
 	/* What comes of it. */
 	struct l4_tree trees[L4_TREES];
 	struct l4_identity *identities;
@@ -86,7 +88,6 @@ struct l4 {
 
 /* Compile C->rules into *TABLE. 0, -ENOMEM or -EINVAL with C->why. */
 int l4_compile(struct l4 *c, struct l4_table *table);
-void l4_done(struct l4 *c);
 
 int l4_build_trees(struct l4 *c);
 int l4_build_ports(struct l4 *c, struct l4_identity *id);

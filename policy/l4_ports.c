@@ -20,6 +20,8 @@ struct cut {
 
 struct sweep {
 	struct l4 *c;
+	const struct l4_identity *id;
+	unsigned protocol;
 	struct cut *cuts;
 	size_t n_cuts, size;
 	int deny, allow;
@@ -124,7 +126,7 @@ static int build_ruleset(struct l4 *c, struct l4_ruleset *rs)
 		for (size_t j = 0; j < ports->n_http; j++)
 			rules[n++] = &ports->http[j];
 	}
-	r = ruleset_build(&rs->rules, c->keep, rules, n, &c->why);
+	r = ruleset_build(&rs->rules, c->keep, c->automata, rules, n, &c->why);
 	free(rules);
 	return r;
 }
@@ -143,7 +145,7 @@ static int new_ruleset(struct l4 *c, const uint32_t *ports, size_t n, uint64_t h
 		return -ENOMEM;
 	rs->ports = copy;
 	rs->n_ports = n;
-	list[c->n_rulesets++] = rs; /* from here on l4_done() empties it */
+	list[c->n_rulesets++] = rs;
 	*ret = &rs->rules;
 	return build_ruleset(c, rs);
 }
@@ -152,7 +154,7 @@ static int new_ruleset(struct l4 *c, const uint32_t *ports, size_t n, uint64_t h
 static int find_ruleset(struct sweep *s, struct ruleset **ret)
 {
 	struct l4 *c = s->c;
-	uint32_t *set = malloc(s->n_l7 * sizeof(*set)), i;
+	uint32_t *set = calloc(s->n_l7, sizeof(*set)), i;
 	size_t n = 0, at = 0;
 	uint64_t hash;
 	int r = -ENOENT;
@@ -177,6 +179,46 @@ static int find_ruleset(struct sweep *s, struct ruleset **ret)
 	return r;
 }
 
+static bool opens(const struct rule *rule, unsigned protocol, unsigned port)
+{
+	for (size_t i = 0; i < rule->n_ports; i++)
+		for (size_t j = 0; !rule->ports[i].l7 && j < rule->ports[i].n_ranges; j++) {
+			const struct port_range *range = &rule->ports[i].ranges[j];
+
+			if ((range->protocols & protocol) && port >= range->first &&
+			    port <= range->last)
+				return true;
+		}
+	return rule->any_port;
+}
+
+/* The first rule that allows everything on PORT. */
+static const struct text_place *find_opener(const struct sweep *s, unsigned port)
+{
+	for (size_t i = 0; i < s->id->n_rules; i++) {
+		const struct rule *rule = s->c->rules[s->id->rules[i]];
+
+		if (!rule->deny && rule->place.file && opens(rule, s->protocol, port))
+			return &rule->place;
+	}
+	return NULL;
+}
+
+/* Whether the HTTP rules that are active now count. */
+static void note_effect(struct sweep *s, unsigned port)
+{
+	for (size_t i = 0; i < s->n_l7; i++) {
+		struct port_rule *ports = s->c->port_rules[s->l7[i]];
+
+		if (!s->allow) {
+			ports->steered++;
+		} else {
+			ports->opened++;
+			ports->opener = find_opener(s, port);
+		}
+	}
+}
+
 static int add_range(struct sweep *s, struct l4_ranges *ranges, uint32_t first, uint32_t last)
 {
 	struct l4_range range = { .first = (uint16_t)first, .last = (uint16_t)last };
@@ -185,6 +227,8 @@ static int add_range(struct sweep *s, struct l4_ranges *ranges, uint32_t first, 
 
 	if (s->deny || (!s->allow && !s->n_l7))
 		return 0;
+	if (s->c->lint)
+		note_effect(s, first);
 	range.action = s->allow ? L4_ALLOW : L4_STEER;
 	if (range.action == L4_STEER) {
 		r = find_ruleset(s, &range.rules);
@@ -239,7 +283,7 @@ int l4_build_ports(struct l4 *c, struct l4_identity *id)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < 2; i++) {
-		struct sweep s = { .c = c };
+		struct sweep s = { .c = c, .id = id, .protocol = protocols[i] };
 
 		for (size_t j = 0; r == 0 && j < id->n_rules; j++)
 			r = add_rule_cuts(&s, id->rules[j], protocols[i]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Judging one request. */
 #include "ruleset.h"
+#include "secret.h"
 
 /* A path with so few rules is looked through; beyond, combinations are looked up. */
 #define FEW_RULES 8
@@ -16,7 +17,7 @@ static void find_headers(const struct ruleset *rs, const struct request *req,
 		uint32_t name;
 
 		while ((name = hash_table_next(&rs->by_name, hash, &at)) != HASH_NONE)
-			if (span_eq_nocase(rs->names[name], h->name))
+			if (span_eq_nocase(rs->names[name].text, h->name))
 				break;
 		if (name == HASH_NONE)
 			continue;
@@ -44,6 +45,15 @@ static void find_condition(const struct ruleset *rs, uint32_t name, bool any_val
 	}
 }
 
+/* Every secret that a header may have is looked at, and each is compared to its end. */
+static void find_secrets(const struct ruleset *rs, uint32_t name, struct span value,
+			 struct hits *hits)
+{
+	for (uint32_t i = rs->names[name].first_secret; i; i = rs->conditions[i].next_secret)
+		if (secret_equal(rs->conditions[i].value, value))
+			hits_add(hits, i);
+}
+
 static void find_conditions(const struct ruleset *rs, const struct request *req,
 			    struct judge_scratch *s)
 {
@@ -61,9 +71,10 @@ static void find_conditions(const struct ruleset *rs, const struct request *req,
 		const struct header_seen *h = &s->seen[s->seen_names[i]];
 
 		find_condition(rs, s->seen_names[i], true, SPAN_LITERAL(""), &s->conditions);
-		if (!h->differs)
-			find_condition(rs, s->seen_names[i], false, h->first->value,
-				       &s->conditions);
+		if (h->differs)
+			continue;
+		find_condition(rs, s->seen_names[i], false, h->first->value, &s->conditions);
+		find_secrets(rs, s->seen_names[i], h->first->value, &s->conditions);
 	}
 }
 
@@ -90,7 +101,7 @@ bool judge_conditions_hold(const struct l7_rule *rule, const struct judge_scratc
 	return true;
 }
 
-static bool rule_holds(const struct l7_rule *rule, const struct judge_scratch *s)
+bool judge_rule_holds(const struct l7_rule *rule, const struct judge_scratch *s)
 {
 	return (rule->method == 0 || hits_has(&s->methods, rule->method)) &&
 	       (rule->host == 0 || hits_has(&s->hosts, rule->host)) &&
@@ -101,7 +112,7 @@ static const struct l7_rule *look_through(const struct ruleset *rs, const struct
 					  const struct judge_scratch *s)
 {
 	for (uint32_t i = 0; i < g->n; i++)
-		if (rule_holds(&rs->rules[g->first + i], s))
+		if (judge_rule_holds(&rs->rules[g->first + i], s))
 			return &rs->rules[g->first + i];
 	return NULL;
 }
@@ -153,6 +164,17 @@ static const struct l7_rule *look_up_all(const struct ruleset *rs, uint32_t path
 	return NULL;
 }
 
+void judge_find_group(const struct ruleset *rs, const struct request *req,
+		      const struct path_group *g, struct judge_scratch *s)
+{
+	if (g->method_some)
+		find_methods(rs, req, s);
+	if (g->host_some)
+		find_hosts(rs, req, s);
+	if (g->header_some)
+		find_conditions(rs, req, s);
+}
+
 static const struct l7_rule *try_path(const struct ruleset *rs, const struct request *req,
 				      uint32_t path, struct judge_scratch *s)
 {
@@ -160,12 +182,7 @@ static const struct l7_rule *try_path(const struct ruleset *rs, const struct req
 
 	if (g->n == 0)
 		return NULL;
-	if (g->method_some)
-		find_methods(rs, req, s);
-	if (g->host_some)
-		find_hosts(rs, req, s);
-	if (g->header_some)
-		find_conditions(rs, req, s);
+	judge_find_group(rs, req, g, s);
 	return g->n <= FEW_RULES ? look_through(rs, g, s) : look_up_all(rs, path, g, s);
 }
 
@@ -186,6 +203,7 @@ const struct l7_rule *judge_reading(const struct ruleset *rs, const struct reque
 static void judge_begin(struct judge_scratch *s)
 {
 	s->have_methods = s->have_hosts = s->have_conditions = false;
+	s->n_acting = 0;
 }
 
 void judge_fields(const struct ruleset *rs, const struct request *req, struct judge_scratch *s)
@@ -194,6 +212,14 @@ void judge_fields(const struct ruleset *rs, const struct request *req, struct ju
 	find_methods(rs, req, s);
 	find_hosts(rs, req, s);
 	find_conditions(rs, req, s);
+}
+
+/* What cannot be done as a whole is not done at all. */
+static struct verdict too_many(const struct l7_rule *rule)
+{
+	return (struct verdict){ .action = VERDICT_DENY,
+				 .rule = rule->ref,
+				 .failed = FIELD_HEADERS };
 }
 
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
@@ -210,9 +236,13 @@ struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req
 
 		if (!rule)
 			return v;
+		if (rs->n_acting && !actions_collect(rs, req, scratch))
+			return too_many(rule);
 		if (i == 0)
 			first = rule;
 	}
+	if (rs->n_acting && !actions_list(rs, scratch, &v))
+		return too_many(first);
 	v.action = VERDICT_ALLOW;
 	v.rule = first->ref;
 	return v;

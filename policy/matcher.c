@@ -32,24 +32,36 @@ void hits_clear(struct hits *h)
 	}
 }
 
-uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat)
+static uint64_t pattern_hash(const struct pattern *pat)
 {
-	const struct pattern **patterns;
-	uint64_t hash;
+	return hash_final(hash_bytes(HASH_START, &pat->id, sizeof(pat->id)));
+}
+
+uint32_t matcher_number(const struct matcher *m, const struct pattern *pat)
+{
 	size_t at = 0;
 	uint32_t i;
 
 	if (!pat)
 		return 0;
-	hash = hash_final(hash_bytes(HASH_START, &pat->id, sizeof(pat->id)));
-	while ((i = hash_table_next(&m->local, hash, &at)) != HASH_NONE)
+	while ((i = hash_table_next(&m->local, pattern_hash(pat), &at)) != HASH_NONE)
 		if (m->patterns[i] == pat)
 			return i;
+	return 0;
+}
+
+uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat)
+{
+	uint32_t i = matcher_number(m, pat);
+	const struct pattern **patterns;
+
+	if (!pat || i)
+		return i;
 	patterns = arena_extend(keep, m->patterns, m->n ? m->n + 1 : 0, sizeof(*patterns));
 	if (!patterns)
 		return UINT32_MAX;
 	m->patterns = patterns;
-	if (hash_table_add(&m->local, keep, hash, (uint32_t)m->n + 1) < 0)
+	if (hash_table_add(&m->local, keep, pattern_hash(pat), (uint32_t)m->n + 1) < 0)
 		return UINT32_MAX;
 	m->patterns[++m->n] = pat;
 	return (uint32_t)m->n;
@@ -77,7 +89,7 @@ static struct matcher_entry *find_entry(const struct matcher *m, uint64_t runnin
 }
 
 static struct matcher_entry *new_entry(struct matcher *m, struct arena *keep, uint64_t running,
-				       const struct regex_literal *lit)
+				       struct span text, bool prefix)
 {
 	struct matcher_entry *entries, *e;
 
@@ -85,25 +97,31 @@ static struct matcher_entry *new_entry(struct matcher *m, struct arena *keep, ui
 	if (!entries)
 		return NULL;
 	m->entries = entries;
-	if (hash_table_add(&m->table, keep, entry_hash(running, lit->prefix),
-			   (uint32_t)m->n_entries) < 0)
+	if (hash_table_add(&m->table, keep, entry_hash(running, prefix), (uint32_t)m->n_entries) <
+	    0)
 		return NULL;
 	e = &m->entries[m->n_entries++];
-	*e = (struct matcher_entry){ .text = lit->text, .prefix = lit->prefix };
-	if (lit->prefix && lit->text.len > m->longest)
-		m->longest = lit->text.len;
+	*e = (struct matcher_entry){ .text = text, .prefix = prefix };
+	if (prefix && text.len > m->longest)
+		m->longest = text.len;
 	return e;
+}
+
+static struct matcher_entry *get_entry(struct matcher *m, struct arena *keep, struct span text,
+				       bool prefix)
+{
+	uint64_t running = hash_bytes(HASH_START, text.ptr, text.len);
+	struct matcher_entry *e = find_entry(m, running, text, prefix);
+
+	return e ? e : new_entry(m, keep, running, text, prefix);
 }
 
 static int add_literal(struct matcher *m, struct arena *keep, const struct regex_literal *lit,
 		       uint32_t id)
 {
-	uint64_t running = hash_bytes(HASH_START, lit->text.ptr, lit->text.len);
-	struct matcher_entry *e = find_entry(m, running, lit->text, lit->prefix);
+	struct matcher_entry *e = get_entry(m, keep, lit->text, lit->prefix);
 	uint32_t *ids;
 
-	if (!e)
-		e = new_entry(m, keep, running, lit);
 	if (!e)
 		return -ENOMEM;
 	ids = arena_extend(keep, e->ids, e->n_ids, sizeof(*ids));
@@ -128,57 +146,49 @@ static int note_lengths(struct matcher *m, struct arena *keep)
 	return 0;
 }
 
-static int compile_expressions(struct matcher *m, struct arena *keep, const char **texts,
-			       unsigned *ids, unsigned *flags, const char **why)
+struct matcher_entry *matcher_prefix_entry(struct matcher *m, struct arena *keep,
+					   struct span prefix)
 {
-	hs_compile_error_t *err = NULL;
-	unsigned n = 0;
-	hs_error_t r;
-
-	for (size_t i = 1; i <= m->n; i++) {
-		if (!m->patterns[i]->expression)
-			continue;
-		texts[n] = m->patterns[i]->expression;
-		ids[n] = (unsigned)i;
-		flags[n++] = PATTERN_HS_FLAGS;
-	}
-	if (n == 0)
-		return 0;
-	r = hs_compile_multi(texts, flags, ids, n, HS_MODE_BLOCK, NULL, &m->db, &err);
-	if (r == HS_SUCCESS)
-		return 0;
-	if (r != HS_COMPILER_ERROR || !err)
-		return -ENOMEM;
-	*why = arena_printf(keep, "the regular expressions cannot be used together: %s",
-			    err->message);
-	hs_free_compile_error(err);
-	return *why ? -EINVAL : -ENOMEM;
+	return get_entry(m, keep, prefix, true);
 }
 
-static int build_expressions(struct matcher *m, struct arena *keep, const char **why)
+int matcher_build(struct matcher *m, struct arena *keep, struct automata *automata,
+		  const char **why)
 {
-	const char **texts = calloc(m->n + 1, sizeof(*texts));
-	unsigned *ids = calloc(m->n + 1, sizeof(*ids));
-	unsigned *flags = calloc(m->n + 1, sizeof(*flags));
-	int r = -ENOMEM;
+	int r;
 
-	if (texts && ids && flags)
-		r = compile_expressions(m, keep, texts, ids, flags, why);
-	free(texts);
-	free(ids);
-	free(flags);
-	return r;
-}
-
-int matcher_build(struct matcher *m, struct arena *keep, const char **why)
-{
 	for (size_t i = 1; i <= m->n; i++)
 		for (size_t j = 0; j < m->patterns[i]->n_literals; j++)
 			if (add_literal(m, keep, &m->patterns[i]->literals[j], (uint32_t)i) < 0)
 				return -ENOMEM;
-	if (note_lengths(m, keep) < 0)
-		return -ENOMEM;
-	return build_expressions(m, keep, why);
+	r = matcher_fill_buckets(m, keep, automata, why);
+	return r < 0 ? r : note_lengths(m, keep);
+}
+
+struct search {
+	struct span value;
+	hs_scratch_t *scratch;
+	struct hits *hits;
+	const struct matcher_bucket *bucket; /* that is scanned */
+};
+
+static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+		    void *arg)
+{
+	const struct search *s = arg;
+
+	hits_add(s->hits, s->bucket->ids[id]);
+	return 0;
+}
+
+/* When libhs fails, what it would have found is missing: nothing is allowed by it. */
+static void scan(struct search *s, const struct matcher_bucket *bucket)
+{
+	s->bucket = bucket;
+	if (s->value.len <= UINT_MAX)
+		(void)hs_scan(automaton_database(bucket->automaton),
+			      s->value.len ? s->value.ptr : "", (unsigned)s->value.len, 0,
+			      s->scratch, on_match, s);
 }
 
 static void add_entry_hits(const struct matcher_entry *e, struct hits *hits)
@@ -187,48 +197,45 @@ static void add_entry_hits(const struct matcher_entry *e, struct hits *hits)
 		hits_add(hits, e->ids[i]);
 }
 
-static void find_literals(const struct matcher *m, struct span value, struct hits *hits)
+static void find_entries(const struct matcher *m, struct search *s)
 {
+	struct span value = s->value;
 	/* "." does not match a newline: a prefix counts only if no newline is behind it. */
 	const char *newline = value.len ? memrchr(value.ptr, '\n', value.len) : NULL;
 	size_t from = newline ? (size_t)(newline - value.ptr) + 1 : 0;
 	uint64_t running = HASH_START;
 
 	for (size_t len = 0;; len++) {
-		if (len <= m->longest && len >= from && m->lengths[len / 64] >> (len % 64) & 1)
-			add_entry_hits(find_entry(m, running, (struct span){ value.ptr, len },
-						  true),
-				       hits);
+		const struct matcher_entry *e = NULL;
+
+		if (len <= m->longest && m->lengths[len / 64] >> (len % 64) & 1)
+			e = find_entry(m, running, (struct span){ value.ptr, len }, true);
+		if (e && len >= from)
+			add_entry_hits(e, s->hits);
+		if (e && e->bucket)
+			scan(s, e->bucket);
 		if (len == value.len)
 			break;
 		running = hash_byte(running, (unsigned char)value.ptr[len]);
 	}
-	add_entry_hits(find_entry(m, running, value, false), hits);
-}
-
-static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-		    void *hits)
-{
-	hits_add(hits, id);
-	return 0;
+	add_entry_hits(find_entry(m, running, value, false), s->hits);
 }
 
 void matcher_find(const struct matcher *m, struct span value, hs_scratch_t *scratch,
 		  struct hits *hits)
 {
+	struct search s = { .value = value, .scratch = scratch, .hits = hits };
+
 	hits_clear(hits);
-	if (m->n == 0)
-		return;
 	if (m->n_entries)
-		find_literals(m, value, hits);
-	/* When libhs fails, what it would have found is missing: nothing is allowed by it. */
-	if (m->db && value.len <= UINT_MAX)
-		(void)hs_scan(m->db, value.len ? value.ptr : "", (unsigned)value.len, 0, scratch,
-			      on_match, hits);
+		find_entries(m, &s);
 }
 
-void matcher_done(struct matcher *m)
+int matcher_scratch(const struct matcher *m, hs_scratch_t **scratch)
 {
-	hs_free_database(m->db);
-	m->db = NULL;
+	for (size_t i = 0; i < m->n_buckets; i++)
+		if (hs_alloc_scratch(automaton_database(m->buckets[i]->automaton), scratch) !=
+		    HS_SUCCESS)
+			return -ENOMEM;
+	return 0;
 }

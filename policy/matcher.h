@@ -3,17 +3,28 @@
  *
  * The patterns of one field (path, method or host) of one ruleset, numbered from 1; 0 stands for
  * "any". Strings and prefixes are in one hash table, whose hash is taken byte by byte, so that one
- * pass over the value asks for every prefix length that occurs; expressions are one libhs database,
- * scanned once. Immutable after it is built. */
+ * pass over the value asks for every prefix length that occurs. Expressions are sorted into buckets
+ * by the string with which all begins that they match: only the buckets that lie on the value's way
+ * are scanned, of which there are at most MATCHER_DEPTH_MAX. Immutable after it is built. */
 #ifndef SLUICE_MATCHER_H
 #define SLUICE_MATCHER_H
 
 #include <hs/hs.h>
 #include "pattern.h"
 
+#define MATCHER_FEW	  16 /* so many expressions are one bucket */
+#define MATCHER_DEPTH_MAX 8  /* buckets whose prefixes begin with each other */
+
+struct matcher_bucket {
+	const struct automaton *automaton;
+	uint32_t *ids; /* what it reports -> number of the pattern */
+	size_t n;
+};
+
 struct matcher_entry {
 	struct span text;
 	bool prefix;
+	const struct matcher_bucket *bucket; /* of what begins with TEXT, or NULL */
 	uint32_t *ids;
 	size_t n_ids;
 };
@@ -27,7 +38,8 @@ struct matcher {
 	struct hash_table table;
 	uint64_t *lengths; /* bitmap of the prefix lengths that occur */
 	size_t longest;	   /* the greatest of them */
-	hs_database_t *db; /* NULL: no expressions */
+	struct matcher_bucket **buckets;
+	size_t n_buckets;
 };
 
 /* The numbers that were found, each once. */
@@ -42,13 +54,25 @@ struct hits {
 /* The number of PAT in M, new or old; 0 for NULL, "any". UINT32_MAX when out of memory. */
 uint32_t matcher_add(struct matcher *m, struct arena *keep, const struct pattern *pat);
 
-/* Make it ready. 0, -ENOMEM, or -EINVAL with *WHY in KEEP: libhs cannot hold all of them. */
-int matcher_build(struct matcher *m, struct arena *keep, const char **why);
+/* The number of a pattern that is in M; 0 for NULL, and for one that is not. */
+uint32_t matcher_number(const struct matcher *m, const struct pattern *pat);
+
+/* Make *SCRATCH, which may be NULL, good for M as well. 0 or -ENOMEM. */
+int matcher_scratch(const struct matcher *m, hs_scratch_t **scratch);
+
+/* Make it ready. 0, -ENOMEM, or -EINVAL with *WHY in KEEP: libhs cannot hold all of them. The
+ * automata have to outlive it. */
+int matcher_build(struct matcher *m, struct arena *keep, struct automata *automata,
+		  const char **why);
+
+/* Of matcher_buckets.c, for matcher.c, and the other way round. */
+int matcher_fill_buckets(struct matcher *m, struct arena *keep, struct automata *automata,
+			 const char **why);
+struct matcher_entry *matcher_prefix_entry(struct matcher *m, struct arena *keep,
+					   struct span prefix);
 
 void matcher_find(const struct matcher *m, struct span value, hs_scratch_t *scratch,
 		  struct hits *hits);
-
-void matcher_done(struct matcher *m);
 
 int hits_init(struct hits *h, size_t highest);
 void hits_done(struct hits *h);

@@ -42,14 +42,25 @@ struct peers {
 
 enum { PROTO_TCP = 1, PROTO_UDP = 2 };
 
+struct text_place {
+	const char *file;
+	unsigned line, column;
+};
+
 struct port_range {
 	unsigned protocols; /* PROTO_* */
 	unsigned first, last;
 };
 
+/* What a rule does when a header is not there or not as it should be. */
+enum mismatch { MISMATCH_FAIL, MISMATCH_LOG, MISMATCH_ADD, MISMATCH_REPLACE, MISMATCH_DELETE };
+
 struct header_match {
 	struct span name; /* as written */
 	bool any_value;	  /* a presence test */
+	bool secret;	  /* VALUE is one */
+	bool never; /* the secret is missing: the rule matches nothing, whatever MISMATCH says */
+	enum mismatch mismatch;
 	struct span value;
 };
 
@@ -58,6 +69,10 @@ struct http_rule {
 	struct header_match *headers;		    /* all of them */
 	size_t n_headers;
 	const struct rule_ref *ref;
+	/* For lint: in how many rulesets it is, in how many of them another rule allows all that it
+	 * allows, and one that does. */
+	unsigned uses, shadowed;
+	const struct rule_ref *shadow;
 };
 
 /* One entry of toPorts. */
@@ -67,6 +82,10 @@ struct port_rule {
 	bool l7; /* only the requests that HTTP allows */
 	struct http_rule *http;
 	size_t n_http;
+	/* For lint. */
+	struct text_place place;	 /* of the L7 rules */
+	unsigned steered, opened;	 /* ranges in which they count, and in which they do not */
+	const struct text_place *opener; /* a rule that opens one of the latter */
 };
 
 /* One entry of egress or egressDeny. */
@@ -76,6 +95,7 @@ struct rule {
 	bool any_port; /* no toPorts at all */
 	struct port_rule *ports;
 	size_t n_ports;
+	struct text_place place;
 };
 
 enum requirement_op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_DOES_NOT_EXIST };
@@ -96,6 +116,7 @@ struct spec {
 	struct selector selector;
 	bool has_egress;    /* egress or egressDeny is there, also as [] */
 	bool default_allow; /* enableDefaultDeny: {egress: false} */
+	bool selected;	    /* the workload is one that it is about */
 	struct rule **rules;
 	size_t n_rules;
 };

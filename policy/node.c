@@ -61,17 +61,21 @@ static size_t skip_digits(const char *s, size_t i)
 }
 
 /* The text of a scalar ends with a NUL, which none of these loops passes. */
-/* Returns false for an exponent without digits. */
-static bool skip_exponent(const char *s, size_t *i)
+static bool is_decimal(const char *s, size_t i, size_t len)
 {
-	if (s[*i] != 'e' && s[*i] != 'E')
-		return true;
-	(*i)++;
-	*i += s[*i] == '-' || s[*i] == '+';
-	if (!is_digit(s[*i]))
+	if (!is_digit(s[i]) && !(s[i] == '.' && is_digit(s[i + 1])))
 		return false;
-	*i = skip_digits(s, *i);
-	return true;
+	i = skip_digits(s, i);
+	if (s[i] == '.')
+		i = skip_digits(s, i + 1);
+	if (s[i] == 'e' || s[i] == 'E') {
+		i++;
+		i += s[i] == '-' || s[i] == '+';
+		if (!is_digit(s[i]))
+			return false;
+		i = skip_digits(s, i);
+	}
+	return i == len;
 }
 
 static bool is_number(const struct node *n)
@@ -85,12 +89,7 @@ static bool is_number(const struct node *n)
 	if (s[i] == '0' && (s[i + 1] == 'x' || s[i + 1] == 'o' || s[i + 1] == 'b'))
 		return s[i + 2] &&
 		       i + 2 + strspn(s + i + 2, "0123456789abcdefABCDEF_") == n->text.len;
-	if (!is_digit(s[i]) && !(s[i] == '.' && is_digit(s[i + 1])))
-		return false;
-	i = skip_digits(s, i);
-	if (s[i] == '.')
-		i = skip_digits(s, i + 1);
-	return skip_exponent(s, &i) && i == n->text.len;
+	return is_decimal(s, i, n->text.len);
 }
 
 bool node_is_string(const struct node *n)

@@ -2,7 +2,6 @@
 #include "pattern.h"
 
 #include <errno.h>
-#include <hs/hs.h>
 
 static int keep_literals(struct patterns *p, struct pattern *pat,
 			 const struct regex_literals *found)
@@ -24,29 +23,40 @@ static int keep_literals(struct patterns *p, struct pattern *pat,
 	return 0;
 }
 
-/* Alone first, so that what libhs cannot do is reported at its place. */
+static const struct pattern *find(const struct patterns *p, struct span text)
+{
+	uint64_t hash = hash_final(hash_bytes(HASH_START, text.ptr, text.len));
+	size_t at = 0;
+	uint32_t i;
+
+	while ((i = hash_table_next(&p->index, hash, &at)) != HASH_NONE)
+		if (span_eq(p->items[i]->text, text))
+			return p->items[i];
+	return NULL;
+}
+
+/* Alone first, so that what libhs cannot do is reported at its place; but not once more. */
 static int keep_expression(struct patterns *p, struct pattern *pat, const char *expression)
 {
-	hs_compile_error_t *err = NULL;
-	hs_database_t *db = NULL;
-	hs_error_t r;
+	const struct pattern *before = p->before ? find(p->before, pat->text) : NULL;
+	const struct automaton *a;
+	const char *why;
+	int r;
 
 	pat->expression = arena_copy(p->keep, expression, strlen(expression));
 	if (!pat->expression)
 		return -ENOMEM;
-	r = hs_compile(expression, PATTERN_HS_FLAGS, HS_MODE_BLOCK, NULL, &db, &err);
-	if (r == HS_SUCCESS) {
-		hs_free_database(db);
+	if (before && before->expression && !before->error &&
+	    strcmp(before->expression, expression) == 0)
 		return 0;
-	}
-	if (r != HS_COMPILER_ERROR || !err)
-		return -ENOMEM;
+	r = automata_get(p->automata, &expression, 1, false, &a, &why);
+	if (r != -EINVAL)
+		return r;
 	pat->error = arena_printf(p->keep,
 				  "it is beyond the regular expressions that run in "
 				  "linear time (%s)",
-				  err->message);
+				  why);
 	pat->error_at = SIZE_MAX;
-	hs_free_compile_error(err);
 	return pat->error ? 0 : -ENOMEM;
 }
 
@@ -70,6 +80,9 @@ static int lower(struct patterns *p, struct pattern *pat, struct arena *scratch)
 		return r;
 	if (r == 1)
 		return keep_literals(p, pat, &literals);
+	r = regex_prefix(re, p->keep, &pat->prefix);
+	if (r < 0)
+		return r;
 	expression = regex_print(re, scratch);
 	return expression ? keep_expression(p, pat, expression) : -ENOMEM;
 }
@@ -77,7 +90,7 @@ static int lower(struct patterns *p, struct pattern *pat, struct arena *scratch)
 static struct pattern *pattern_new(struct patterns *p, struct span text)
 {
 	struct pattern *pat = arena_alloc(p->keep, sizeof(*pat));
-	struct arena scratch = { NULL };
+	struct arena scratch = { .blocks = NULL };
 	int r;
 
 	if (!pat)
@@ -94,14 +107,12 @@ static struct pattern *pattern_new(struct patterns *p, struct span text)
 
 const struct pattern *pattern_get(struct patterns *p, struct span text)
 {
+	const struct pattern *known = find(p, text);
 	uint64_t hash = hash_final(hash_bytes(HASH_START, text.ptr, text.len));
 	struct pattern **items, *pat;
-	size_t at = 0;
-	uint32_t i;
 
-	while ((i = hash_table_next(&p->index, hash, &at)) != HASH_NONE)
-		if (span_eq(p->items[i]->text, text))
-			return p->items[i];
+	if (known)
+		return known;
 	pat = pattern_new(p, text);
 	if (!pat)
 		return NULL;

@@ -3,6 +3,7 @@
 #ifndef SLUICE_PATTERN_H
 #define SLUICE_PATTERN_H
 
+#include "automaton.h"
 #include "hash.h"
 #include "regex_tree.h"
 
@@ -14,14 +15,17 @@ struct pattern {
 	size_t n_literals;
 	/* ... or what libhs is to look for, as a whole-string match ... */
 	const char *expression;
+	struct span prefix; /* with which everything begins that it matches */
 	/* ... or what is wrong with it, and where in TEXT (SIZE_MAX: as a whole). */
 	const char *error;
 	size_t error_at;
 };
 
-/* Zero it, then set KEEP. */
+/* Zero it, then set KEEP and AUTOMATA. */
 struct patterns {
 	struct arena *keep; /* where the patterns live */
+	struct automata *automata;
+	const struct patterns *before; /* of the policy in force, while a new one is built */
 	struct pattern **items;
 	size_t n;
 	struct hash_table index;
@@ -29,7 +33,5 @@ struct patterns {
 
 /* The pattern that is written TEXT. It may have an error. NULL when out of memory. */
 const struct pattern *pattern_get(struct patterns *p, struct span text);
-
-#define PATTERN_HS_FLAGS (HS_FLAG_SINGLEMATCH | HS_FLAG_ALLOWEMPTY)
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "l4_compile.h"
+#include "lint.h"
 #include "loader.h"
 
 struct policy {
@@ -16,13 +17,14 @@ struct policy {
 	struct l4 l4; /* identities, address borders and rulesets */
 	struct l4_table table;
 	unsigned n_selected;
+	struct patterns patterns; /* what the next policy may take over */
+	struct automata automata;
 };
 
 /* What exists while a policy is made. */
 struct build {
 	struct policy *policy;
 	struct arena mem;
-	struct patterns patterns;
 	struct loader loader;
 	struct diag *diag;
 	size_t before; /* errors that DIAG had at first */
@@ -33,7 +35,7 @@ static size_t count_errors(const struct diag *d)
 	return d->n + d->dropped;
 }
 
-static int build_begin(struct build *b, struct diag *diag)
+static int build_begin(struct build *b, const struct policy_options *options, struct diag *diag)
 {
 	memset(b, 0, sizeof(*b));
 	b->diag = diag;
@@ -49,11 +51,18 @@ static int build_begin(struct build *b, struct diag *diag)
 	if (!b->policy)
 		return -ENOMEM;
 	atomic_init(&b->policy->refs, 1);
-	b->patterns.keep = &b->policy->keep;
+	b->policy->automata.keep = &b->policy->keep;
+	b->policy->patterns.keep = &b->policy->keep;
+	b->policy->patterns.automata = &b->policy->automata;
+	if (options->before) {
+		b->policy->automata.before = &options->before->automata;
+		b->policy->patterns.before = &options->before->patterns;
+	}
 	b->loader.reader = (struct reader){
 		.mem = &b->mem,
 		.keep = &b->policy->keep,
-		.patterns = &b->patterns,
+		.patterns = &b->policy->patterns,
+		.options = options,
 		.diag = diag,
 	};
 	return 0;
@@ -69,20 +78,62 @@ static int compile(struct build *b, const struct label *labels, size_t n_labels)
 		return r;
 	p->l4.keep = &p->keep;
 	p->l4.mem = &b->mem;
+	p->l4.automata = &p->automata;
 	p->l4.rules = s.rules;
 	p->l4.n_rules = s.n_rules;
+	p->l4.lint = b->loader.reader.options->lint;
 	r = l4_compile(&p->l4, &p->table);
 	if (r == -EINVAL)
-		diag_hint(b->diag, diag_add(b->diag, "policy", 0, 0, "%s", p->l4.why),
+		diag_hint(b->diag,
+			  diag_add(b->diag, "policy", 0, 0,
+				   "the regular expressions cannot be used together: %s",
+				   p->l4.why),
 			  "make fewer or simpler expressions of it");
 	p->table.enforced = true;
 	p->n_selected = s.n_documents;
 	return r;
 }
 
-/* Pointers into the builder's memory, which ends now. */
-static void forget_build(struct l4 *c)
+/* A spec that is not about the workload is compiled by itself and thrown away. */
+static int lint_alone(struct build *b, const struct spec *spec)
 {
+	struct l4 c = { .keep = &b->mem,
+			.mem = &b->mem,
+			.automata = &b->policy->automata,
+			.rules = spec->rules,
+			.n_rules = spec->n_rules,
+			.lint = true };
+	struct l4_table table = { .enforced = true };
+	int r;
+
+	if (spec->selected || spec->default_allow)
+		return 0;
+	r = l4_compile(&c, &table);
+	if (r == 0)
+		r = lint_overlap(&c, b->diag);
+	return r == -EINVAL ? 0 : r;
+}
+
+static int lint(struct build *b)
+{
+	const struct model *m = &b->loader.model;
+	int r = b->policy->n_selected ? lint_overlap(&b->policy->l4, b->diag) : 0;
+
+	for (size_t i = 0; r == 0 && i < m->n; i++)
+		for (size_t j = 0; r == 0 && j < m->documents[i]->n_specs; j++)
+			r = lint_alone(b, m->documents[i]->specs[j]);
+	return r;
+}
+
+/* Pointers into the builder's memory, which ends now. */
+static void forget_build(struct policy *p)
+{
+	struct l4 *c = &p->l4;
+
+	p->automata.before = NULL;
+	p->patterns.before = NULL;
+	automata_prune(&p->automata);
+	c->automata = NULL;
 	c->mem = NULL;
 	c->rules = NULL;
 	c->port_rules = NULL;
@@ -106,10 +157,15 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 		r = b->loader.error ? b->loader.error : -EINVAL;
 	if (r == 0)
 		r = compile(b, labels, n_labels);
+	if (r == 0 && b->loader.reader.options->lint)
+		r = lint(b);
 	if (r == 0)
-		forget_build(&b->policy->l4);
+		forget_build(b->policy);
+	if (r == 0 && b->diag->oom)
+		r = -ENOMEM;
 	if (r == -ENOMEM)
 		b->diag->oom = 1;
+	diag_sort_warnings(b->diag);
 	arena_done(&b->mem);
 	if (r == 0)
 		*ret = b->policy;
@@ -121,22 +177,25 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag)
 {
 	struct build b;
-	int r = build_begin(&b, diag);
+	int r = build_begin(&b, options, diag);
 
 	for (size_t i = 0; r == 0 && i < options->n_paths; i++)
 		loader_path(&b.loader, options->paths[i]);
+	for (size_t i = 0; r == 0 && i < options->n_texts; i++)
+		loader_text(&b.loader, options->texts[i].name, options->texts[i].text,
+			    options->texts[i].len);
 	return build_end(&b, options->labels, options->n_labels, r, ret);
 }
 
 int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
 		     size_t n_labels, struct policy **ret, struct diag *diag)
 {
-	struct build b;
-	int r = build_begin(&b, diag);
+	const struct policy_text from = { .name = name, .text = text, .len = len };
+	const struct policy_options options = {
+		.labels = labels, .n_labels = n_labels, .texts = &from, .n_texts = 1
+	};
 
-	if (r == 0)
-		loader_text(&b.loader, name, text, len);
-	return build_end(&b, labels, n_labels, r, ret);
+	return policy_load(&options, ret, diag);
 }
 
 struct policy *policy_ref(struct policy *p)
@@ -149,7 +208,7 @@ struct policy *policy_unref(struct policy *p)
 {
 	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
-	l4_done(&p->l4);
+	automata_done(&p->automata);
 	arena_done(&p->keep);
 	free(p);
 	return NULL;
@@ -188,6 +247,18 @@ enum l4_action policy_l4(const struct policy *p, const struct address *destinati
 	return range->action;
 }
 
+void policy_stats(const struct policy *p, struct policy_stats *ret)
+{
+	*ret = (struct policy_stats){ .patterns = p->patterns.n,
+				      .rulesets = p->l4.n_rulesets,
+				      .compiled = p->automata.compiled,
+				      .reused = p->automata.reused };
+	for (size_t i = 0; i < p->l4.n_rulesets; i++)
+		ret->rules += p->l4.rulesets[i]->rules.n_rules;
+	for (size_t i = 0; i < p->automata.n; i++)
+		ret->automata += p->automata.items[i] != NULL;
+}
+
 /* The highest numbers of any ruleset. */
 struct sizes {
 	size_t paths, methods, hosts, conditions, names;
@@ -197,11 +268,6 @@ static void raise_to(size_t *size, size_t least)
 {
 	if (*size < least)
 		*size = least;
-}
-
-static bool add_database(struct judge_scratch *s, const struct matcher *m)
-{
-	return !m->db || hs_alloc_scratch(m->db, &s->hs) == HS_SUCCESS;
 }
 
 static bool scratch_fill(struct judge_scratch *s, const struct l4 *c)
@@ -217,8 +283,9 @@ static bool scratch_fill(struct judge_scratch *s, const struct l4 *c)
 		raise_to(&most.hosts, rs->hosts.n);
 		raise_to(&most.conditions, rs->n_conditions);
 		raise_to(&most.names, rs->n_names);
-		ok = ok && add_database(s, &rs->paths) && add_database(s, &rs->methods) &&
-		     add_database(s, &rs->hosts);
+		ok = ok && matcher_scratch(&rs->paths, &s->hs) == 0 &&
+		     matcher_scratch(&rs->methods, &s->hs) == 0 &&
+		     matcher_scratch(&rs->hosts, &s->hs) == 0;
 	}
 	s->seen = calloc(most.names + 1, sizeof(*s->seen));
 	s->seen_names = calloc(most.names + 1, sizeof(*s->seen_names));

@@ -23,12 +23,39 @@ struct label {
 	const char *key, *value;
 };
 
+/* A name that may stand for a port in a policy. The same name may stand for several. */
+struct named_port {
+	const char *name; /* compared without case */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, or 0 for both */
+	uint16_t port;
+};
+
+/* A policy in memory, which was read from (or is to be called) NAME. */
+struct policy_text {
+	const char *name, *text;
+	size_t len;
+};
+
 struct policy_options {
 	const char *const
 		*paths; /* files, or directories whose *.yaml, *.yml and *.json are read in order */
 	size_t n_paths;
 	const struct label *labels; /* of the workload */
 	size_t n_labels;
+	const struct policy_text *texts; /* read after PATHS */
+	size_t n_texts;
+	const struct named_port *ports;
+	size_t n_ports;
+	/* A directory with the secrets that policies refer to: SECRETS/namespace/name, or
+	 * SECRETS/name for one without namespace. NULL: none is known. */
+	const char *secrets;
+	/* The caller carries out struct header_action of every kind. Without it ADD, REPLACE and
+	 * DELETE are refused, since what is not done must not be promised. */
+	bool header_actions;
+	bool lint; /* also warn of what is legal but surely not meant */
+	/* What is in force now, or NULL. Expressions that it has compiled are taken from it. It has
+	 * to live until the load returns, and not longer. */
+	const struct policy *before;
 };
 
 /* Load, select and compile. Every document is checked, also those that do not select the workload.
@@ -37,7 +64,7 @@ struct policy_options {
  * errno of a file that cannot be read. */
 int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag);
 
-/* The same for one text in memory, which was read from a file called NAME. */
+/* The same for one text in memory, and without further options. */
 int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
 		     size_t n_labels, struct policy **ret, struct diag *diag);
 
@@ -46,6 +73,16 @@ struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
 
 /* How many documents selected the workload and mention egress; 0: everything is left alone. */
 unsigned policy_n_selected(const struct policy *p);
+
+/* What it took to make P. */
+struct policy_stats {
+	size_t rulesets, rules; /* HTTP rules, in each ruleset those that differ */
+	size_t patterns;
+	size_t automata; /* sets of expressions that libhs holds */
+	size_t compiled,
+		reused; /* how often libhs was asked, and how often the policy before was */
+};
+void policy_stats(const struct policy *p, struct policy_stats *ret);
 
 /* For the kernel. Owned by P. */
 const struct l4_table *policy_l4_table(const struct policy *p);
@@ -63,7 +100,8 @@ void judge_scratch_free(struct judge_scratch *s);
 /* Judge REQ: ALLOW only if every reading of its path is allowed by some rule whose other fields
  * match too. Total: DENY when no rule matches or when anything is unclear. Never allocates, never
  * fails; its time does not grow with the number of rules. A denial names no rule yet: see
- * ruleset_explain(). */
+ * ruleset_explain(). An ALLOW may come with actions, which have to be carried out on
+ * the request before it is forwarded (struct policy_options, header_actions). */
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
 			     struct judge_scratch *scratch);
 

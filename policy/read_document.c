@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "lint.h"
 #include "sluice/array.h"
 
 #define NOT_IN_RUN "sluice holds egress only so far"
@@ -143,6 +144,7 @@ static void read_one_spec(struct reader *r, const struct node *value, struct doc
 			  reader_error(r, value,
 				       "a spec has neither \"egress\" nor \"egressDeny\""),
 			  "write egress: [] to allow nothing");
+	lint_spec(r, spec);
 	doc->specs = reader_extend(r, doc->specs, doc->n_specs, sizeof(struct spec *));
 	if (doc->specs)
 		doc->specs[doc->n_specs++] = spec;
@@ -238,6 +240,7 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 	doc->name = keep_text(r, node_get(root, "metadata"), "name");
 	doc->namespace_ = keep_text(r, node_get(root, "metadata"), "namespace");
 	doc->file = r->file;
+	r->namespace_ = doc->namespace_;
 	d.cluster_wide = kind && kind->kind == NODE_SCALAR &&
 			 span_eq(kind->text, SPAN_LITERAL("CiliumClusterwideNetworkPolicy"));
 	if (r->oom || !reader_fields(r, root, "a policy document", fields, ARRAY_SIZE(fields), &d))

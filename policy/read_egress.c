@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "lint.h"
 #include "sluice/array.h"
 
 struct rule_reader {
@@ -87,7 +88,10 @@ static void read_rule(struct reader *r, const struct node *node, struct spec *sp
 
 	if (!rule)
 		return;
-	*rule = (struct rule){ .deny = deny, .peers.any = true, .any_port = true };
+	*rule = (struct rule){ .deny = deny,
+			       .peers.any = true,
+			       .any_port = true,
+			       .place = { r->file, node->line, node->column } };
 	if (!reader_fields(r, node, "a rule", rule_fields, ARRAY_SIZE(rule_fields), &x))
 		return;
 	spec->rules = reader_extend(r, spec->rules, spec->n_rules, sizeof(struct rule *));
@@ -102,6 +106,8 @@ void read_egress(struct reader *r, const struct node *list, struct spec *spec,
 
 	if (!reader_is_list(r, list, key))
 		return;
+	if (strcmp(key, "egress") == 0)
+		lint_egress_list(r, list);
 	for (size_t i = 0; i < list->n && !r->oom; i++) {
 		snprintf(here.path, sizeof(here.path), "%.64s%s[%zu]", place->path, key, i);
 		read_rule(r, list->items[i], spec, &here, strcmp(key, "egressDeny") == 0);

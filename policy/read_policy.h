@@ -28,8 +28,14 @@ void read_entities(struct reader *r, const struct node *value, void *peers);
 void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
 		   const struct place *place);
 
-/* The list under rules.http. */
+/* The lists under rules.http and rules.grpc. */
 void read_http(struct reader *r, const struct node *list, struct port_rule *ports,
 	       const struct place *place);
+void read_grpc(struct reader *r, const struct node *list, struct port_rule *ports,
+	       const struct place *place);
+
+/* Two keys of a struct http_rule. */
+void read_headers(struct reader *r, const struct node *value, void *into);
+void read_header_matches(struct reader *r, const struct node *value, void *into);
 
 #endif

@@ -2,15 +2,16 @@
 /* toPorts: ports, protocols, and which kind of L7 rules hold on them. */
 #include "read_policy.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 
 #include "sluice/array.h"
 
-#define NOT_L7 "only rules.http is supported"
+#define NOT_L7 "only rules.http and rules.grpc are supported"
 
 struct port_reader {
 	struct port_range *range;
-	const struct node *port;
+	const struct node *name; /* of the port, if it has no number */
 };
 
 struct entry_reader {
@@ -19,23 +20,26 @@ struct entry_reader {
 	const struct place *place;
 };
 
+/* What IANA takes for the name of a service, more or less. */
+static bool is_port_name(const struct node *n)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	const char *text = n->text.ptr;
+
+	return n->kind == NODE_SCALAR && n->text.len && n->text.len <= 63 && text[0] != '-' &&
+	       strcspn(text, letters) != n->text.len &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") ==
+		       n->text.len;
+}
+
 static void read_port(struct reader *r, const struct node *value, void *into)
 {
 	struct port_reader *x = into;
-	struct diag_item *item;
 
-	x->port = value;
-	if (value->kind == NODE_SCALAR && value->text.len &&
-	    strspn(value->text.ptr, "0123456789") != value->text.len &&
-	    strspn(value->text.ptr, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789-") == value->text.len &&
-	    value->text.ptr[0] != '-') {
-		item = reader_error(r, value, "the named port \"%s\" is not supported yet",
-				    value->text.ptr);
-		diag_hint(r->diag, item, "write its number");
-		return;
-	}
-	reader_is_number(r, value, "\"port\"", 0, 65535, &x->range->first);
+	if (is_port_name(value))
+		x->name = value;
+	else
+		reader_is_number(r, value, "\"port\"", 0, 65535, &x->range->first);
 }
 
 static void read_end_port(struct reader *r, const struct node *value, void *into)
@@ -85,6 +89,48 @@ static void check_range(struct reader *r, const struct node *node, struct port_r
 		reader_error(r, end, "\"endPort\" is below \"port\"");
 }
 
+static void add_range(struct reader *r, struct port_rule *ports, const struct port_range *range)
+{
+	ports->ranges = reader_extend(r, ports->ranges, ports->n_ranges, sizeof(*range));
+	if (ports->ranges)
+		ports->ranges[ports->n_ranges++] = *range;
+}
+
+static unsigned protocols_of(const struct named_port *port)
+{
+	if (port->protocol == 0)
+		return PROTO_TCP | PROTO_UDP;
+	return port->protocol == IPPROTO_TCP ? PROTO_TCP : PROTO_UDP;
+}
+
+/* Every port of that name, as far as the protocol goes. */
+static void add_named_port(struct reader *r, const struct node *node, const struct node *name,
+			   const struct port_range *range, struct port_rule *ports)
+{
+	const struct policy_options *o = r->options;
+	struct diag_item *item;
+	bool found = false;
+
+	if (node_get(node, "endPort"))
+		reader_error(r, node_get(node, "endPort"),
+			     "\"endPort\" needs a \"port\" that is a number");
+	for (size_t i = 0; i < o->n_ports; i++) {
+		unsigned protocols = protocols_of(&o->ports[i]) & range->protocols;
+		struct port_range one = { .protocols = protocols,
+					  .first = o->ports[i].port,
+					  .last = o->ports[i].port };
+
+		if (!span_eq_nocase(name->text, span_of(o->ports[i].name)) || !protocols)
+			continue;
+		found = true;
+		add_range(r, ports, &one);
+	}
+	if (found)
+		return;
+	item = reader_error(r, name, "no port of the name \"%s\" is known", name->text.ptr);
+	diag_hint(r->diag, item, "write its number");
+}
+
 static void read_one_port(struct reader *r, const struct node *node, struct port_rule *ports)
 {
 	static const struct field fields[] = {
@@ -100,11 +146,12 @@ static void read_one_port(struct reader *r, const struct node *node, struct port
 	if (!node_get(node, "port"))
 		diag_hint(r->diag, reader_error(r, node, "an entry of \"ports\" has no \"port\""),
 			  "port: \"0\" stands for all ports");
-	else
+	else if (!x.name)
 		check_range(r, node, &range);
-	ports->ranges = reader_extend(r, ports->ranges, ports->n_ranges, sizeof(range));
-	if (ports->ranges)
-		ports->ranges[ports->n_ranges++] = range;
+	if (x.name)
+		add_named_port(r, node, x.name, &range, ports);
+	else
+		add_range(r, ports, &range);
 }
 
 static void read_port_list(struct reader *r, const struct node *value, void *into)
@@ -134,6 +181,16 @@ static void read_http_rules(struct reader *r, const struct node *value, void *in
 	read_http(r, value, x->ports, x->place);
 }
 
+static void read_grpc_rules(struct reader *r, const struct node *value, void *into)
+{
+	struct entry_reader *x = into;
+
+	x->ports->l7 = true;
+	if (x->rule->deny)
+		return;
+	read_grpc(r, value, x->ports, x->place);
+}
+
 static void read_rules(struct reader *r, const struct node *value, void *into)
 {
 	static const struct field fields[] = {
@@ -143,13 +200,18 @@ static void read_rules(struct reader *r, const struct node *value, void *into)
 		  "allow port 53 without rules, or leave it out" },
 		{ "l7", NULL, "Envoy's generic parsers are not known here", NOT_L7 },
 		{ "l7proto", NULL, "Envoy's generic parsers are not known here", NOT_L7 },
-		{ "grpc", NULL, "not in this release",
-		  "write http: [{method: POST, path: /package.Service/Method}]" },
+		{ "grpc", read_grpc_rules, NULL, NULL },
 	};
 	struct entry_reader *x = into;
 
 	if (!reader_fields(r, value, "rules", fields, ARRAY_SIZE(fields), x))
 		return;
+	x->ports->place = (struct text_place){ r->file, value->line, value->column };
+	if (node_get(value, "http") && node_get(value, "grpc"))
+		diag_hint(r->diag,
+			  reader_error(r, node_get(value, "grpc"),
+				       "two kinds of L7 rules in one entry of toPorts"),
+			  "make two entries of it: their rules are united");
 	if (x->rule->deny && value->n)
 		diag_hint(r->diag,
 			  reader_error(r, value->items[0], "a deny rule cannot have L7 rules"),
@@ -168,17 +230,21 @@ static const struct field entry_fields[] = {
 };
 
 /* What libraries of policies get wrong: L7 rules on something that is not known to be TCP. */
-static void check_l7_ports(struct reader *r, const struct node *node, const struct port_rule *ports)
+static void check_l7_ports(struct reader *r, const struct node *node)
 {
-	const struct node *list = node_get(node, "ports");
+	const struct node *list = node_get(node, "ports"), *protocol, *port;
 
-	for (size_t i = 0; i < ports->n_ranges && i < list->n; i++) {
-		if (ports->ranges[i].protocols != PROTO_TCP)
+	for (size_t i = 0; list->kind == NODE_LIST && i < list->n; i++) {
+		if (list->items[i]->kind != NODE_MAP)
+			continue;
+		protocol = node_get(list->items[i], "protocol");
+		port = node_get(list->items[i], "port");
+		if (!protocol || !span_eq(protocol->text, SPAN_LITERAL("TCP")))
 			diag_hint(r->diag,
 				  reader_error(r, list->items[i],
 					       "HTTP rules need a port of protocol TCP"),
 				  "add protocol: TCP");
-		if (ports->ranges[i].first == 0 && ports->ranges[i].last == 65535)
+		if (port && port->text.len && strspn(port->text.ptr, "0") == port->text.len)
 			diag_hint(r->diag,
 				  reader_error(r, list->items[i],
 					       "port 0, all ports, cannot have HTTP rules"),
@@ -214,7 +280,7 @@ static void read_entry(struct reader *r, const struct node *node, struct rule *r
 		diag_hint(r->diag, reader_error(r, node, "an entry of toPorts has no \"ports\""),
 			  "write port: \"0\" for all ports, or [] for none");
 	else if (ports->l7)
-		check_l7_ports(r, node, ports);
+		check_l7_ports(r, node);
 	if (node_get(node, "ports"))
 		check_deny_list(r, node_get(node, "ports"), rule);
 }

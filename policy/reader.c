@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "utf8.h"
+
 #define WORD_MAX 40 /* longer words resemble nothing */
 
 struct diag_item *reader_error(struct reader *r, const struct node *at, const char *format, ...)
@@ -25,6 +27,25 @@ struct diag_item *reader_error(struct reader *r, const struct node *at, const ch
 	return item;
 }
 
+struct diag_item *reader_warn(struct reader *r, const struct node *at, const char *format, ...)
+{
+	struct diag_item *item;
+	char *message = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vasprintf(&message, format, ap);
+	va_end(ap);
+	if (n < 0) {
+		r->diag->oom = 1;
+		return NULL;
+	}
+	item = diag_warn(r->diag, r->file, at->line, at->column, "%s", message);
+	free(message);
+	return item;
+}
+
 void *reader_alloc(struct reader *r, size_t size)
 {
 	void *ret = arena_alloc(r->mem, size);
@@ -40,6 +61,26 @@ void *reader_extend(struct reader *r, void *list, size_t n, size_t size)
 
 	if (!ret)
 		r->oom = true;
+	return ret;
+}
+
+struct node reader_within(const struct node *node, size_t at)
+{
+	const char *source = node->source;
+	struct node ret = *node;
+	uint32_t code;
+
+	/* The file's text has a NUL behind it; a value with escapes is not in it as it is. */
+	if (!source || node->kind != NODE_SCALAR ||
+	    strncmp(source, node->text.ptr, node->text.len) != 0)
+		return ret;
+	ret.column += !node->plain;
+	for (size_t i = 0; i < at;) {
+		size_t n = utf8_decode(node->text.ptr + i, node->text.len - i, &code);
+
+		i += n ? n : 1;
+		ret.column++;
+	}
 	return ret;
 }
 

@@ -11,6 +11,7 @@
 #include "node.h"
 
 struct patterns;
+struct policy_options;
 
 struct reader {
 	struct arena *mem;  /* lives until the policy is compiled */
@@ -18,7 +19,9 @@ struct reader {
 	struct patterns *patterns;
 	struct diag *diag;
 	const char *file;
-	size_t rules; /* HTTP rules read so far, in all files */
+	const struct policy_options *options;
+	const char *namespace_; /* of the document that is being read */
+	size_t rules;		/* HTTP rules read so far, in all files */
 	bool oom;
 };
 
@@ -33,6 +36,9 @@ struct field {
 __attribute__((format(printf, 3, 4))) struct diag_item *
 reader_error(struct reader *r, const struct node *at, const char *format, ...);
 
+__attribute__((format(printf, 3, 4))) struct diag_item *
+reader_warn(struct reader *r, const struct node *at, const char *format, ...);
+
 /* Memory from r->mem; notes when there is none. */
 void *reader_alloc(struct reader *r, size_t size);
 void *reader_extend(struct reader *r, void *list, size_t n, size_t size);
@@ -41,6 +47,10 @@ void *reader_extend(struct reader *r, void *list, size_t n, size_t size);
  */
 bool reader_fields(struct reader *r, const struct node *map, const char *what,
 		   const struct field *fields, size_t n, void *into);
+
+/* Where in the file the AT-th byte of the scalar NODE stands. Exact where the file has the value as
+ * it is, in one line; else the place of the scalar. */
+struct node reader_within(const struct node *node, size_t at);
 
 /* Check the type of a value, called WHAT in messages. False, and an error, if it is another. */
 bool reader_is_list(struct reader *r, const struct node *n, const char *what);

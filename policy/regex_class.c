@@ -119,13 +119,14 @@ static bool class_named(struct regex_parser *p, struct regex_set *set)
 	return true;
 }
 
-/* -1: none. */
-static int hex_digit(int c)
+/* The value of a hexadecimal digit, or -1. */
+static int hex_value(int c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	if (c > 0 && (c | 0x20) >= 'a' && (c | 0x20) <= 'f')
+		return (c | 0x20) - 'a' + 10;
+	return -1;
 }
 
 static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
@@ -136,11 +137,11 @@ static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
 
 	p->pos += braces;
 	for (; braces ? digits < 9 : digits < 2; digits++) {
-		int digit = hex_digit(regex_peek(p, 0));
+		int value = hex_value(regex_peek(p, 0));
 
-		if (digit < 0)
+		if (value < 0)
 			break;
-		code = code * 16 + (uint32_t)digit;
+		code = code * 16 + (uint32_t)value;
 		p->pos++;
 	}
 	if (braces ? digits == 0 || digits > 8 || regex_peek(p, 0) != '}' : digits != 2)

@@ -19,6 +19,7 @@
 #define REGEX_LENGTH_MAX   4096 /* bytes of a pattern */
 #define REGEX_DEPTH_MAX	   100	/* groups within groups */
 #define REGEX_REPEAT_MAX   1000 /* {n}, also multiplied over nested ones: RE2's own limit */
+#define REGEX_PREFIX_MAX   256	/* bytes of a prefix that are of use */
 #define REGEX_LITERALS_MAX 16	/* a pattern that stands for more strings stays an expression */
 
 enum regex_kind {
@@ -86,5 +87,8 @@ char *regex_print(const struct regex *re, struct arena *mem);
 /* Whether RE stands for a few strings and prefixes only; if so they are in *RET, in MEM. Returns
  * 1, 0 or -ENOMEM. */
 int regex_literals(const struct regex *re, struct arena *mem, struct regex_literals *ret);
+
+/* The string, maybe empty, with which all begins that RE matches, as far as it is easily seen. */
+int regex_prefix(const struct regex *re, struct arena *mem, struct span *ret);
 
 #endif

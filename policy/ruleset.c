@@ -35,17 +35,27 @@ uint64_t ruleset_key_hash(uint32_t path, uint32_t method, uint32_t host, uint32_
 	return hash_final(h ^ ((uint64_t)method << 32 | host));
 }
 
+static uint32_t find_name(const struct ruleset *rs, struct span name)
+{
+	uint64_t hash = ruleset_name_hash(name);
+	size_t at = 0;
+	uint32_t i;
+
+	while ((i = hash_table_next(&rs->by_name, hash, &at)) != HASH_NONE)
+		if (span_eq_nocase(rs->names[i].text, name))
+			break;
+	return i;
+}
+
 static uint32_t name_number(struct ruleset *rs, struct arena *keep, struct span name)
 {
 	uint64_t hash = ruleset_name_hash(name);
-	struct span *names;
-	size_t at = 0;
-	uint32_t i;
+	uint32_t i = find_name(rs, name);
+	struct header_name *names;
 	char *copy;
 
-	while ((i = hash_table_next(&rs->by_name, hash, &at)) != HASH_NONE)
-		if (span_eq_nocase(rs->names[i], name))
-			return i;
+	if (i != HASH_NONE)
+		return i;
 	names = arena_extend(keep, rs->names, rs->n_names, sizeof(*names));
 	copy = arena_copy(keep, name.ptr, name.len);
 	if (!names || !copy)
@@ -53,12 +63,27 @@ static uint32_t name_number(struct ruleset *rs, struct arena *keep, struct span 
 	rs->names = names;
 	if (hash_table_add(&rs->by_name, keep, hash, (uint32_t)rs->n_names) < 0)
 		return UINT32_MAX;
-	rs->names[rs->n_names] = (struct span){ copy, name.len };
+	rs->names[rs->n_names] = (struct header_name){ .text = { copy, name.len } };
 	return (uint32_t)rs->n_names++;
 }
 
-static uint32_t condition_new(struct ruleset *rs, struct arena *keep, uint64_t hash,
-			      struct condition c)
+/* Secrets are found by their header's name only, and one that is missing not at all. */
+static int condition_index(struct ruleset *rs, struct arena *keep, uint32_t i)
+{
+	struct condition *c = &rs->conditions[i];
+	struct header_name *name = &rs->names[c->name];
+
+	if (c->never)
+		return 0;
+	if (!c->secret)
+		return hash_table_add(&rs->by_condition, keep,
+				      ruleset_condition_hash(c->name, c->any_value, c->value), i);
+	c->next_secret = name->first_secret;
+	name->first_secret = i;
+	return 0;
+}
+
+static uint32_t condition_new(struct ruleset *rs, struct arena *keep, struct condition c)
 {
 	struct condition *list = arena_extend(
 		keep, rs->conditions, rs->n_conditions ? rs->n_conditions + 1 : 0, sizeof(*list));
@@ -67,45 +92,110 @@ static uint32_t condition_new(struct ruleset *rs, struct arena *keep, uint64_t h
 		return 0;
 	rs->conditions = list;
 	c.value.ptr = arena_copy(keep, c.value.ptr, c.value.len);
-	if (!c.value.ptr ||
-	    hash_table_add(&rs->by_condition, keep, hash, (uint32_t)rs->n_conditions + 1) < 0)
+	if (!c.value.ptr)
 		return 0;
-	rs->conditions[++rs->n_conditions] = c;
-	return (uint32_t)rs->n_conditions;
+	rs->conditions[rs->n_conditions + 1] = c;
+	if (condition_index(rs, keep, (uint32_t)rs->n_conditions + 1) < 0)
+		return 0;
+	return (uint32_t)++rs->n_conditions;
+}
+
+static uint32_t find_secret(const struct ruleset *rs, uint32_t name, struct span value)
+{
+	uint32_t i = rs->names[name].first_secret;
+
+	while (i && !span_eq(rs->conditions[i].value, value))
+		i = rs->conditions[i].next_secret;
+	return i;
+}
+
+static uint32_t find_plain(const struct ruleset *rs, uint32_t name, bool any_value,
+			   struct span value)
+{
+	uint64_t hash = ruleset_condition_hash(name, any_value, value);
+	size_t at = 0;
+	uint32_t i;
+
+	while ((i = hash_table_next(&rs->by_condition, hash, &at)) != HASH_NONE) {
+		const struct condition *c = &rs->conditions[i];
+
+		if (c->name == name && c->any_value == any_value && span_eq(c->value, value))
+			return i;
+	}
+	return 0;
+}
+
+uint32_t ruleset_find_condition(const struct ruleset *rs, const struct header_match *h)
+{
+	uint32_t name = find_name(rs, h->name);
+
+	if (name == HASH_NONE || h->never)
+		return 0;
+	if (h->secret)
+		return find_secret(rs, name, h->value);
+	return find_plain(rs, name, h->any_value, h->value);
 }
 
 /* From 1; 0 when out of memory. */
 static uint32_t condition_number(struct ruleset *rs, struct arena *keep,
 				 const struct header_match *h)
 {
-	uint32_t name = name_number(rs, keep, h->name), i;
-	uint64_t hash = ruleset_condition_hash(name, h->any_value, h->value);
-	size_t at = 0;
+	uint32_t i = ruleset_find_condition(rs, h), name;
 
+	if (i)
+		return i;
+	name = name_number(rs, keep, h->name);
 	if (name == UINT32_MAX)
 		return 0;
-	while ((i = hash_table_next(&rs->by_condition, hash, &at)) != HASH_NONE) {
-		const struct condition *c = &rs->conditions[i];
+	return condition_new(rs, keep,
+			     (struct condition){ .name = name,
+						 .any_value = h->any_value,
+						 .secret = h->secret,
+						 .never = h->never,
+						 .value = h->value });
+}
 
-		if (c->name == name && c->any_value == h->any_value && span_eq(c->value, h->value))
-			return i;
-	}
-	return condition_new(
-		rs, keep, hash,
-		(struct condition){ .name = name, .any_value = h->any_value, .value = h->value });
+/* A missing secret is a condition whatever is to be done without it: it never holds. */
+static bool is_action(const struct header_match *h)
+{
+	return h->mismatch != MISMATCH_FAIL && !h->never;
+}
+
+static void set_action(const struct ruleset *rs, uint32_t condition, const struct header_match *h,
+		       struct l7_action *a)
+{
+	static const enum header_action_kind kinds[] = {
+		[MISMATCH_FAIL] = HEADER_LOG,	   [MISMATCH_LOG] = HEADER_LOG,
+		[MISMATCH_ADD] = HEADER_ADD,	   [MISMATCH_REPLACE] = HEADER_REPLACE,
+		[MISMATCH_DELETE] = HEADER_DELETE,
+	};
+	const struct condition *c = &rs->conditions[condition];
+
+	a->condition = condition;
+	a->action = (struct header_action){ .kind = kinds[h->mismatch],
+					    .secret = c->secret,
+					    .name = rs->names[c->name].text,
+					    .value = c->value };
 }
 
 static int add_conditions(struct ruleset *rs, struct arena *keep, const struct http_rule *from,
 			  struct l7_rule *to)
 {
+	struct l7_action *actions = arena_alloc(keep, (from->n_headers + 1) * sizeof(*actions));
+
 	to->conditions = arena_alloc(keep, (from->n_headers + 1) * sizeof(*to->conditions));
-	if (!to->conditions)
+	if (!to->conditions || !actions)
 		return -ENOMEM;
+	to->actions = actions;
 	for (size_t i = 0; i < from->n_headers; i++) {
 		uint32_t c = condition_number(rs, keep, &from->headers[i]);
 
 		if (c == 0)
 			return -ENOMEM;
+		if (is_action(&from->headers[i])) {
+			set_action(rs, c, &from->headers[i], &actions[to->n_actions++]);
+			continue;
+		}
 		to->conditions[to->n_conditions++] = c;
 		rs->conditions[c].uses++;
 	}
@@ -119,6 +209,7 @@ static int add_rule(struct ruleset *rs, struct arena *keep, const struct http_ru
 	to->method = matcher_add(&rs->methods, keep, from->method);
 	to->host = matcher_add(&rs->hosts, keep, from->host);
 	to->ref = from->ref;
+	to->order = (uint32_t)rs->n_rules;
 	if (to->path == UINT32_MAX || to->method == UINT32_MAX || to->host == UINT32_MAX)
 		return -ENOMEM;
 	return from->n_headers ? add_conditions(rs, keep, from, to) : 0;
@@ -170,7 +261,7 @@ static int sort_rules(struct ruleset *rs, struct arena *keep)
 static bool same_rule(const struct l7_rule *a, const struct l7_rule *b)
 {
 	if (a->path != b->path || a->method != b->method || a->host != b->host ||
-	    a->n_conditions != b->n_conditions)
+	    a->n_conditions != b->n_conditions || a->n_actions || b->n_actions)
 		return false;
 	for (size_t i = 0; i < a->n_conditions; i++)
 		if (a->conditions[i] != b->conditions[i])
@@ -198,7 +289,26 @@ static void add_to_group(struct path_group *g, uint32_t index, const struct l7_r
 	g->host_any |= rule->host == 0;
 	g->host_some |= rule->host != 0;
 	g->header_none |= rule->n_conditions == 0;
-	g->header_some |= rule->n_conditions != 0;
+	g->header_some |= rule->n_conditions != 0 || rule->n_actions != 0;
+}
+
+static int index_acting(struct ruleset *rs, struct arena *keep)
+{
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		struct path_group *g = &rs->groups[rs->rules[i].path];
+		uint32_t *list;
+
+		if (rs->rules[i].n_actions == 0)
+			continue;
+		list = arena_extend(keep, rs->acting, rs->n_acting, sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		rs->acting = list;
+		if (g->n_acting++ == 0)
+			g->first_acting = (uint32_t)rs->n_acting;
+		rs->acting[rs->n_acting++] = (uint32_t)i;
+	}
+	return 0;
 }
 
 /* Drops the repetitions on the way: the first of equal rules is the one that verdicts name. */
@@ -226,8 +336,8 @@ static int index_rules(struct ruleset *rs, struct arena *keep)
 	return 0;
 }
 
-int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule *const *rules,
-		  size_t n, const char **why)
+int ruleset_build(struct ruleset *rs, struct arena *keep, struct automata *automata,
+		  const struct http_rule *const *rules, size_t n, const char **why)
 {
 	int r;
 
@@ -244,17 +354,12 @@ int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule
 	if (r == 0)
 		r = index_rules(rs, keep);
 	if (r == 0)
-		r = matcher_build(&rs->paths, keep, why);
+		r = index_acting(rs, keep);
 	if (r == 0)
-		r = matcher_build(&rs->methods, keep, why);
+		r = matcher_build(&rs->paths, keep, automata, why);
 	if (r == 0)
-		r = matcher_build(&rs->hosts, keep, why);
+		r = matcher_build(&rs->methods, keep, automata, why);
+	if (r == 0)
+		r = matcher_build(&rs->hosts, keep, automata, why);
 	return r;
-}
-
-void ruleset_done(struct ruleset *rs)
-{
-	matcher_done(&rs->paths);
-	matcher_done(&rs->methods);
-	matcher_done(&rs->hosts);
 }

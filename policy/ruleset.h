@@ -15,20 +15,38 @@
 struct condition {
 	uint32_t name; /* index in names */
 	bool any_value;
+	bool secret; /* compared in constant time, and so not found by its hash */
+	bool never;  /* its secret is missing: it never holds */
 	struct span value;
-	uint32_t uses; /* in how many rules */
+	uint32_t uses;	      /* in how many rules */
+	uint32_t next_secret; /* of that name; 0: none */
+};
+
+struct header_name {
+	struct span text;
+	uint32_t first_secret; /* the number of a condition; 0: none */
+};
+
+/* What a rule does where a header does not meet a condition. */
+struct l7_action {
+	uint32_t condition;
+	struct header_action action;
 };
 
 struct l7_rule {
 	uint32_t path, method, host;
 	uint32_t *conditions; /* numbers, from 1; the rarest first */
 	size_t n_conditions;
+	const struct l7_action *actions;
+	size_t n_actions;
+	uint32_t order; /* of rules with actions: as they were written */
 	const struct rule_ref *ref;
 };
 
 /* The rules of one path pattern: a range of rules[], and what they look at. */
 struct path_group {
 	uint32_t first, n;
+	uint32_t first_acting, n_acting; /* a range of acting[] */
 	bool method_any, method_some, host_any, host_some, header_none, header_some;
 };
 
@@ -38,7 +56,9 @@ struct ruleset {
 	size_t n_rules;
 	struct path_group *groups; /* by path number */
 	struct hash_table by_key;  /* path, method, host and first condition -> rule */
-	struct span *names;	   /* of headers, in lower case */
+	uint32_t *acting;	   /* the rules with actions, in order of their path's number */
+	size_t n_acting;
+	struct header_name *names;
 	size_t n_names;
 	struct hash_table by_name;
 	struct condition *conditions; /* [0] is unused */
@@ -59,20 +79,32 @@ struct judge_scratch {
 	struct header_seen *seen; /* by name */
 	uint32_t *seen_names;
 	uint64_t round;
+	const struct l7_rule *acting[VERDICT_ACTIONS_MAX]; /* those found for this request */
+	size_t n_acting;
 	bool have_methods, have_hosts, have_conditions; /* found for this request */
 };
 
-/* Compile the union of N rules into KEEP. 0, -ENOMEM or -EINVAL with *WHY. To be emptied with
- * ruleset_done(). */
-int ruleset_build(struct ruleset *rs, struct arena *keep, const struct http_rule *const *rules,
-		  size_t n, const char **why);
-void ruleset_done(struct ruleset *rs);
+/* Compile the union of N rules into KEEP. 0, -ENOMEM or -EINVAL with *WHY. */
+int ruleset_build(struct ruleset *rs, struct arena *keep, struct automata *automata,
+		  const struct http_rule *const *rules, size_t n, const char **why);
+
+/* The number of a condition, or 0 if no rule has it. */
+uint32_t ruleset_find_condition(const struct ruleset *rs, const struct header_match *h);
 
 uint64_t ruleset_name_hash(struct span name);
 uint64_t ruleset_condition_hash(uint32_t name, bool any_value, struct span value);
 uint64_t ruleset_key_hash(uint32_t path, uint32_t method, uint32_t host, uint32_t condition);
 
-/* Of match.c, for explain.c. */
+/* Note in S the rules with actions that hold in the reading that was judged last; and at the end
+ * list what they want to be done. False if it is more than fits. */
+bool actions_collect(const struct ruleset *rs, const struct request *req, struct judge_scratch *s);
+bool actions_list(const struct ruleset *rs, const struct judge_scratch *s, struct verdict *v);
+
+/* Of match.c, for explain.c and actions.c. */
+void judge_find_group(const struct ruleset *rs, const struct request *req,
+		      const struct path_group *g, struct judge_scratch *s);
+bool judge_rule_holds(const struct l7_rule *rule, const struct judge_scratch *s);
+
 void judge_fields(const struct ruleset *rs, const struct request *req, struct judge_scratch *s);
 bool judge_conditions_hold(const struct l7_rule *rule, const struct judge_scratch *s);
 const struct l7_rule *judge_reading(const struct ruleset *rs, const struct request *req,

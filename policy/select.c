@@ -28,10 +28,11 @@ static int add_rule(struct selection *s, struct arena *mem, struct rule *rule)
 	return 0;
 }
 
-static int add_spec(struct selection *s, struct arena *mem, const struct spec *spec)
+static int add_spec(struct selection *s, struct arena *mem, struct spec *spec)
 {
 	int r = 0;
 
+	spec->selected = true;
 	s->default_deny |= !spec->default_allow;
 	for (size_t i = 0; r == 0 && i < spec->n_rules; i++) {
 		struct rule *rule = spec->rules[i];
@@ -57,7 +58,7 @@ int selection_make(const struct model *model, const struct label *labels, size_t
 		if (!is_in_namespace(doc->namespace_, labels, n_labels))
 			continue;
 		for (size_t j = 0; r == 0 && j < doc->n_specs; j++) {
-			const struct spec *spec = doc->specs[j];
+			struct spec *spec = doc->specs[j];
 
 			if (!spec->has_egress ||
 			    !selector_matches(&spec->selector, labels, n_labels))

@@ -8,7 +8,9 @@ static const char help[] =
 	"Usage: sluice check FILE|DIR...\n\n"
 	"Check policies without enforcing anything. Every error is printed as\n"
 	"  file:line:column: what is wrong; what was probably meant\n"
-	"and the exit status is 1. A directory stands for its *.yaml, *.yml and *.json files.\n";
+	"and the exit status is 1. A warning, of what is legal but hardly meant, leaves it 0:\n"
+	"  file:line:column: warning: what is odd; what was probably meant\n"
+	"A directory stands for its *.yaml, *.yml and *.json files.\n";
 
 int cmd_check(int argc, char **argv)
 {
@@ -29,6 +31,7 @@ int cmd_check(int argc, char **argv)
 	}
 	options.paths = (const char *const *)argv + first;
 	options.n_paths = (size_t)(argc - first);
+	options.lint = true;
 	r = policy_load(&options, &policy, &diag);
 	diag_print(&diag, stderr);
 	diag_done(&diag);

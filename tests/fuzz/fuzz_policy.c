@@ -29,6 +29,12 @@ static void judge(const struct policy *p, const struct ruleset *rules)
 	v = ruleset_judge(rules, &req, s);
 	if (v.action == VERDICT_ALLOW && !v.rule)
 		abort();
+	/* What is denied has nothing done to it, and nothing is done twice. */
+	if (v.n_actions > VERDICT_ACTIONS_MAX || (v.action == VERDICT_ALLOW) < (v.n_actions > 0))
+		abort();
+	for (unsigned i = 0; i + 1 < v.n_actions; i++)
+		if (v.actions[i] == v.actions[i + 1])
+			abort();
 	/* More readings never allow more. */
 	req.n_readings = 2;
 	again = ruleset_judge(rules, &req, s);
@@ -48,8 +54,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct ruleset *rules = NULL;
 	struct diag diag = { .items = NULL };
 	struct policy *p = NULL;
-	int r = policy_load_text("fuzz", (const char *)data, size, labels, ARRAY_SIZE(labels), &p,
-				 &diag);
+	static const struct named_port ports[] = { { "http", IPPROTO_TCP, 80 }, { "dns", 0, 53 } };
+	const struct policy_text text = { "fuzz", (const char *)data, size };
+	const struct policy_options options = {
+		.labels = labels,
+		.n_labels = ARRAY_SIZE(labels),
+		.texts = &text,
+		.n_texts = 1,
+		.ports = ports,
+		.n_ports = ARRAY_SIZE(ports),
+		.header_actions = true,
+		.lint = true,
+	};
+	int r = policy_load(&options, &p, &diag);
 
 	if ((r == 0) != (diag.n == 0) || (r == 0) != (p != NULL))
 		abort();

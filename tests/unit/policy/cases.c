@@ -50,6 +50,45 @@ char *case_errors(const char *text)
 	return ret;
 }
 
+int case_load_options(const char *text, const struct policy_options *o, struct policy **p,
+		      char *said, size_t size)
+{
+	struct policy_text one = { .name = "t.yaml", .text = text, .len = strlen(text) };
+	struct policy_options with = *o;
+	struct diag diag = { .items = NULL };
+	FILE *to = fmemopen(said, size, "w");
+	int r;
+
+	assert_non_null(to);
+	with.texts = &one;
+	with.n_texts = 1;
+	r = policy_load(&with, p, &diag);
+	assert_true((r == 0) == (diag.n == 0));
+	diag_print(&diag, to);
+	fputc(0, to);
+	fclose(to);
+	diag_done(&diag);
+	return r;
+}
+
+struct policy *case_must_load(const char *text, const struct policy_options *o)
+{
+	struct policy *p = NULL;
+	char said[4096] = "";
+
+	if (case_load_options(text, o, &p, said, sizeof(said)) != 0)
+		fail_msg("%s", said);
+	return p;
+}
+
+const struct ruleset *case_rules(const struct policy *p, uint16_t port)
+{
+	const struct ruleset *rs;
+
+	assert_int_equal(case_action(p, "10.0.0.1", port, false, IPPROTO_TCP, &rs), L4_STEER);
+	return rs;
+}
+
 static struct address parse_address(const char *ip, uint16_t port)
 {
 	struct address a = { .family = strchr(ip, ':') ? AF_INET6 : AF_INET, .port = port };

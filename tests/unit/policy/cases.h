@@ -33,6 +33,14 @@ struct policy *case_policy(const char *text);
 /* What diag_print() writes of loading TEXT; "" if it loads. The caller frees it. */
 char *case_errors(const char *text);
 
+/* Load TEXT as O says; what diag_print() writes goes to SAID. */
+int case_load_options(const char *text, const struct policy_options *o, struct policy **p,
+		      char *said, size_t size);
+struct policy *case_must_load(const char *text, const struct policy_options *o);
+
+/* The rules for 10.0.0.1 at PORT, which must be steered. */
+const struct ruleset *case_rules(const struct policy *p, uint16_t port);
+
 enum l4_action case_action(const struct policy *p, const char *ip, uint16_t port, bool local,
 			   uint8_t protocol, const struct ruleset **rules);
 

@@ -79,7 +79,7 @@ void *__wrap_arena_extend(struct arena *a, void *list, size_t n, size_t size)
 }
 
 /* Returns whether an allocation failed. */
-static bool load_with(const char *text, size_t allocations, bool valid)
+static bool load_with(const struct policy_options *options, size_t allocations, bool valid)
 {
 	struct diag diag = { .items = NULL };
 	struct policy *p = NULL;
@@ -88,7 +88,7 @@ static bool load_with(const char *text, size_t allocations, bool valid)
 
 	memory.failed = false;
 	memory.left = allocations;
-	r = policy_load_text("t.yaml", text, strlen(text), NULL, 0, &p, &diag);
+	r = policy_load(options, &p, &diag);
 	if (r == 0)
 		s = judge_scratch_new(p);
 	memory.left = SIZE_MAX;
@@ -108,28 +108,64 @@ static bool load_with(const char *text, size_t allocations, bool valid)
 	return memory.failed;
 }
 
-static void run(const char *text, bool valid)
+static void run_after(const char *text, bool valid, const struct policy *before)
 {
+	static const struct named_port ports[] = { { "web", 0, 8080 } };
+	struct policy_text one = { .name = "t.yaml", .text = text, .len = strlen(text) };
+	struct policy_options options = { .texts = &one,
+					  .n_texts = 1,
+					  .ports = ports,
+					  .n_ports = ARRAY_SIZE(ports),
+					  .secrets = "/nonexistent",
+					  .header_actions = true,
+					  .lint = true,
+					  .before = before };
 	size_t n = 0;
 
-	while (load_with(text, n, valid))
+	while (load_with(&options, n, valid))
 		n++;
 	assert_in_range(n, 20, 100000);
 }
 
+static void run(const char *text, bool valid)
+{
+	run_after(text, valid, NULL);
+}
+
+static const char valid_text[] =
+	"{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: a}, specs: [{"
+	"endpointSelector: {matchExpressions: [{key: a, operator: NotIn, values: [b]}]},"
+	"egressDeny: [{toCIDR: [10.9.0.0/16]}], egress: ["
+	"{toCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}], toPorts: ["
+	"{ports: [{port: 80, protocol: TCP}], rules: {http: ["
+	"{path: /a.*|/b, method: GET, host: h, headers: ['X: v', 'Y']}, {path: /a, method: "
+	"GET},"
+	"{path: '/[0-9]+x', method: 'G+', host: 'h+'}, &x {path: '/(?i)a'}, *x]}},"
+	"{ports: [{port: 81, protocol: TCP}], rules: {grpc: [{service: 'a.b', method: c}]}},"
+	"{ports: [{port: 82, protocol: TCP}], rules: {http: [{path: ^/a b, headerMatches: ["
+	"{name: X, value: y, mismatch: REPLACE}, {name: Z, secret: {name: s}, value: v}]}]}},"
+	"{ports: [{port: 80, endPort: 90, protocol: TCP}], rules: {http: [{path: /c}]}}]},"
+	"{toEntities: [world], toPorts: [{ports: [{port: 53}, {port: 8080}]}]}]}]}\n";
+
 static void test_valid(void **state)
 {
-	run("{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: a}, specs: [{"
-	    "endpointSelector: {matchExpressions: [{key: a, operator: NotIn, values: [b]}]},"
-	    "egressDeny: [{toCIDR: [10.9.0.0/16]}], egress: ["
-	    "{toCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}], toPorts: ["
-	    "{ports: [{port: 80, protocol: TCP}], rules: {http: ["
-	    "{path: /a.*|/b, method: GET, host: h, headers: ['X: v', 'Y']}, {path: /a, method: "
-	    "GET},"
-	    "{path: '/[0-9]+x', method: 'G+', host: 'h+'}, &x {path: '/(?i)a'}, *x]}},"
-	    "{ports: [{port: 80, endPort: 90, protocol: TCP}], rules: {http: [{path: /c}]}}]},"
-	    "{toEntities: [world], toPorts: [{ports: [{port: 53}]}]}]}]}\n",
-	    true);
+	run(valid_text, true);
+}
+
+/* What is taken over from the policy before is taken once, or not at all. */
+static void test_reload(void **state)
+{
+	const struct policy_text one = { "t.yaml", valid_text, sizeof(valid_text) - 1 };
+	const struct policy_options options = { .texts = &one,
+						.n_texts = 1,
+						.header_actions = true };
+	struct diag diag = { .items = NULL };
+	struct policy *before = NULL;
+
+	assert_int_equal(policy_load(&options, &before, &diag), 0);
+	run_after(valid_text, true, before);
+	policy_unref(before);
+	diag_done(&diag);
 }
 
 static void test_invalid(void **state)
@@ -143,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_valid),
+		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_invalid),
 	};
 

@@ -62,8 +62,8 @@ static const char *const accepted[] = {
 	CASE_HEAD "  egress:\n  - toPorts:\n    - ports: [{port: 80}, {port: \"81\"}]\n"
 		  "      rules: {}\n",
 	/* windows line ends */
-	"apiVersion: cilium.io/v2\r\nkind: CiliumNetworkPolicy\r\nmetadata: {name: api}\r\n"
-	"spec:\r\n  endpointSelector: {}\r\n  egress: []\r\n",
+	("apiVersion: cilium.io/v2\r\nkind: CiliumNetworkPolicy\r\nmetadata: {name: api}\r\n"
+	 "spec:\r\n  endpointSelector: {}\r\n  egress: []\r\n"),
 };
 
 static void test_accepted(void **state)

@@ -10,6 +10,7 @@
 
 struct fixture {
 	struct arena mem;
+	struct automata automata;
 	struct patterns patterns;
 	struct matcher matcher;
 	struct hits hits;
@@ -36,18 +37,17 @@ static void fixture_begin(struct fixture *f, const struct pattern *pat)
 
 	assert_null(pat->error);
 	assert_int_equal(matcher_add(&f->matcher, &f->mem, pat), 1);
-	if (matcher_build(&f->matcher, &f->mem, &why) != 0)
+	if (matcher_build(&f->matcher, &f->mem, &f->automata, &why) != 0)
 		fail_msg("%.*s: %s", (int)pat->text.len, pat->text.ptr, why ? why : "no memory");
 	assert_int_equal(hits_init(&f->hits, 1), 0);
-	if (f->matcher.db)
-		assert_int_equal(hs_alloc_scratch(f->matcher.db, &f->scratch), HS_SUCCESS);
+	assert_int_equal(matcher_scratch(&f->matcher, &f->scratch), 0);
 }
 
 static void fixture_end(struct fixture *f)
 {
 	hits_done(&f->hits);
 	hs_free_scratch(f->scratch);
-	matcher_done(&f->matcher);
+	automata_done(&f->automata);
 	arena_done(&f->mem);
 }
 
@@ -70,7 +70,9 @@ static bool matches(const char *pattern, const char *value, size_t len, bool low
 	struct pattern expression;
 	bool ret;
 
+	f.automata.keep = &f.mem;
 	f.patterns.keep = &f.mem;
+	f.patterns.automata = &f.automata;
 	if (lowered) {
 		const struct pattern *pat = pattern_get(&f.patterns, span_of(pattern));
 
@@ -266,7 +268,7 @@ static const struct {
 static void test_refused(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
-		struct arena mem = { NULL };
+		struct arena mem = { .blocks = NULL };
 		struct regex_error err = { .message = NULL };
 		struct regex *re;
 
@@ -281,7 +283,7 @@ static void test_refused(void **state)
 static void test_limits(void **state)
 {
 	char text[REGEX_LENGTH_MAX + 2];
-	struct arena mem = { NULL };
+	struct arena mem = { .blocks = NULL };
 	struct regex_error err;
 	struct regex *re;
 
@@ -310,8 +312,9 @@ static const struct {
 static void test_lowered(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(lowered); i++) {
-		struct arena mem = { NULL };
-		struct patterns patterns = { .keep = &mem };
+		struct arena mem = { .blocks = NULL };
+		struct automata automata = { .keep = &mem };
+		struct patterns patterns = { .keep = &mem, .automata = &automata };
 		const struct pattern *pat = pattern_get(&patterns, span_of(lowered[i].pattern));
 
 		assert_non_null(pat);
@@ -319,6 +322,7 @@ static void test_lowered(void **state)
 		assert_int_equal(pat->n_literals, lowered[i].n);
 		assert_int_equal(pat->expression != NULL, lowered[i].n == 0);
 		assert_ptr_equal(pat, pattern_get(&patterns, span_of(lowered[i].pattern)));
+		automata_done(&automata);
 		arena_done(&mem);
 	}
 }
