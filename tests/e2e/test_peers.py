@@ -142,6 +142,9 @@ def test_websocket_client_of_node(count, sluice, server):
     node = tool("node")
     help_text = subprocess.run([node, "--help"], capture_output=True, text=True).stdout
     flags = ["--experimental-websocket"] if "--experimental-websocket" in help_text else []
+    has_client = [node, *flags, "-e", "process.exit(typeof WebSocket == 'function' ? 0 : 1)"]
+    if subprocess.run(has_client).returncode != 0:
+        pytest.skip("no WebSocket client of node here")     # Debian 12's own is too old
     echo = EchoServer(server)
     policy = POLICY.format(port=server.port, port6=server.port)
     result = sluice.run(node, *flags, f"{PEERS}/websocket.mjs",
