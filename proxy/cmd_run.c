@@ -13,6 +13,7 @@ static int load_policy(const struct run_options *o, struct policy **ret)
 		.n_paths = o->n_policies,
 		.labels = o->labels,
 		.n_labels = o->n_labels,
+		.secrets = o->secrets,
 	};
 	struct diag diag = { 0 };
 	int r = policy_load(&options, ret, &diag);

@@ -89,6 +89,17 @@ static void add_l7(struct text *t, const struct h1_head *head)
 		text_add(t, "\",\"url_truncated\":true");
 }
 
+/* The headers that a rule only watches, and that were not as it wants. Their values may be secrets.
+ */
+static void add_mismatches(struct text *t, const struct verdict *v)
+{
+	for (unsigned i = 0; i < v->n_actions; i++) {
+		text_add(t, i ? ",\"" : ",\"header_mismatches\":[\"");
+		text_add_json(t, v->actions[i]->name);
+		text_add(t, i + 1 < v->n_actions ? "\"" : "\"]");
+	}
+}
+
 static void add_rule(struct text *t, const struct rule_ref *rule)
 {
 	text_add(t, "{\"name\":\"");
@@ -196,6 +207,7 @@ void report_request(struct reporter *r, const struct flow *flow, const struct h1
 	if (!r->log)
 		return;
 	add_l7(&l7, head);
+	add_mismatches(&l7, verdict);
 	if (verdict->rule)
 		add_rule(&rule, verdict->rule);
 	else

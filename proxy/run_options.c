@@ -46,6 +46,12 @@ static int set_workers(struct run_options *o, char *value)
 	return 0;
 }
 
+static int set_secrets(struct run_options *o, char *value)
+{
+	o->secrets = value;
+	return 0;
+}
+
 static int set_user(struct run_options *o, char *value)
 {
 	o->user = value;
@@ -71,6 +77,8 @@ static const struct {
 	  add_label },
 	{ 'o', "log", "FILE|-",
 	  "write a JSON record of every request to FILE, or to standard output", set_log },
+	{ 's', "secrets", "DIR", "where headerMatches finds its secrets, a file each",
+	  set_secrets },
 	{ 'w', "workers", "N", "threads that carry the traffic (default 1)", set_workers },
 	{ 'u', "user", "NAME", "run the command as this user", set_user },
 	{ 'n', "no-confine", NULL,

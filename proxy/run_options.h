@@ -12,8 +12,9 @@ struct run_options {
 	size_t n_policies;
 	struct label *labels;
 	size_t n_labels;
-	const char *log;  /* NULL: none */
-	const char *user; /* NULL: as we are */
+	const char *log;     /* NULL: none */
+	const char *user;    /* NULL: as we are */
+	const char *secrets; /* the directory of secrets, NULL: none */
 	unsigned workers;
 	bool no_confine;
 	char **command; /* NULL-terminated */

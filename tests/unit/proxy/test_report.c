@@ -120,7 +120,17 @@ static struct h1_head *head_of(const char *method, const char *authority, const 
 
 static void test_forwarded(void **state)
 {
-	struct verdict v = { .action = VERDICT_ALLOW, .rule = &rule };
+	static const struct header_action watched[] = {
+		{ .kind = HEADER_LOG,
+		  .name = { "X-A", 3 },
+		  .value = { "hush", 4 },
+		  .secret = true },
+		{ .kind = HEADER_LOG, .name = { "X-\"B", 4 } },
+	};
+	struct verdict v = { .action = VERDICT_ALLOW,
+			     .rule = &rule,
+			     .actions = { &watched[0], &watched[1] },
+			     .n_actions = 2 };
 	struct exchange x = { 0 };
 	const char *record;
 	struct desk d;
@@ -143,6 +153,8 @@ static void test_forwarded(void **state)
 		check(record, "l7.method", "GET");
 		check(record, "l7.url", "http://h:8080/a?b=c");
 		check(record, "l7.url_truncated", NULL);
+		check(record, "l7.header_mismatches", "[\"X-A\",\"X-\\\"B\"]");
+		assert_null(strstr(record, "hush"));
 		check(record, "l7.code", response ? "204" : NULL);
 		check(record, "policy.name", "api");
 		check(record, "policy.namespace", "shop");
