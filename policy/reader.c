@@ -8,40 +8,44 @@
 
 #define WORD_MAX 40 /* longer words resemble nothing */
 
+/* For the caller to free; NULL, and noted in the diagnostics, without memory. */
+__attribute__((format(printf, 2, 0))) static char *compose(struct reader *r, const char *format,
+							   va_list ap)
+{
+	char *message = NULL;
+
+	if (vasprintf(&message, format, ap) >= 0)
+		return message;
+	r->diag->oom = 1;
+	return NULL;
+}
+
 struct diag_item *reader_error(struct reader *r, const struct node *at, const char *format, ...)
 {
-	struct diag_item *item;
-	char *message = NULL;
+	struct diag_item *item = NULL;
+	char *message;
 	va_list ap;
-	int n;
 
 	va_start(ap, format);
-	n = vasprintf(&message, format, ap);
+	message = compose(r, format, ap);
 	va_end(ap);
-	if (n < 0) {
-		r->diag->oom = 1;
-		return NULL;
-	}
-	item = diag_add(r->diag, r->file, at->line, at->column, "%s", message);
+	if (message)
+		item = diag_add(r->diag, r->file, at->line, at->column, "%s", message);
 	free(message);
 	return item;
 }
 
 struct diag_item *reader_warn(struct reader *r, const struct node *at, const char *format, ...)
 {
-	struct diag_item *item;
-	char *message = NULL;
+	struct diag_item *item = NULL;
+	char *message;
 	va_list ap;
-	int n;
 
 	va_start(ap, format);
-	n = vasprintf(&message, format, ap);
+	message = compose(r, format, ap);
 	va_end(ap);
-	if (n < 0) {
-		r->diag->oom = 1;
-		return NULL;
-	}
-	item = diag_warn(r->diag, r->file, at->line, at->column, "%s", message);
+	if (message)
+		item = diag_warn(r->diag, r->file, at->line, at->column, "%s", message);
 	free(message);
 	return item;
 }
