@@ -33,7 +33,7 @@ static int add(struct addresses *list, struct address a)
 	for (size_t i = 0; i < list->n; i++)
 		if (memcmp(&list->items[i], &a, sizeof(a)) == 0)
 			return 0;
-	longer = reallocarray(list->items, list->n + 1, sizeof(*longer));
+	longer = realloc(list->items, (list->n + 1) * sizeof(*longer));
 	if (!longer)
 		return -ENOMEM;
 	list->items = longer;

@@ -232,8 +232,9 @@ static void test_document(void **state)
 	struct policy *p;
 	char *text;
 
-	assert_int_equal(
-		allow_parse("--allow", "GET,HEAD http://127.0.0.1:9000/api/**", &targets[0].allow, &diag), 0);
+	assert_int_equal(allow_parse("--allow", "GET,HEAD http://127.0.0.1:9000/api/**",
+				     &targets[0].allow, &diag),
+			 0);
 	assert_int_equal(allow_parse("--allow", "* http://a.b/*.js", &targets[1].allow, &diag), 0);
 	assert_true(targets[1].allow.is_name);
 	assert_int_equal(targets[1].allow.host.len, 3);
