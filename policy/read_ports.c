@@ -47,6 +47,13 @@ static bool resembles_name(struct span text)
 	return false;
 }
 
+/* Elsewhere 010 is eight: whatever was meant, it is written without zeros before it. */
+static bool is_padded(const struct node *n)
+{
+	return n->kind == NODE_SCALAR && n->text.len > 1 && n->text.ptr[0] == '0' &&
+	       strspn(n->text.ptr, "0123456789") == n->text.len;
+}
+
 static void read_port(struct reader *r, const struct node *value, void *into)
 {
 	struct port_reader *x = into;
@@ -58,6 +65,9 @@ static void read_port(struct reader *r, const struct node *value, void *into)
 		item = reader_error(r, value, "\"%s\" is no name of a port", value->text.ptr);
 		diag_hint(r->diag, item, "it has 1 to %d letters, digits and single dashes within",
 			  PORT_NAME_MAX);
+	} else if (is_padded(value)) {
+		item = reader_error(r, value, "\"%s\" begins with a zero", value->text.ptr);
+		diag_hint(r->diag, item, "it can be read as octal: write the number without it");
 	} else {
 		reader_is_number(r, value, "\"port\"", 0, 65535, &x->range->first);
 	}
