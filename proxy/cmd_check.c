@@ -31,6 +31,7 @@ int cmd_check(int argc, char **argv)
 	}
 	options.paths = (const char *const *)argv + first;
 	options.n_paths = (size_t)(argc - first);
+	options.header_actions = true; /* as `run` */
 	options.lint = true;
 	r = policy_load(&options, &policy, &diag);
 	diag_print(&diag, stderr);

@@ -14,6 +14,7 @@ static int load_policy(const struct run_options *o, struct policy **ret)
 		.labels = o->labels,
 		.n_labels = o->n_labels,
 		.secrets = o->secrets,
+		.header_actions = true,
 	};
 	struct diag diag = { 0 };
 	int r = policy_load(&options, ret, &diag);
