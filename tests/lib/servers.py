@@ -107,6 +107,7 @@ class _OriginHandler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
         self.server.requests.append((self.command, self.path, body))
+        self.server.fields.append(self.headers.items())
         reply = f"python {self.command} {self.path}\n".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -128,7 +129,7 @@ class _PythonServer(http.server.ThreadingHTTPServer):
         super().__init__(sock.getsockname(), _OriginHandler, bind_and_activate=False)
         self.socket.close()
         self.socket, self.server_address = sock, sock.getsockname()
-        self.requests = []
+        self.requests, self.fields = [], []
 
 
 class Origin:
@@ -158,6 +159,10 @@ class Origin:
         """["GET /path", ...] in the order in which they came."""
         return [f"{method} {path}" for server in self.servers
                 for method, path, _ in server.requests]
+
+    def fields(self):
+        """[[(name, value), ...], ...]: the header fields of each of them."""
+        return [fields for server in self.servers for fields in server.fields]
 
 
 NGINX_CONFIG = """
