@@ -194,6 +194,7 @@ class Nginx:
     """A real nginx on 127.0.0.1 and on ::1, on two ports. It inherits its listening sockets, so
     that nobody can take the ports in between."""
     name = "nginx"
+    config = NGINX_CONFIG
 
     def __init__(self, folder):
         self.folder = os.path.join(folder, "nginx")
@@ -212,7 +213,8 @@ class Nginx:
     def _start(self, sockets):
         config = os.path.join(self.folder, "nginx.conf")
         with open(config, "w") as file:
-            file.write(NGINX_CONFIG.format(folder=self.folder, port=self.port, port6=self.port6))
+            file.write(self.config.format(folder=self.folder, port=self.port,
+                                          port6=self.port6))
         fds = [sock.fileno() for sock in sockets]
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         with open(os.path.join(self.folder, "nginx.output"), "wb") as output:
