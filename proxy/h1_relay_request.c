@@ -27,6 +27,14 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 	return false;
 }
 
+/* Each request can cost an answer, of ours or of the server, and those that wait must stay few. In
+ * audit none of them is ours. */
+static bool must_wait(const struct h1_relay *r)
+{
+	return r->n_exchanges >= H1_PIPELINE_MAX ||
+	       (!r->env->audit && r->env->host->congested(r->ctx, RELAY_DOWN));
+}
+
 /* The next bytes would begin a request (or go on with one that is not passed on). May they be read?
  */
 static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
@@ -40,9 +48,7 @@ static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 		}
 		return false;
 	}
-	if (!r->in_request &&
-	    (r->n_exchanges >= H1_PIPELINE_MAX || r->env->host->congested(r->ctx, RELAY_DOWN))) {
-		/* Each request can cost an answer, and those that wait must stay few. */
+	if (!r->in_request && must_wait(r)) {
 		r->blocked = left > 0;
 		return false;
 	}
@@ -69,6 +75,14 @@ static void deny(struct h1_relay *r, struct exchange *x, unsigned status, bool c
 	relay_answer(r);
 }
 
+static enum judged judge(struct h1_relay *r, struct h1_head *head, struct exchange *x)
+{
+	enum judged verdict = r->env->host->judge(r->ctx, head, x);
+
+	/* In audit the host has recorded what it is, and it passes. */
+	return r->env->audit && verdict != JUDGED_CLOSE ? JUDGED_ALLOW : verdict;
+}
+
 static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct relay_run *run)
 {
 	struct h1_head *head = r->env->head;
@@ -87,7 +101,7 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	r->in_request = true;
 	r->discarding = r->body_begun = r->body_stale = false;
 	r->current = x;
-	switch (r->env->host->judge(r->ctx, head, x)) {
+	switch (judge(r, head, x)) {
 	case JUDGED_ALLOW:
 		r->forwarded = true;
 		relay_push(r, x);

@@ -65,6 +65,14 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
+/* The program has to find everything as it would without us. */
+static int set_audit(struct run_options *o, char *value)
+{
+	(void)value;
+	o->audit = o->no_confine = true;
+	return 0;
+}
+
 /* VALUE: what stands for it in the help, NULL where there is none. */
 static const struct {
 	char short_name;
@@ -84,6 +92,8 @@ static const struct {
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
+	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
+	  set_audit },
 };
 
 static void usage(FILE *to)

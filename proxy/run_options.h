@@ -17,6 +17,7 @@ struct run_options {
 	const char *secrets; /* the directory of secrets, NULL: none */
 	unsigned workers;
 	bool no_confine;
+	bool audit;	/* implies NO_CONFINE */
 	char **command; /* NULL-terminated */
 };
 
