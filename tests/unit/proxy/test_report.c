@@ -368,6 +368,7 @@ static void test_closes(void **state)
 		{ NULL, CLOSE_UPSTREAM_RESET, false },
 		{ NULL, CLOSE_DENIED, false },
 		{ NULL, CLOSE_MALFORMED, false },
+		{ NULL, CLOSE_UNFOLLOWED, false },
 		{ "ERROR", CLOSE_UPSTREAM_REFUSED, false },
 		{ "DROPPED", CLOSE_NOT_HTTP, true },
 		{ "DROPPED", CLOSE_TLS, true },
@@ -437,6 +438,54 @@ static void test_events(void **state)
 	desk_close(&d);
 }
 
+/* In audit what is denied is recorded with the same reason, and so is what became of it. */
+static void test_audit(void **state)
+{
+	static const char reason[] = "no rule allows it; nearest: rules.http[1] of policy \"api\" "
+				     "differs in method";
+	struct verdict v = { .action = VERDICT_DENY, .rule = &rule, .failed = FIELD_METHOD };
+	struct steer_event e = { .kind = STEER_CONNECT_REFUSED, .audit = true };
+	struct exchange x = { 0 };
+	const char *record;
+	struct desk d;
+
+	desk_open(&d, "");
+	d.reporter.audit = true;
+	report_request(&d.reporter, &flow, head_of("GET", "h", "/x"), &v, &x);
+	report_response(&d.reporter, &flow, &x, 204);
+	report_refused(&d.reporter, &flow, 400, "why");
+	report_audited(&d.reporter, &flow, CLOSE_TLS);
+	report_event(&d.reporter, &e);
+	e.audit = false; /* what the kernel could not let pass */
+	report_event(&d.reporter, &e);
+	report_close(&d.reporter, &flow, CLOSE_LIMIT);
+	assert_int_equal(desk_read(&d), 0);
+	for (int i = 0; i < 2; i++) {
+		record = desk_next(&d);
+		check(record, "verdict", "AUDIT");
+		check(record, "l7.type", i ? "RESPONSE" : "REQUEST");
+		check(record, "l7.code", i ? "204" : NULL);
+		check(record, "reason", reason);
+		check(record, "policy.name", "api");
+	}
+	record = desk_next(&d);
+	check(record, "verdict", "AUDIT");
+	check(record, "l7.code", NULL);
+	check(record, "reason", "why");
+	record = desk_next(&d);
+	check(record, "verdict", "AUDIT");
+	check(record, "close", "tls");
+	check(desk_next(&d), "verdict", "AUDIT");
+	check(desk_next(&d), "verdict", "DROPPED");
+	check(desk_next(&d), "verdict", "ERROR");
+	assert_null(desk_next(&d));
+	for (unsigned i = 0; i < d.reporter.denials.n; i++)
+		assert_int_equal(d.reporter.denials.entries[i].audited, i < 4);
+	assert_int_equal(d.reporter.denials.n, 6);
+	free(x.record);
+	desk_close(&d);
+}
+
 /* Without a log there are the lines of the summary and nothing else. */
 static void test_without_log(void **state)
 {
@@ -476,12 +525,12 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_denied),
-		cmocka_unit_test(test_connect),	       cmocka_unit_test(test_hostile_bytes),
-		cmocka_unit_test(test_long_urls),      cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_closes),
-		cmocka_unit_test(test_events),	       cmocka_unit_test(test_without_log),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_forwarded), cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_connect),	  cmocka_unit_test(test_hostile_bytes),
+		cmocka_unit_test(test_long_urls), cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_refused),	  cmocka_unit_test(test_closes),
+		cmocka_unit_test(test_events),	  cmocka_unit_test(test_without_log),
+		cmocka_unit_test(test_audit),	  cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ struct line {
 	const char *words[WORDS_MAX]; /* behind "run" */
 	enum run_options_result result;
 	/* OK: "policies|labels|log|user|workers|command", with "!" after the workers for
-	 * --no-confine, else something that is printed */
+	 * --no-confine and "?" for --audit, else something that is printed */
 	const char *want;
 };
 
@@ -42,6 +42,8 @@ static const struct line lines[] = {
 	{ { "--no-confine", "ls" }, RUN_OPTIONS_OK, "|||-|1!|ls" },
 	{ { "-n", "-w", "2", "ls", "-n" }, RUN_OPTIONS_OK, "|||-|2!|ls -n" },
 	{ { "-nw2", "ls" }, RUN_OPTIONS_OK, "|||-|2!|ls" },
+	{ { "--audit", "ls" }, RUN_OPTIONS_OK, "|||-|1!?|ls" },
+	{ { "-Aw2", "--", "ls", "-A" }, RUN_OPTIONS_OK, "|||-|2!?|ls -A" },
 	{ { "--no-confine=yes", "ls" }, RUN_OPTIONS_ERROR, "doesn't allow an argument" },
 	{ { NULL }, RUN_OPTIONS_ERROR, "no command to run" },
 	{ { "--" }, RUN_OPTIONS_ERROR, "no command to run" },
@@ -105,8 +107,8 @@ static void describe(const struct run_options *o, char *buf, size_t size)
 	fprintf(to, "|");
 	for (size_t i = 0; i < o->n_labels; i++)
 		fprintf(to, "%s%s=%s", i ? " " : "", o->labels[i].key, o->labels[i].value);
-	fprintf(to, "|%s|%s|%u%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
-		o->no_confine ? "!" : "");
+	fprintf(to, "|%s|%s|%u%s%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
+		o->no_confine ? "!" : "", o->audit ? "?" : "");
 	for (size_t i = 0; o->command[i]; i++)
 		fprintf(to, "%s%s", i ? " " : "", o->command[i]);
 	fclose(to);
