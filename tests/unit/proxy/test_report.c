@@ -14,109 +14,8 @@
 #include "fail_alloc.h"
 #include "json.h"
 #include "report.h"
+#include "report_desk.h"
 #include "sluice/array.h"
-
-/* A reporter whose log is a file, and what was written once it is closed. */
-struct desk {
-	struct reporter reporter;
-	struct access_log *log;
-	int fd;
-	char *text, *next;
-};
-
-static const struct flow flow = {
-	.client = { .family = AF_INET, .port = 40000, .ip = { 127, 0, 0, 1 } },
-	.destination = { .family = AF_INET, .port = 8080, .ip = { 192, 0, 2, 7 } },
-};
-
-static const struct rule_ref rule = {
-	.policy = "api",
-	.namespace_ = "shop",
-	.path = "egress[0].toPorts[0].rules.http[1]",
-	.index = 1,
-	.file = "f",
-	.line = 1,
-	.column = 1,
-};
-
-static void desk_open(struct desk *d, const char *labels)
-{
-	char path[] = "/tmp/test_report.XXXXXX", name[64];
-	struct error err = { "" };
-
-	*d = (struct desk){ .fd = mkstemp(path) };
-	assert_true(d->fd >= 0);
-	unlink(path);
-	snprintf(name, sizeof(name), "/dev/fd/%d", d->fd);
-	assert_int_equal(access_log_open(name, 1, &d->log, &err), 0);
-	d->reporter.log = access_log_writer(d->log, 0);
-	d->reporter.labels = labels;
-}
-
-/* No more is reported; returns how many records were lost. */
-static uint64_t desk_read(struct desk *d)
-{
-	uint64_t lost = access_log_close(d->log);
-	off_t len = lseek(d->fd, 0, SEEK_END);
-
-	d->text = calloc(1, (size_t)len + 1);
-	assert_non_null(d->text);
-	assert_int_equal(pread(d->fd, d->text, (size_t)len, 0), len);
-	d->next = d->text;
-	return lost;
-}
-
-/* The next record, which must be JSON, or NULL. */
-static const char *desk_next(struct desk *d)
-{
-	char *record = d->next, *newline = strchr(record, '\n');
-
-	if (!newline) {
-		assert_int_equal(*record, '\0');
-		return NULL;
-	}
-	*newline = '\0';
-	d->next = newline + 1;
-	if (!json_valid(record, strlen(record)))
-		fail_msg("not JSON: %s", record);
-	return record;
-}
-
-static void desk_close(struct desk *d)
-{
-	free(d->text);
-	close(d->fd);
-	denials_done(&d->reporter.denials);
-}
-
-static void check(const char *record, const char *path, const char *want)
-{
-	char value[REPORT_RECORD_MAX];
-
-	assert_non_null(record);
-	if (!want) {
-		if (json_get(record, path, value, sizeof(value)))
-			fail_msg("%s is %s", path, value);
-		return;
-	}
-	if (!json_get(record, path, value, sizeof(value)))
-		fail_msg("no %s in %s", path, record);
-	assert_string_equal(value, want);
-}
-
-/* A head as the parser would leave it. */
-static struct h1_head *head_of(const char *method, const char *authority, const char *path)
-{
-	static struct h1_head head;
-
-	memset(&head, 0, sizeof(head));
-	head.version = 11;
-	head.connect = strcmp(method, "CONNECT") == 0;
-	head.req.method = span_of(method);
-	head.req.authority = span_of(authority);
-	head.req.path = span_of(path);
-	return &head;
-}
 
 static void test_forwarded(void **state)
 {
@@ -438,54 +337,6 @@ static void test_events(void **state)
 	desk_close(&d);
 }
 
-/* In audit what is denied is recorded with the same reason, and so is what became of it. */
-static void test_audit(void **state)
-{
-	static const char reason[] = "no rule allows it; nearest: rules.http[1] of policy \"api\" "
-				     "differs in method";
-	struct verdict v = { .action = VERDICT_DENY, .rule = &rule, .failed = FIELD_METHOD };
-	struct steer_event e = { .kind = STEER_CONNECT_REFUSED, .audit = true };
-	struct exchange x = { 0 };
-	const char *record;
-	struct desk d;
-
-	desk_open(&d, "");
-	d.reporter.audit = true;
-	report_request(&d.reporter, &flow, head_of("GET", "h", "/x"), &v, &x);
-	report_response(&d.reporter, &flow, &x, 204);
-	report_refused(&d.reporter, &flow, 400, "why");
-	report_audited(&d.reporter, &flow, CLOSE_TLS);
-	report_event(&d.reporter, &e);
-	e.audit = false; /* what the kernel could not let pass */
-	report_event(&d.reporter, &e);
-	report_close(&d.reporter, &flow, CLOSE_LIMIT);
-	assert_int_equal(desk_read(&d), 0);
-	for (int i = 0; i < 2; i++) {
-		record = desk_next(&d);
-		check(record, "verdict", "AUDIT");
-		check(record, "l7.type", i ? "RESPONSE" : "REQUEST");
-		check(record, "l7.code", i ? "204" : NULL);
-		check(record, "reason", reason);
-		check(record, "policy.name", "api");
-	}
-	record = desk_next(&d);
-	check(record, "verdict", "AUDIT");
-	check(record, "l7.code", NULL);
-	check(record, "reason", "why");
-	record = desk_next(&d);
-	check(record, "verdict", "AUDIT");
-	check(record, "close", "tls");
-	check(desk_next(&d), "verdict", "AUDIT");
-	check(desk_next(&d), "verdict", "DROPPED");
-	check(desk_next(&d), "verdict", "ERROR");
-	assert_null(desk_next(&d));
-	for (unsigned i = 0; i < d.reporter.denials.n; i++)
-		assert_int_equal(d.reporter.denials.entries[i].audited, i < 4);
-	assert_int_equal(d.reporter.denials.n, 6);
-	free(x.record);
-	desk_close(&d);
-}
-
 /* Without a log there are the lines of the summary and nothing else. */
 static void test_without_log(void **state)
 {
@@ -525,12 +376,12 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forwarded), cmocka_unit_test(test_denied),
-		cmocka_unit_test(test_connect),	  cmocka_unit_test(test_hostile_bytes),
-		cmocka_unit_test(test_long_urls), cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_refused),	  cmocka_unit_test(test_closes),
-		cmocka_unit_test(test_events),	  cmocka_unit_test(test_without_log),
-		cmocka_unit_test(test_audit),	  cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_connect),	       cmocka_unit_test(test_hostile_bytes),
+		cmocka_unit_test(test_long_urls),      cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_closes),
+		cmocka_unit_test(test_events),	       cmocka_unit_test(test_without_log),
+		cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
