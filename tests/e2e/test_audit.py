@@ -190,7 +190,7 @@ def test_command_keeps_its_powers(sluice):
 
 def test_without_a_policy_nothing_is_new(sluice):
     result = sluice.run("true", options=("--audit",))
-    assert result.err == "sluice: no policy was given (-p): nothing is enforced\n"
+    assert result.err == "sluice: no policy was given (-p or --allow): nothing is enforced\n"
 
 
 def test_killed_sluice_refuses_nothing(sluice, server):
