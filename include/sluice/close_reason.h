@@ -24,6 +24,7 @@
 	X(UNSOLICITED, unsolicited, "the server spoke without being asked")                       \
 	X(BAD_UPGRADE, bad_upgrade, "the server switched to a protocol that cannot be read")      \
 	X(LIMIT, limit, "too many connections, or open files")                                    \
+	X(STALLED, stalled, "its bytes lay still while the buffers were used up")                 \
 	X(OOM, oom, "out of memory")                                                              \
 	X(SHUTDOWN, shutdown, "sluice is ending")                                                 \
 	X(INTERNAL, internal, "an error inside sluice")

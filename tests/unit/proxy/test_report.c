@@ -16,6 +16,8 @@
 #include "report.h"
 #include "sluice/array.h"
 
+#define QUEUE ((size_t)1024 * 1024)
+
 /* A reporter whose log is a file, and what was written once it is closed. */
 struct desk {
 	struct reporter reporter;
@@ -48,7 +50,7 @@ static void desk_open(struct desk *d, const char *labels)
 	assert_true(d->fd >= 0);
 	unlink(path);
 	snprintf(name, sizeof(name), "/dev/fd/%d", d->fd);
-	assert_int_equal(access_log_open(name, 1, &d->log, &err), 0);
+	assert_int_equal(access_log_open(name, 1, QUEUE, &d->log, &err), 0);
 	d->reporter.log = access_log_writer(d->log, 0);
 	d->reporter.labels = labels;
 }
