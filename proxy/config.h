@@ -3,7 +3,7 @@
 #ifndef SLUICE_CONFIG_H
 #define SLUICE_CONFIG_H
 
-#include "limits.h"
+#include "limit.h"
 
 /* Read PATH and change the limits that it names. Prints what is wrong, all of it, each error with
  * its place, and returns a negative errno; the limits are then of no use. */

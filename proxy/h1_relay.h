@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include "exchange.h"
 #include "h1.h"
-#include "limits.h"
+#include "limit.h"
 #include "sluice/close_reason.h"
 
 enum relay_side { RELAY_DOWN, RELAY_UP };

@@ -14,7 +14,7 @@
 #include "exchange.h"
 #include "h1.h"
 #include "h1_relay.h"
-#include "limits.h"
+#include "limit.h"
 #include "listener.h"
 #include "metrics.h"
 #include "path.h"

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include "config.h"
 #include "fail_alloc.h"
-#include "limits.h"
+#include "limit.h"
 #include "settings.h"
 #include "sluice/array.h"
 

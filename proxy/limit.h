@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* limits.h - every limit that an operator may set: one table gives the field, the name in `--limit`
- * and in the configuration file, the unit, the default, the bounds and the help.
+/* limit.h - every limit that an operator may set (limits.h is the C library's): one table gives the
+ * field, the name in `--limit` and in the configuration file, the unit, the default, the bounds and
+ * the help.
  *
  * A struct limits is filled before anything is started and never changed afterwards; workers share
  * it and need no lock. What has to fit into arrays has its bound here from the array. */
-#ifndef SLUICE_LIMITS_H
-#define SLUICE_LIMITS_H
+#ifndef SLUICE_LIMIT_H
+#define SLUICE_LIMIT_H
 
 #include <stdint.h>
 #include <stdio.h>
