@@ -37,7 +37,7 @@
 	X(connections, "connections", COUNT, 65536, 1, 1024 * 1024,                               \
 	  "steered connections of the run; new ones are reset")                                   \
 	X(connects, "connects", COUNT, 65536, 64, 1024 * 1024,                                    \
-	  "connections between connect() and accept(); refused")                                  \
+	  "connections between connect() and accept(); reset")                                  \
 	X(buffers, "buffers", BYTES, 256 * LIMITS_MIB, LIMITS_MIB, 1024 * LIMITS_GIB,             \
 	  "bytes in flight, each worker; reading waits, the longest stalled are reset")           \
 	X(stall_time, "stall-time", TIME, 5 * LIMITS_S, LIMITS_S, LIMITS_H,                       \

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "cmd.h"
 
@@ -58,12 +59,15 @@ static int reserve(uv_loop_t *loop, unsigned n)
 
 int loop_open(uv_loop_t *loop, unsigned n)
 {
+	struct rlimit allowed;
 	int r;
 
 	uv_replace_allocator(malloc, grow, calloc, free);
 	r = uv_loop_init(loop);
 	if (r < 0)
 		return r;
+	if (getrlimit(RLIMIT_NOFILE, &allowed) == 0 && allowed.rlim_cur < n)
+		n = (unsigned)allowed.rlim_cur;
 	r = reserve(loop, n);
 	if (r < 0)
 		uv_loop_close(loop);

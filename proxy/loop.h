@@ -9,7 +9,7 @@
 
 #include <uv.h>
 
-/* Open a loop in which the descriptors below N can be watched. Returns 0 or a negative errno. Where
+/* Open a loop in which the descriptors below N can be watched, as far as the process may have them. Returns 0 or a negative errno. Where
  * libuv itself would end the process, it ends with a message instead: so call it before anything is
  * made that has to be removed. */
 int loop_open(uv_loop_t *loop, unsigned n);

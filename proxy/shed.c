@@ -14,10 +14,10 @@ static bool waits_for_peer(const struct conn *c)
 	return c->down.out || c->up.out || (c->down.in && c->relay.blocked);
 }
 
-/* One eighth of all is free: others can go on until the next tick. */
+/* A quarter of all is free: others can go on until the next tick. */
 static bool enough(const struct buffer_pool *p)
 {
-	return p->lent <= p->limit - p->limit / 8 && !buffer_pool_low(p);
+	return p->lent <= p->limit - p->limit / 4 && !buffer_pool_low(p);
 }
 
 void shed_stalled(struct worker *w)

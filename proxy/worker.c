@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include "conn.h"
 #include "loop.h"
 #include "shed.h"
@@ -93,17 +92,6 @@ static void on_wake(uv_async_t *async)
 		begin_to_stop(w);
 }
 
-/* How many descriptors there can be, and be needed. */
-static unsigned count_descriptors(const struct limits *limits)
-{
-	uint64_t n = 2 * limits->connections + WORKER_DESCRIPTORS;
-	struct rlimit allowed;
-
-	if (getrlimit(RLIMIT_NOFILE, &allowed) == 0 && allowed.rlim_cur < n)
-		n = allowed.rlim_cur;
-	return (unsigned)n;
-}
-
 int worker_init(struct worker *w, struct worker_shared *shared, struct policy *policy,
 		struct log_writer *log, const char *labels, struct error *err)
 {
@@ -117,7 +105,7 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
-	w->n_descriptors = count_descriptors(&shared->limits);
+	w->n_descriptors = 2 * (unsigned)shared->limits.connections + WORKER_DESCRIPTORS;
 	r = loop_open(&w->loop, w->n_descriptors);
 	if (r < 0)
 		goto fail;

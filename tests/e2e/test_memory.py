@@ -132,7 +132,7 @@ def start(sluice, memory, server, nth):
         assert any(name in result.err for name in CRASHES), (nth, result.err)
     else:
         assert result.code in (2, 125), (nth, result.code, result.err)
-        assert re.search(r"memory|allocate|kernel refused", " ".join(said)), (nth, result.err)
+        assert re.search(r"memory|allocate|unavailable|kernel refused", " ".join(said)), (nth, result.err)
     return failed
 
 
