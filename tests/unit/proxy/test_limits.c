@@ -108,6 +108,48 @@ static void test_defaults(void **state)
 	free(text);
 }
 
+static char *read_file(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char *text = calloc(1, 1 << 17);
+
+	assert_non_null(f);
+	assert_non_null(text);
+	assert_true(fread(text, 1, (1 << 17) - 1, f) > 0);
+	fclose(f);
+	return text;
+}
+
+/* The manual and the page say of each limit what the table says. */
+static void test_documents(void **state)
+{
+	char *page = read_file("docs/data-path.md"), *manual = read_file("packaging/sluice.1");
+	char *text = NULL, *rest;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
+
+	limits_print(to);
+	fclose(to);
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		char name[32], value[32], row[512], *at = row;
+		const char *help = line + 22;
+
+		assert_int_equal(sscanf(line, "%31s %31s", name, value), 2);
+		snprintf(row, sizeof(row), "| `%s` | %s | %s |\n", name, value, help);
+		if (!strstr(page, row))
+			fail_msg("docs/data-path.md lacks %s", row);
+		at += sprintf(at, ".TP\n.B ");
+		for (const char *c = name; *c; c++)
+			at += sprintf(at, *c == '-' ? "\\%c" : "%c", *c);
+		sprintf(at, " (%s)\n%s\n", value, help);
+		if (!strstr(manual, row))
+			fail_msg("packaging/sluice.1 lacks %s", row);
+	}
+	free(text);
+	free(page);
+	free(manual);
+}
+
 static const struct {
 	const char *text;
 	int result;
@@ -239,8 +281,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),	  cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_files),	  cmocka_unit_test(test_no_file),
-		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_documents), cmocka_unit_test(test_files),
+		cmocka_unit_test(test_no_file),	  cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
