@@ -348,7 +348,7 @@ static size_t offer(struct stage *s, enum relay_side from)
 	REQUIRE(used <= len && s->offer.passed <= used);
 	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
 		s->offer.passed == used);
-	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX + 1);
+	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
 	bytes_drop(&side->unused, used);
 	return used;
 }
@@ -477,8 +477,10 @@ void stage_head_timeout(struct stage *s)
 
 void stage_begin(struct stage *s)
 {
+	static const struct limits limits = LIMITS_DEFAULT;
+
 	*s = (struct stage){ 0 };
-	s->env = (struct h1_relay_env){ &stage_host, &s->exchanges, &s->head, false };
+	h1_relay_env_init(&s->env, &stage_host, &s->exchanges, &s->head, &limits);
 	h1_relay_init(&s->relay, &s->env, s);
 }
 
