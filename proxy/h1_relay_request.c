@@ -27,12 +27,16 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 	return false;
 }
 
-/* Each request can cost an answer, of ours or of the server, and those that wait must stay few. In
- * audit none of them is ours. */
+/* Each request can cost an answer, and those that wait must stay few. Nor may heads that grow make
+ * more wait for the server than was read. In audit there are neither answers nor heads of ours. */
 static bool must_wait(const struct h1_relay *r)
 {
-	return r->n_exchanges >= H1_PIPELINE_MAX ||
-	       (!r->env->audit && r->env->host->congested(r->ctx, RELAY_DOWN));
+	const struct relay_host *host = r->env->host;
+
+	if (r->n_exchanges >= H1_PIPELINE_MAX)
+		return true;
+	return !r->env->audit &&
+	       (host->congested(r->ctx, RELAY_DOWN) || host->congested(r->ctx, RELAY_UP));
 }
 
 /* The next bytes would begin a request (or go on with one that is not passed on). May they be read?
@@ -75,18 +79,33 @@ static void deny(struct h1_relay *r, struct exchange *x, unsigned status, bool c
 	relay_answer(r);
 }
 
-static enum judged judge(struct h1_relay *r, struct h1_head *head, struct exchange *x)
+static enum judged judge(struct h1_relay *r, struct h1_head *head, struct exchange *x,
+			 struct span *edited)
 {
-	enum judged verdict = r->env->host->judge(r->ctx, head, x);
+	enum judged verdict = r->env->host->judge(r->ctx, head, x, edited);
 
 	/* In audit the host has recorded what it is, and it passes. */
 	return r->env->audit && verdict != JUDGED_CLOSE ? JUDGED_ALLOW : verdict;
+}
+
+/* As it came, or with another head. */
+static void forward(struct h1_relay *r, const char *bytes, size_t len, struct span edited,
+		    struct relay_run *run)
+{
+	r->forwarded = true;
+	if (edited.len == 0) {
+		relay_run_add(run, bytes, len);
+		return;
+	}
+	relay_run_flush(r, RELAY_UP, run);
+	relay_send(r, RELAY_UP, edited.ptr, edited.len);
 }
 
 static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct relay_run *run)
 {
 	struct h1_head *head = r->env->head;
 	struct exchange *x = exchange_get(r->env->exchanges);
+	struct span edited = { 0 };
 
 	if (!x) {
 		relay_close(r, CLOSE_OOM);
@@ -101,11 +120,10 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	r->in_request = true;
 	r->discarding = r->body_begun = r->body_stale = false;
 	r->current = x;
-	switch (judge(r, head, x)) {
+	switch (judge(r, head, x, &edited)) {
 	case JUDGED_ALLOW:
-		r->forwarded = true;
 		relay_push(r, x);
-		relay_run_add(run, bytes, len);
+		forward(r, bytes, len, edited, run);
 		return;
 	case JUDGED_DENY:
 		relay_run_flush(r, RELAY_UP, run);
@@ -114,6 +132,10 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	case JUDGED_MALFORMED:
 		relay_run_flush(r, RELAY_UP, run);
 		deny(r, x, 400, true);
+		return;
+	case JUDGED_TOO_LARGE:
+		relay_run_flush(r, RELAY_UP, run);
+		deny(r, x, 431, true);
 		return;
 	case JUDGED_CLOSE:
 		r->current = NULL;

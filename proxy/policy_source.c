@@ -140,6 +140,7 @@ static int load(const struct policy_source *s, struct policy_options *options, s
 	options->secrets = s->options->secrets;
 	options->ports = s->options->ports;
 	options->n_ports = s->options->n_ports;
+	options->header_actions = true;
 	if (s->allow) {
 		allow.len = strlen(s->allow);
 		options->texts = &allow;

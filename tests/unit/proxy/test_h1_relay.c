@@ -21,6 +21,9 @@ static const struct talk denials[] = {
 static const struct talk ends[] = {
 #include "relay_talks_ends.inc"
 };
+static const struct talk edits[] = {
+#include "relay_talks_edits.inc"
+};
 static const struct talk bad[] = {
 #include "relay_talks_bad.inc"
 };
@@ -111,7 +114,7 @@ static bool check_end(const struct talk *t, const char *how)
 static bool is_objected(const struct stage_bytes *log)
 {
 	for (size_t i = 0; i < log->len; i++)
-		if (strchr("-?#!~", log->data[i]) && (i == 0 || log->data[i - 1] == ' '))
+		if (strchr("-?*#!~", log->data[i]) && (i == 0 || log->data[i - 1] == ' '))
 			return true;
 	return false;
 }
@@ -257,6 +260,11 @@ static void test_ends(void **state)
 	check_talks(ends, ARRAY_SIZE(ends), false);
 }
 
+static void test_edits(void **state)
+{
+	check_talks(edits, ARRAY_SIZE(edits), false);
+}
+
 static void test_bad(void **state)
 {
 	check_talks(bad, ARRAY_SIZE(bad), false);
@@ -281,18 +289,17 @@ static void test_audit_of_others(void **state)
 		assert_true(check_steps(&denials[i], true));
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
 		assert_true(check_steps(&ends[i], true));
+	for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
+		assert_true(check_steps(&edits[i], true));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),
-		cmocka_unit_test(test_denials),
-		cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_audit),
-		cmocka_unit_test(test_audit_of_bad),
-		cmocka_unit_test(test_audit_of_others),
+		cmocka_unit_test(test_plain),	     cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_ends),	     cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_bad),	     cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_audit_of_bad), cmocka_unit_test(test_audit_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
