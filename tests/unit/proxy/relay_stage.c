@@ -13,26 +13,6 @@ static const char *const reason_names[CLOSE_REASON_MAX] = {
 #undef X
 };
 
-void stage_bytes_add(struct stage_bytes *b, const char *buf, size_t len)
-{
-	if (b->room - b->len < len) {
-		b->room = 2 * (b->len + len);
-		b->data = realloc(b->data, b->room);
-		REQUIRE(b->data);
-	}
-	if (len > 0)
-		memcpy(b->data + b->len, buf, len);
-	b->len += len;
-}
-
-static void bytes_drop(struct stage_bytes *b, size_t n)
-{
-	REQUIRE(n <= b->len);
-	b->len -= n;
-	if (b->len > 0)
-		memmove(b->data, b->data + n, b->len);
-}
-
 static void note(struct stage *s, const char *text, size_t len)
 {
 	if (s->log.len > 0)
@@ -280,7 +260,7 @@ static size_t offer(struct stage *s, enum relay_side from)
 	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
 		s->offer.passed == used);
 	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
-	bytes_drop(&side->unused, used);
+	stage_bytes_drop(&side->unused, used);
 	return used;
 }
 
@@ -297,7 +277,7 @@ static void offer_rest(struct stage *s, enum relay_side from)
 	s->offer.passed = 0;
 	h1_relay_rest(&s->relay, from, rest->data, rest->len);
 	s->offer.buf = NULL;
-	bytes_drop(rest, rest->len);
+	stage_bytes_drop(rest, rest->len);
 }
 
 static bool may_read(struct stage *s, enum relay_side from)
@@ -329,7 +309,7 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	stage_bytes_add(&side->unused, side->wire.data, n);
 	if (s->env.audit)
 		stage_bytes_add(&side->taken, side->wire.data, n);
-	bytes_drop(&side->wire, n);
+	stage_bytes_drop(&side->wire, n);
 	return true;
 }
 
