@@ -69,6 +69,10 @@ class Arm:
     def pids(self):
         return []
 
+    def check_alive(self):
+        """Fails with what the proxy said, if it has ended."""
+        self.workload.process.check()
+
     def reload(self, made):
         """Put the rules MADE in the place of those in force. Does not wait."""
         raise NotImplementedError

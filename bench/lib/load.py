@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One measurement: a scenario's load through one arm, and what it cost everybody."""
+import functools
 import os
 import time
 
@@ -10,6 +11,7 @@ from scenarios import IDLE, RELOAD, RELOAD_EVERY_S
 
 CLIENT = os.path.join(ROOT, "build", "bench_client")
 PROBE_SECONDS = 0.01
+PROBES = 10                 # paths that are tried before an arm is measured
 SLOWEST = 60                # seconds that a client may need beyond those that it was given
 
 
@@ -42,31 +44,50 @@ def _options(arm, scenario):
 def check(arm):
     """The arm lets pass what is allowed, and nothing else; otherwise measuring it means nothing."""
     allowed = rules.targets(rules.make(arm.setup.rules))
-    sample = [allowed[i * (len(allowed) - 1) // 9] for i in range(10)]
+    some = [allowed[i * (len(allowed) - 1) // (PROBES - 1)] for i in range(PROBES)]
+    exact = [rule.target for rule in rules.make(arm.setup.rules)
+             if rule.target in some and rule.kind != rules.PREFIX]
     refused = 403 if arm.filters and arm.setup.l7 else 200
-    probes = [("what is allowed", sample, "GET", 200), ("a path that no rule has", [rules.DENIED],
-                                                        "GET", refused),
-              ("a method that no rule has", sample, "POST", refused),
-              ("a path with more behind it", [path + "%2e/x" for path in sample if "files" not in path
-                                              ], "GET", refused)]
-    deadline = time.monotonic() + PATIENCE
-    for what, paths, method, expect in probes:
-        argv = client(arm, seconds=PROBE_SECONDS, expect=expect, method=method, body=1,
-                      targets=_targets(arm, "probe", paths))
-        if method == "GET":
-            argv = client(arm, seconds=PROBE_SECONDS, expect=expect,
-                          targets=_targets(arm, "probe", paths))
-        done = _first_answer(arm, argv, deadline)
-        if done["unexpected"] or not done["all_exchanges"]:
+    for what, paths, options, expect in (
+            ("what is allowed", some, {}, 200),
+            ("a path that no rule has", [rules.DENIED], {}, refused),
+            ("a path with more behind it", [path + "%2e/x" for path in exact], {}, refused),
+            ("a method that no rule has", some, {"method": "POST", "body": 1}, refused)):
+        argv = client(arm, seconds=PROBE_SECONDS, expect=expect,
+                      targets=_targets(arm, "probe", paths), **options)
+        done = _patiently(arm, functools.partial(arm.workload.run, argv, PATIENCE))[0]
+        if done["unexpected"]:
             raise BenchError(f"{arm.name} does not answer {expect} to {what}: {done}")
+    if arm.setup.reload and arm.filters:
+        _check_reload(arm)
 
 
-def _first_answer(arm, argv, deadline):
-    """A proxy that has just been started may not listen yet."""
+def _check_reload(arm):
+    """New rules come into force, and old ones go out of it."""
+    old, new = (set(rules.targets(rules.make(arm.setup.rules, changed)))
+                for changed in (False, True))
+
+    def probe(paths, expect):
+        argv = client(arm, seconds=PROBE_SECONDS, expect=expect,
+                      targets=_targets(arm, "probe", paths))
+        if arm.workload.run(argv, PATIENCE)[0]["unexpected"]:
+            raise BenchError(f"{arm.name} does not answer {expect} to {paths} after a reload")
+
+    for changed, come, gone in (True, new - old, old - new), (False, old - new, new - old):
+        arm.reload(rules.make(arm.setup.rules, changed))
+        _patiently(arm, functools.partial(probe, come, 200))
+        _patiently(arm, functools.partial(probe, gone, 403))
+
+
+def _patiently(arm, function):
+    """What FUNCTION returns once it succeeds: a proxy that has just been started may not listen
+    yet, and one that has just been told to reload is still at it."""
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return arm.workload.run(argv, PATIENCE)[0]
+            return function()
         except BenchError:
+            arm.check_alive()
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -91,7 +112,7 @@ def _check_outcome(arm, scenario, done):
     wrong = [name for name in ("unexpected", "failed") if done[name]]
     if scenario.kind == RELOAD and "unexpected" not in wrong:
         wrong = []      # reported: what a reload does to connections is part of the result
-    if wrong or not done["exchanges"]:
+    if wrong or not done["bytes"]:
         raise BenchError(f"{scenario.name} over {arm.name}: {done}")
 
 
@@ -110,8 +131,9 @@ def measure(arm, scenario, server, mode):
     size = scenario.down or scenario.up
     exchanges = done["all_bytes"] / size if size else done["all_exchanges"]
     rate = (done["bytes"] / size if size else done["exchanges"]) / done["seconds"]
-    return {"rate": rate, "p50_us": done["p50_us"], "p99_us": done["p99_us"],
-            "max_us": done["max_us"],
+    times = {name: done[name] if done["exchanges"] else None
+             for name in ("p50_us", "p99_us", "max_us")}
+    return {"rate": rate, **times,
             "cpu_us_per_request": _per(after[0] - before[0], exchanges) if arm.pids() else None,
             "server_us_per_request": _per(after[1] - before[1], exchanges),
             "client_us_per_request": _per(client_us * 1000, exchanges),

@@ -79,6 +79,10 @@ class Peer(Arm):
         finally:
             self.process.stop()
 
+    def check_alive(self):
+        super().check_alive()
+        self.process.check()
+
     def pids(self):
         return tree(self.process.pid)
 

@@ -38,7 +38,7 @@ class Process:
 
     def check(self):
         if self.process.poll() is not None:
-            raise BenchError(f"{self.argv[0]} ended with {self.process.returncode}:\n{self.said()}")
+            raise BenchError(f"{' '.join(self.argv)} ended with {self.process.returncode}:\n{self.said()}")
 
     def said(self):
         with open(self.output, encoding="utf-8", errors="replace") as file:
