@@ -2,6 +2,7 @@
 """The arms: ways from the load generator to the server. Here those without a proxy that is dialled;
 the others are in peers.py."""
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 
@@ -41,6 +42,12 @@ class Arm:
 
     @classmethod
     def version(cls):
+        """Its number, or None if it is no program."""
+        said = cls.says_of_itself()
+        return re.search(r"\d+\.\d+[\w.+-]*", said)[0] if said else None
+
+    @classmethod
+    def says_of_itself(cls):
         return None
 
     @classmethod
@@ -113,9 +120,9 @@ class Sluice(Arm):
         return None if os.access(SLUICE, os.X_OK) else f"no {os.path.relpath(SLUICE, ROOT)}"
 
     @classmethod
-    def version(cls):
+    def says_of_itself(cls):
         return subprocess.run([SLUICE, "--version"], capture_output=True, text=True,
-                              check=True).stdout.strip()
+                              check=True).stdout
 
     @classmethod
     def cannot(cls, setup):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SVG charts of the results: one for each group of scenarios, figure and place. Bars from zero,
 whiskers from the lowest to the highest round."""
+import math
 import os
 from xml.sax.saxutils import escape
 
@@ -16,6 +17,13 @@ FIGURES = (("rate", "requests per second (more is better)"),
            ("cpu_us_per_request", "µs of CPU per request in the proxy (less is better)"),
            ("p99_us", "99th percentile of latency, µs (less is better)"),
            ("kib_per_connection", "KiB of memory for each idle connection (less is better)"))
+
+
+def _scale(highest):
+    """A round number that is not below HIGHEST, for the top of the chart."""
+    step = 10 ** math.floor(math.log10(highest))
+    return next(step * factor for factor in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10)
+                if step * factor >= highest)
 
 
 def _value(result, figure):
@@ -65,7 +73,7 @@ def _grid(top, width):
 
 def draw(title, clusters, shared_scale=True):
     """The text of one chart."""
-    top = max((high for _, bars in clusters for _, (_, _, high) in bars), default=1) or 1
+    top = _scale(max((high for _, bars in clusters for _, (_, _, high) in bars), default=1) or 1)
     if not shared_scale:
         top = None
     bars, width = _bars(clusters, top)

@@ -31,10 +31,10 @@ class Peer(Arm):
         return shutil.which(cls.program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
     @classmethod
-    def version(cls):
+    def says_of_itself(cls):
         done = subprocess.run([cls.binary(), cls.version_option], capture_output=True, text=True,
                               check=True)
-        return (done.stdout + done.stderr).strip().splitlines()[0]
+        return (done.stdout + done.stderr).replace(cls.binary(), "")
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -164,12 +164,6 @@ class Envoy(Peer):
     @classmethod
     def binary(cls):
         return envoy_binary.PATH
-
-    @classmethod
-    def version(cls):
-        done = subprocess.run([cls.binary(), "--version"], capture_output=True, text=True,
-                              check=True)
-        return done.stdout.strip()
 
     def words(self):
         log = [{"name": "file", "typed_config": {
