@@ -22,6 +22,7 @@ def describe():
             "memory_mib": int(_first("/proc/meminfo", r"^MemTotal:\s*(\d+)")) // 1024,
             "kernel": re.match(r"\d+(\.\d+)*", os.uname().release)[0],
             "system": _first("/etc/os-release", r'^PRETTY_NAME="(.*)"'),
+            "congestion_control": _first("/proc/sys/net/ipv4/tcp_congestion_control", "(.*)"),
             "busy_before": round(busy(), 3),
             "date": time.strftime("%Y-%m-%d", time.gmtime())}
 
