@@ -84,7 +84,7 @@ class Mode:
 
 
 MODES = {
-    "quick": Mode(rounds=5, seconds=0.6, reload_seconds=0, places=("loopback",), scenarios=(
+    "quick": Mode(rounds=5, seconds=0.5, reload_seconds=0, places=("loopback",), scenarios=(
         "h1-keepalive-16", "h1-keepalive-64", "h1-new-connection", "h1-rules-1000",
         "h1-body-64k-down", "h1-body-1m-up", "h1-denied", "websocket-echo", "connect-untouched")),
     "full": Mode(rounds=5, seconds=2.0, reload_seconds=4, places=("loopback", "veth"), logged=True),
