@@ -6,7 +6,7 @@ import time
 
 import rules
 from arms import ROOT
-from processes import PATIENCE, BenchError, cpu_ns, rss_kib
+from processes import PATIENCE, BenchError, cpu_ns, rss_kib, switches
 from scenarios import IDLE, RELOAD, RELOAD_EVERY_S
 
 CLIENT = os.path.join(ROOT, "build", "bench_client")
@@ -93,8 +93,10 @@ def _patiently(arm, function):
             time.sleep(0.05)
 
 
-def _per(ns, exchanges):
-    return ns / 1000 / exchanges if exchanges else None
+def _costs(arm, server):
+    """What the proxy and the server have cost so far."""
+    return [{"cpu_us": cpu_ns(pids) / 1000, "switches": switches(pids)}
+            for pids in (arm.pids(), [server.pid])]
 
 
 def _run_reloading(arm, argv, seconds):
@@ -123,10 +125,11 @@ def measure(arm, scenario, server, mode):
     reloads = scenario.kind == RELOAD
     seconds = mode.reload_seconds if reloads else mode.seconds
     argv = client(arm, seconds=seconds, **_options(arm, scenario))
-    before = cpu_ns(arm.pids()), cpu_ns([server.pid])
-    done, client_us = _run_reloading(arm, argv, seconds) if reloads \
+    before = _costs(arm, server)
+    done, client_cost = _run_reloading(arm, argv, seconds) if reloads \
         else arm.workload.run(argv, seconds + SLOWEST)
-    after = cpu_ns(arm.pids()), cpu_ns([server.pid])
+    proxy, far = ({name: after[name] - before[i][name] for name in after}
+                  for i, after in enumerate(_costs(arm, server)))
     _check_outcome(arm, scenario, done)
     size = scenario.down or scenario.up
     exchanges = done["all_bytes"] / size if size else done["all_exchanges"]
@@ -134,9 +137,11 @@ def measure(arm, scenario, server, mode):
     times = {name: done[name] if done["exchanges"] else None
              for name in ("p50_us", "p99_us", "max_us")}
     return {"rate": rate, **times,
-            "cpu_us_per_request": _per(after[0] - before[0], exchanges) if arm.pids() else None,
-            "server_us_per_request": _per(after[1] - before[1], exchanges),
-            "client_us_per_request": _per(client_us * 1000, exchanges),
+            "cpu_us_per_request": proxy["cpu_us"] / exchanges if arm.pids() else None,
+            "server_us_per_request": far["cpu_us"] / exchanges,
+            "client_us_per_request": client_cost["cpu_us"] / exchanges,
+            "switches_per_request":
+                (proxy["switches"] + far["switches"] + client_cost["switches"]) / exchanges,
             "rss_kib": rss_kib(arm.pids()) if arm.pids() else None,
             "failed": done["failed"], "reopened": done["reopened"]}
 

@@ -93,6 +93,22 @@ def cpu_ns(pids):
     return sum(_running_ns(pid) for pid in pids)
 
 
+def switches(pids):
+    """How often these processes have stopped running, of their own will or not: what wakes them
+    again costs others as well."""
+    total = 0
+    for pid in pids:
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/status", encoding="ascii",
+                          errors="replace") as file:
+                    total += sum(int(line.split()[1]) for line in file
+                                 if "_ctxt_switches:" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
 def rss_kib(pids):
     """Resident memory. What several processes share is counted for each of them."""
     total = 0

@@ -4,7 +4,8 @@ import itertools
 import json
 
 COLUMNS = (("arm", 8), ("rate /s", 11), ("lowest–highest", 21), ("direct", 7), ("p50 µs", 8),
-           ("p99 µs", 8), ("CPU µs", 8), ("client", 8), ("server", 8), ("RSS KiB", 9))
+           ("p99 µs", 8), ("CPU µs", 8), ("client", 8), ("server", 8), ("switches", 8),
+           ("RSS KiB", 9))
 
 
 def number(value, digits=3):
@@ -23,7 +24,8 @@ def _cells(result):
             f"×{result['ratio']:.2f}" if result["ratio"] is not None else "-",
             number(result["p50_us"]), number(result["p99_us"]),
             number(result["cpu_us_per_request"]), number(result["client_us_per_request"]),
-            number(result["server_us_per_request"]), number(result["rss_kib"]))
+            number(result["server_us_per_request"]), number(result["switches_per_request"]),
+            number(result["rss_kib"]))
 
 
 def _row(cells):
@@ -46,8 +48,8 @@ def table(report):
                 more += f"  {result['failed']:.0f} failed, {result['reopened']:.0f} reopened"
             lines.append(_row(_cells(result)) + more)
     lines += ["", "CPU, client and server are µs of CPU for each request, of the proxy, the load"
-              " generator and the server; medians of"
-              f" {report['mode']['rounds']} rounds."]
+              " generator and the server;", "switches is how often one of the three stopped running;"
+              f" all are medians of {report['mode']['rounds']} rounds."]
     lines += ["not measured: " + ", ".join(entry[key] for key in ("arm", "scenario") if key in entry)
               + f": {entry['why']}" for entry in report["not_measured"]]
     lines += [f"ERROR: {why}" for why in report["errors"]]

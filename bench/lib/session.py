@@ -156,7 +156,7 @@ class Group:
 def summary(samples):
     """The medians of what the rounds gave, and the rounds themselves."""
     names = ("rate", "p50_us", "p99_us", "cpu_us_per_request", "rss_kib", "client_us_per_request",
-             "server_us_per_request", "kib_per_connection", "failed", "reopened")
+             "server_us_per_request", "switches_per_request", "kib_per_connection", "failed", "reopened")
     found = {}
     for name in names:
         values = [sample[name] for sample in samples if sample.get(name) is not None]

@@ -4,7 +4,7 @@
 sluice anew for each measurement would measure its start.
 
 Reads a line of JSON, an argument vector; starts it; passes its lines on as {"line": ...}; and says
-at last {"code": exit code, "cpu_us": what it cost, "errors": what it said}. Ends with its input."""
+at last {"code": exit code, "cpu_us": what it cost, "switches": how often it stopped running, "errors": what it said}. Ends with its input."""
 import json
 import os
 import subprocess
@@ -23,7 +23,7 @@ def run(argv):
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                      stderr=errors, text=True)
         except OSError as why:
-            say(code=127, cpu_us=0, errors=str(why))
+            say(code=127, cpu_us=0, switches=0, errors=str(why))
             return
         for line in child.stdout:
             say(line=line.rstrip("\n"))
@@ -31,6 +31,7 @@ def run(argv):
         child.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
         say(code=child.returncode, cpu_us=(usage.ru_utime + usage.ru_stime) * 1e6,
+            switches=usage.ru_nvcsw + usage.ru_nivcsw,
             errors=errors.read().decode(errors="replace"))
 
 

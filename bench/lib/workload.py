@@ -65,7 +65,7 @@ class Workload:
         return json.loads(message["line"])
 
     def end(self, timeout):
-        """Wait for the program's end. Returns its last line and what it cost in µs."""
+        """Wait for the program's end. Returns its last line and what it cost: that message."""
         deadline, last = time.monotonic() + timeout, None
         while True:
             message = self._next(deadline)
@@ -74,7 +74,7 @@ class Workload:
             last = json.loads(message["line"])
         if message["code"] != 0 or last is None:
             raise BenchError(f"the load generator failed: {message['errors'].strip()}")
-        return last, message["cpu_us"]
+        return last, message
 
     def run(self, argv, timeout):
         self.start(argv)
