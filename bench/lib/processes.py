@@ -23,16 +23,17 @@ def _end_with_parent(number):
 
 
 class Process:
-    """A program of the bench's own, in its own session. Its output goes to a file, unless STREAMS
+    """A program of the bench's own. Its output goes to a file, unless STREAMS
     say otherwise, and is shown when it fails."""
 
     def __init__(self, argv, output, death_signal=signal.SIGTERM, environment=None, **streams):
         self.argv, self.output = list(argv), output
         with open(output, "ab") as file:
-            # A signal of the terminal is for the bench: it ends its processes in order.
+            # A signal of the terminal is for the bench: it ends its processes in order. But one
+            # session for all: the scheduler may give each session the same share (autogroup).
             self.process = subprocess.Popen(
                 self.argv, **{"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file, **streams},
-                env={**os.environ, **(environment or {})}, start_new_session=True,
+                env={**os.environ, **(environment or {})}, process_group=0,
                 preexec_fn=_end_with_parent(death_signal))
         self.pid = self.process.pid
 
