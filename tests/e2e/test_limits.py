@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-import select
 import signal
 import socket
 import time
