@@ -60,7 +60,7 @@ static int parse(int argc, char **argv, struct policy_options *options, struct n
 int cmd_check(int argc, char **argv)
 {
 	struct named_port *ports = calloc((size_t)argc, sizeof(*ports));
-	struct policy_options options = { .header_actions = true, .lint = true };
+	struct policy_options options = { .lint = true };
 	int status;
 
 	if (!ports) {
