@@ -42,7 +42,7 @@
 	  "bytes in flight, each worker; reading waits, the longest stalled are reset")           \
 	X(stall_time, "stall-time", TIME, 5 * LIMITS_S, LIMITS_S, LIMITS_H,                       \
 	  "how long bytes may lie still while the buffers are used up; reset")                    \
-	X(log_queue, "log-queue", BYTES, LIMITS_MIB, 16 * LIMITS_KIB, LIMITS_GIB,                 \
+	X(log_queue, "log-queue", BYTES, LIMITS_MIB, 32 * LIMITS_KIB, LIMITS_GIB,                 \
 	  "records that wait for the log, each worker; lost and counted")                         \
 	X(wind_up, "wind-up", TIME, 5 * LIMITS_S, 0, LIMITS_H,                                    \
 	  "delivery of what is in flight when the command has ended; reset")                      \
