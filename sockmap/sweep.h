@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sweep.h - ends the connections that sluice does not carry and that the table in force would refuse
- * or steer.
+/* sweep.h - ends the connections that sluice does not carry and that the table in force would
+ * refuse or steer.
  *
  * They were left alone by an earlier table, or while nothing was enforced. From the moment in which
  * the new table is in force no packet of theirs passes the backstop; the sweep makes both ends
