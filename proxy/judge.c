@@ -5,9 +5,7 @@
 #include "conn.h"
 #include "worker.h"
 
-/* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
- * longer allowed at all. */
-static bool refresh_rules(struct conn *c)
+bool conn_refresh_rules(struct conn *c)
 {
 	struct worker *w = c->worker;
 
@@ -29,7 +27,7 @@ static bool refresh_rules(struct conn *c)
 	return true;
 }
 
-static struct verdict judge(struct conn *c, const struct request *req)
+struct verdict conn_verdict(struct conn *c, const struct request *req)
 {
 	struct worker *w = c->worker;
 	struct verdict v;
@@ -51,7 +49,7 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x)
 
 	if (c->state == CONN_CLOSING)
 		return JUDGED_CLOSE;
-	if (!refresh_rules(c)) {
+	if (!conn_refresh_rules(c)) {
 		conn_close(c, CLOSE_NOT_ALLOWED);
 		return JUDGED_CLOSE;
 	}
@@ -66,11 +64,16 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x)
 	}
 	head->req.readings = w->paths.readings;
 	head->req.n_readings = (size_t)n;
-	v = judge(c, &head->req);
+	v = conn_verdict(c, &head->req);
 	report_request(&w->reporter, &c->flow, head, &v, x);
 	if (v.action != VERDICT_ALLOW) {
 		w->metrics.requests_denied++;
 		return JUDGED_DENY;
+	}
+	x->kept = kept_request_new(&w->exchanges.kept, &head->req);
+	if (x->kept) {
+		x->kept->version = head->version;
+		x->kept->connect = head->connect;
 	}
 	w->metrics.requests_allowed++;
 	return JUDGED_ALLOW;
