@@ -3,20 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "cmd.h"
+#include "policy_source.h"
 #include "probe.h"
 #include "run.h"
 
-static int load_policy(const struct run_options *o, struct policy **ret)
+static int load_policy(const struct policy_source *source, struct policy **ret)
 {
-	struct policy_options options = {
-		.paths = o->policies,
-		.n_paths = o->n_policies,
-		.labels = o->labels,
-		.n_labels = o->n_labels,
-		.secrets = o->secrets,
-	};
+	const struct run_options *o = source->options;
 	struct diag diag = { 0 };
-	int r = policy_load(&options, ret, &diag);
+	int r = policy_source_load(source, NULL, ret, &diag);
 
 	diag_print(&diag, stderr);
 	diag_done(&diag);
@@ -31,29 +26,11 @@ static int load_policy(const struct run_options *o, struct policy **ret)
 	return r;
 }
 
-static int run(const struct run_options *o)
+static int run_policy(struct run *r, const struct run_options *o, struct policy *policy)
 {
 	struct error err = { 0 };
-	struct policy *policy;
-	struct run *r;
-	int code, status = EXIT_SLUICE;
+	int code = run_open(r, o, policy, &err), status = EXIT_SLUICE;
 
-	if (probe_requirements(&err) < 0) {
-		fprintf(stderr, "sluice: %s\n", err.text);
-		return EXIT_SLUICE;
-	}
-	if (load_policy(o, &policy) < 0)
-		return EXIT_SLUICE;
-	if (o->no_confine)
-		fprintf(stderr, "sluice: --no-confine: a command that means to can leave its "
-				"cgroup, and with it the policy\n");
-	r = malloc(sizeof(*r));
-	if (!r) {
-		policy_unref(policy);
-		fprintf(stderr, "sluice: out of memory\n");
-		return EXIT_SLUICE;
-	}
-	code = run_open(r, o, policy, &err);
 	if (code == 0) {
 		code = run_loop(r, &err);
 		if (r->child.not_executed)
@@ -64,6 +41,34 @@ static int run(const struct run_options *o)
 	else
 		status = child_exit_status(&r->child);
 	run_close(r);
+	return status;
+}
+
+static int run(const struct policy_source *source)
+{
+	const struct run_options *o = source->options;
+	struct error err = { 0 };
+	struct policy *policy;
+	struct run *r;
+	int status = EXIT_SLUICE;
+
+	if (probe_requirements(&err) < 0) {
+		fprintf(stderr, "sluice: %s\n", err.text);
+		return EXIT_SLUICE;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r || reload_init(&r->reload, source) < 0) {
+		fprintf(stderr, "sluice: out of memory\n");
+		if (r)
+			reload_done(r);
+	} else if (load_policy(source, &policy) == 0) {
+		if (o->no_confine)
+			fprintf(stderr, "sluice: --no-confine: a command that means to can leave "
+					"its cgroup, and with it the policy\n");
+		status = run_policy(r, o, policy);
+	} else {
+		reload_done(r);
+	}
 	free(r);
 	return status;
 }
@@ -71,6 +76,7 @@ static int run(const struct run_options *o)
 int cmd_run(int argc, char **argv)
 {
 	struct run_options options;
+	struct policy_source source = { .options = &options };
 	int status;
 
 	switch (run_options_parse(&options, argc, argv)) {
@@ -81,7 +87,7 @@ int cmd_run(int argc, char **argv)
 	case RUN_OPTIONS_OK:
 		break;
 	}
-	status = run(&options);
+	status = run(&source);
 	run_options_done(&options);
 	return status;
 }
