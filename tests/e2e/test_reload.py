@@ -40,7 +40,7 @@ def port(number, *paths):
     - ports: [{{port: "{number}", protocol: TCP}}]
 """
     if paths:
-        text += "      rules: {http: [" + ", ".join("{path: %s}" % p for p in paths) + "]}\n"
+        text += "      rules: {http: [" + ", ".join(f"{{path: '{p}'}}" for p in paths) + "]}\n"
     return text
 
 
