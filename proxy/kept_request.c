@@ -36,9 +36,9 @@ struct kept_request *kept_request_new(struct kept *kept, const struct request *r
 	if (!k)
 		return NULL;
 	kept->bytes += size;
-	k->size = size;
+	*k = (struct kept_request){ .size = size,
+				    .req = { .headers = k->headers, .n_headers = req->n_headers } };
 	at = (char *)&k->headers[req->n_headers];
-	k->req = (struct request){ .headers = k->headers, .n_headers = req->n_headers };
 	k->req.method = put(&at, req->method);
 	k->req.path = put(&at, req->path);
 	k->req.authority = put(&at, req->authority);

@@ -116,8 +116,10 @@ void report_reload(struct reporter *r, const struct report_change *change)
 	access_log_time(time);
 	text_addf(&t, "{\"time\":\"%s\",\"policy_change\":{", time);
 	if (change->error) {
+		/* Each byte may need six; of very many errors the first ones will do. */
 		text_add(&t, "\"error\":\"");
-		text_add_json(&t, span_of(change->error));
+		text_add_json(&t, (struct span){ change->error,
+						 strnlen(change->error, REPORT_LINE_MAX / 2) });
 		text_add(&t, "\"}");
 	} else {
 		text_addf(&t, "\"policies\":%u,\"rules\":%zu,\"ended\":%u}", change->policies,
