@@ -153,8 +153,9 @@ static void say_changed(struct run *r)
 					 .rules = stats.rules,
 					 .ended = l->ended };
 	diag_print(&l->diag, stderr);
-	fprintf(stderr, "sluice: policy reloaded: %zu HTTP rule%s, %u connection%s ended\n",
-		change.rules, plural(change.rules), change.ended, plural(change.ended));
+	fprintf(stderr, "sluice: policy reloaded: %u %s, %zu HTTP rule%s, %u connection%s ended\n",
+		change.policies, change.policies == 1 ? "policy" : "policies", change.rules,
+		plural(change.rules), change.ended, plural(change.ended));
 	if (change.policies == 0)
 		fprintf(stderr, "sluice: no policy selects this command's labels (--label): "
 				"nothing is enforced\n");
@@ -164,13 +165,20 @@ static void say_changed(struct run *r)
 /* ---- putting it in force ---- */
 
 static void start_load(struct run *r);
+static void on_settled(uv_timer_t *timer);
 
 static void finish(struct run *r)
 {
+	struct reload *l = &r->reload;
+
 	drop_load(r);
-	move(&r->reload, RELOAD_IDLE);
-	if (r->reload.changed && !r->reload.closing)
+	move(l, RELOAD_IDLE);
+	if (l->closing)
+		return;
+	if (l->changed)
 		start_load(r);
+	else if ((l->blind || l->short_of) && !uv_is_active((uv_handle_t *)&l->settle))
+		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
 }
 
 static void on_swept(void *ctx, const struct swept *e)
@@ -280,6 +288,8 @@ static void on_loaded(uv_work_t *work, int status)
 		finish(r);
 		return;
 	}
+	/* What is lacking may come back without a change of any file. */
+	l->short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
 		say_failed(r);
 		finish(r);
@@ -300,19 +310,26 @@ static void on_loaded(uv_work_t *work, int status)
 
 /* ---- noticing ---- */
 
+/* Somebody who uses all of the user's watches must not keep a policy from being changed: then the
+ * files are read from time to time. */
 static void set_watch(struct reload *l)
 {
 	const struct run_options *o = l->source->options;
-	int r = watch_set(l->watch, o->policies, o->n_policies, o->secrets);
+	int r = -EMFILE;
 
-	if (r == 0 || l->said_blind)
+	if (l->watch)
+		r = watch_set(l->watch, o->policies, o->n_policies, o->secrets);
+	l->blind = r < 0;
+	if (!l->blind || l->said_blind)
 		return;
 	l->said_blind = true;
 	fprintf(stderr,
-		"sluice: not every change of the policy will be noticed, since it cannot be "
-		"watched: "
-		"%s%s\n",
-		strerror(-r), r == -ENOSPC ? " (fs.inotify.max_user_watches)" : "");
+		"sluice: the policy's files cannot all be watched (%s), so they are read every %d "
+		"seconds\n",
+		r == -ENOSPC   ? "fs.inotify.max_user_watches"
+		: r == -EMFILE ? "fs.inotify.max_user_instances"
+			       : strerror(-r),
+		RELOAD_BLIND_MS / 1000);
 }
 
 static void start_load(struct run *r)
@@ -377,23 +394,24 @@ int reload_init(struct reload *l, const struct policy_source *source)
 	l->watch = watch_new();
 	if (!l->parcels || (!l->watch && errno == ENOMEM))
 		return -ENOMEM;
-	if (l->watch)
-		set_watch(l);
-	else
-		fprintf(stderr, "sluice: changes of the policy will not be noticed: %s\n",
-			strerror(errno));
+	set_watch(l);
 	return 0;
+}
+
+bool reload_is_on(const struct reload *l)
+{
+	return l->parcels != NULL;
 }
 
 void reload_begin(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (!l->watch)
+	if (!reload_is_on(l))
 		return;
 	if (uv_async_init(&r->loop, &l->progress, on_progress) < 0 ||
-	    uv_poll_init(&r->loop, &l->news, watch_fd(l->watch)) < 0 ||
-	    uv_poll_start(&l->news, UV_READABLE, on_news) < 0)
+	    (l->watch && (uv_poll_init(&r->loop, &l->news, watch_fd(l->watch)) < 0 ||
+			  uv_poll_start(&l->news, UV_READABLE, on_news) < 0)))
 		abort(); /* a good descriptor and fresh handles */
 	uv_timer_init(&r->loop, &l->settle);
 	uv_timer_init(&r->loop, &l->again);
@@ -401,6 +419,8 @@ void reload_begin(struct run *r)
 	uv_unref((uv_handle_t *)&l->progress); /* stays for the workers until they have ended */
 	for (unsigned i = 0; i < r->n_workers; i++)
 		r->workers[i].progress = &l->progress;
+	if (l->blind)
+		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
 	l->begun = true;
 }
 
@@ -411,7 +431,8 @@ void reload_end(struct run *r)
 	if (!l->begun || l->closing)
 		return;
 	l->closing = true;
-	uv_close((uv_handle_t *)&l->news, NULL);
+	if (l->watch)
+		uv_close((uv_handle_t *)&l->news, NULL);
 	uv_close((uv_handle_t *)&l->settle, NULL);
 	uv_close((uv_handle_t *)&l->again, NULL);
 	if (l->state == RELOAD_LOADING)

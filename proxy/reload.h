@@ -24,6 +24,7 @@
 
 #define RELOAD_SETTLED_MS   20	 /* after a change that is complete */
 #define RELOAD_UNSETTLED_MS 500	 /* after one that goes on: a file that is being written */
+#define RELOAD_BLIND_MS	    2000 /* how often files are read that cannot be watched */
 #define RELOAD_LATEST_MS    1000 /* but not later than this after the first one */
 #define RELOAD_AGAIN_MS	    1000 /* a switch that failed; a second sweep, see sweep.h */
 
@@ -35,9 +36,11 @@ enum reload_state { RELOAD_IDLE, RELOAD_LOADING, RELOAD_TAKING, RELOAD_SWEEPING,
 /* Embedded in a run; what is being loaded is the loading thread's while it is LOADING. */
 struct reload {
 	const struct policy_source *source;
-	struct watch *watch; /* NULL: nothing is watched */
+	struct watch *watch; /* NULL: there are no more of them */
 	enum reload_state state;
 	bool begun, closing;
+	bool blind;	    /* not everything is watched */
+	bool short_of;	    /* something, so that the last load could not be done */
 	bool changed;	    /* again, since it began */
 	bool said_unlisted; /* that connections cannot be listed */
 	bool said_blind;    /* that something cannot be watched */
@@ -64,6 +67,7 @@ struct reload {
  * nothing to follow, or nothing that could be read again (a pipe), reloading stays off. Returns 0
  * or -ENOMEM; reload_done() is due in either case. */
 int reload_init(struct reload *l, const struct policy_source *source);
+bool reload_is_on(const struct reload *l);
 /* The loop of R runs, its workers have been started. */
 void reload_begin(struct run *r);
 /* Close the handles; a load that goes on is waited for by the loop. */

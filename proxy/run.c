@@ -49,7 +49,7 @@ static int open_workers(struct run *r, struct error *err)
 
 		r->n_workers++;
 		code = worker_init(&r->workers[i], r->steer, r->policy, log, r->labels, err);
-		if (!r->reload.watch)
+		if (!reload_is_on(&r->reload))
 			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
 		if (code == 0)
 			code = worker_listen(&r->workers[i], ports, err);

@@ -198,6 +198,38 @@ static void test_connecting(void **state)
 	worker_end(&w);
 }
 
+/* ---- a switch that fails ---- */
+
+static void dial_and_stay(int fd, void *arg)
+{
+	int sock = dial_tcp(AF_INET, "127.0.0.1", PORT_ALLOWED);
+
+	(void)arg;
+	CHECK(sock >= 0);
+	meet(fd);
+	meet(fd);
+	CHECK(write(sock, "x", 1) == 1);
+	CHECK(dial_tcp(AF_INET, "127.0.0.1", PORT_ALLOWED) >= 0);
+	CHECK(dial_tcp(AF_INET, "127.0.0.1", PORT_REFUSED) == -EPERM);
+}
+
+/* Everything is as it was. */
+static void test_failed_switch(void **state)
+{
+	struct scene *s = *state;
+	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	struct worker w = worker_start(s, dial_and_stay, NULL);
+	struct error err = { "" };
+
+	meet(w.fd);
+	assert_int_equal(steer_switch_table(s->steer, -1, true, &err), -EBADF);
+	assert_true(err.text[0]);
+	assert_int_equal(sweep(s).n, 0);
+	meet(w.fd);
+	worker_end(&w);
+	close(server);
+}
+
 /* ---- what is none of its business ---- */
 
 static void serve(int fd, void *arg)
@@ -308,6 +340,7 @@ static int run(void)
 		cmocka_unit_test_setup_teardown(test_no_byte_passes_before_the_sweep, scene_setup,
 						scene_teardown),
 		cmocka_unit_test_setup_teardown(test_connecting, scene_setup, scene_teardown),
+		cmocka_unit_test_setup_teardown(test_failed_switch, scene_setup, scene_teardown),
 		cmocka_unit_test_setup_teardown(test_accepted_and_others, scene_setup,
 						scene_teardown),
 		cmocka_unit_test_setup_teardown(test_steered_ones_are_the_workers, scene_setup,

@@ -83,7 +83,7 @@ class Live:
                                               if "policy reloaded" in line])
                            and len(found) >= self.reloads and found, "a reload")
         assert len(lines) == self.reloads, lines
-        return int(lines[-1].split(" rule")[1].split(", ")[1].split()[0])
+        return int(lines[-1].rsplit(", ", 1)[1].split()[0])
 
     def change(self, text, how=replace):
         how(self.path, text)
