@@ -32,16 +32,6 @@ struct walk {
 	size_t depth;
 };
 
-static bool is_within(const struct cidr *inner, const struct cidr *outer)
-{
-	unsigned whole = outer->len / 8, rest = outer->len % 8;
-
-	if (inner->family != outer->family || inner->len < outer->len ||
-	    memcmp(inner->ip, outer->ip, whole) != 0)
-		return false;
-	return rest == 0 || ((inner->ip[whole] ^ outer->ip[whole]) >> (8 - rest)) == 0;
-}
-
 static bool same_prefix(const struct cidr *a, const struct cidr *b)
 {
 	return a->family == b->family && a->len == b->len && memcmp(a->ip, b->ip, 16) == 0;
@@ -226,7 +216,7 @@ static int walk_tree(struct walk *w, uint8_t family)
 		size_t end = i + 1;
 
 		while (r == 0 &&
-		       !is_within(prefix, &w->tree->nodes[w->stack[w->depth - 1].node].prefix))
+		       !cidr_is_within(prefix, &w->tree->nodes[w->stack[w->depth - 1].node].prefix))
 			r = leave(w);
 		while (end < w->n_changes && same_prefix(&w->changes[end].prefix, prefix))
 			end++;
@@ -256,7 +246,7 @@ static bool is_covered(const struct cidr_set *set, size_t at)
 	for (size_t i = 0; i < set->n_except; i++) {
 		const struct cidr *other = &set->except[i], *self = &set->except[at];
 
-		if (i != at && is_within(self, other) && (!same_prefix(self, other) || i < at))
+		if (i != at && cidr_is_within(self, other) && (!same_prefix(self, other) || i < at))
 			return true;
 	}
 	return false;

@@ -23,6 +23,10 @@ void loader_text(struct loader *l, const char *name, const char *text, size_t le
 
 	reader_depends(r, name, strlen(name));
 	reader_depends(r, text, len);
+	if (r->options->on_text)
+		r->options->on_text(r->options->on_text_ctx, &(struct policy_text){ .name = name,
+										    .text = text,
+										    .len = len });
 	r->file = arena_copy(r->keep, name, strlen(name));
 	if (!copy || !r->file) {
 		r->oom = true;

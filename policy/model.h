@@ -21,6 +21,9 @@ struct cidr {
 	uint8_t ip[16];
 };
 
+/* Whether every address of INNER is one of OUTER. */
+bool cidr_is_within(const struct cidr *inner, const struct cidr *outer);
+
 struct cidr_set {
 	struct cidr cidr;
 	struct cidr *except; /* each within CIDR */

@@ -71,11 +71,22 @@ static void read_default_deny_egress(struct reader *r, const struct node *value,
 		spec->default_allow = !enabled;
 }
 
+/* What is not held is not denied: that much can be promised. */
+static void read_default_deny_ingress(struct reader *r, const struct node *value, void *into)
+{
+	bool enabled;
+
+	if (reader_is_bool(r, value, "\"ingress\" in enableDefaultDeny", &enabled) && enabled)
+		diag_hint(r->diag,
+			  reader_error(r, value, "ingress cannot be denied: %s", NOT_IN_RUN),
+			  "leave it out");
+}
+
 static void read_default_deny(struct reader *r, const struct node *value, void *into)
 {
 	static const struct field fields[] = {
 		{ "egress", read_default_deny_egress, NULL, NULL },
-		{ "ingress", NULL, NOT_IN_RUN, "leave it out" },
+		{ "ingress", read_default_deny_ingress, NULL, NULL },
 	};
 	struct spec_reader *s = into;
 

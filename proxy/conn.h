@@ -76,6 +76,6 @@ void conn_step(struct conn *c);
  * longer allowed at all. */
 bool conn_refresh_rules(struct conn *c);
 struct verdict conn_verdict(struct conn *c, const struct request *req);
-enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x);
+enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited);
 
 #endif
