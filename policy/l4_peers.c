@@ -187,9 +187,10 @@ static int leave(struct walk *w)
 	return add_border(w, ip, w->tree->nodes[n->parent].identity);
 }
 
-static void activate_everywhere(struct walk *w)
+static void activate_everywhere(struct walk *w, uint8_t family)
 {
-	unsigned entity = w->local ? ENTITY_LOCAL : ENTITY_REMOTE;
+	unsigned world = family == 4 ? ENTITY_WORLD4 : ENTITY_WORLD6;
+	unsigned entity = w->local ? ENTITY_LOCAL : world;
 
 	memset(w->counts, 0, w->c->n_rules * sizeof(*w->counts));
 	w->n_active = w->depth = 0;
@@ -207,7 +208,7 @@ static int walk_tree(struct walk *w, uint8_t family)
 	size_t i = 0;
 	int r;
 
-	activate_everywhere(w);
+	activate_everywhere(w, family);
 	while (i < w->n_changes && w->changes[i].prefix.len == 0)
 		i++;
 	r = enter(w, &root, 0, i);

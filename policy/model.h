@@ -32,7 +32,8 @@ struct cidr_set {
 
 enum {
 	ENTITY_LOCAL = 1,  /* host, cluster: addresses of this host */
-	ENTITY_REMOTE = 2, /* world: all others */
+	ENTITY_WORLD4 = 2, /* world, world-ipv4: all others that are IPv4 */
+	ENTITY_WORLD6 = 4, /* world, world-ipv6 */
 };
 
 /* Whom a rule is about. */

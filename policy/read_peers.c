@@ -165,13 +165,13 @@ static const struct {
 	unsigned means;
 	const char *refusal;
 } entities[] = {
-	{ "all", ENTITY_LOCAL | ENTITY_REMOTE, NULL },
-	{ "world", ENTITY_REMOTE, NULL },
+	{ "all", ENTITY_LOCAL | ENTITY_WORLD4 | ENTITY_WORLD6, NULL },
+	{ "world", ENTITY_WORLD4 | ENTITY_WORLD6, NULL },
 	{ "host", ENTITY_LOCAL, NULL },
 	{ "cluster", ENTITY_LOCAL, NULL },
 	{ "remote-node", 0, NULL },
-	{ "world-ipv4", 0, "use toCIDRSet with 0.0.0.0/0" },
-	{ "world-ipv6", 0, "use toCIDRSet with ::/0" },
+	{ "world-ipv4", ENTITY_WORLD4, NULL },
+	{ "world-ipv6", ENTITY_WORLD6, NULL },
 	{ "kube-apiserver", 0, "use toCIDR with its address" },
 	{ "init", 0, "it means nothing here" },
 	{ "health", 0, "it means nothing here" },

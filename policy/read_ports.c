@@ -253,7 +253,8 @@ static void read_rules(struct reader *r, const struct node *value, void *into)
 static const struct field entry_fields[] = {
 	{ "ports", read_port_list, NULL, NULL },
 	{ "rules", read_rules, NULL, NULL },
-	{ "listener", NULL, "Envoy's listeners are not known here", "leave it out" },
+	{ "listener", NULL, "Envoy's listeners are not known here",
+	  "leave it out if the ports may be reached without it" },
 	{ "terminatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },
 	{ "originatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },
 	{ "serverNames", NULL, "the name in a TLS handshake is not checked yet",

@@ -114,6 +114,13 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	report_refused(&c->worker->reporter, &c->flow, status, why);
 }
 
+static void host_audited(void *ctx, enum close_reason why)
+{
+	struct conn *c = ctx;
+
+	report_audited(&c->worker->reporter, &c->flow, why);
+}
+
 static void host_finish(void *ctx, enum relay_side to)
 {
 	side_of(ctx, to)->finish = true;
@@ -146,6 +153,7 @@ const struct relay_host conn_relay_host = {
 	.judge = conn_judge,
 	.answered = host_answered,
 	.refused = host_refused,
+	.audited = host_audited,
 	.finish = host_finish,
 	.end = host_end,
 	.close = host_close,

@@ -15,7 +15,12 @@
  *             further request passes, since nobody knows which answer would be whose.
  *   LAST      one more answer of ours ends the connection; it waits for those before it.
  *   ENDED     that answer is queued: the client's side is half-closed and drained by the host.
- *   CLOSED    the host was told to reset both sides. Reachable from every state. */
+ *   CLOSED    the host was told to reset both sides. Reachable from every state.
+ *
+ * In audit the relay looks on and changes nothing (h1_relay_audit.c): every byte passes as soon as
+ * it is offered, ends likewise, and whatever would be refused is told to the host and passes. LAST,
+ * ENDED and CLOSED do not occur; in their place there is
+ *   BLIND     what passes cannot be read any more, and is not. */
 #ifndef SLUICE_H1_RELAY_H
 #define SLUICE_H1_RELAY_H
 
@@ -27,6 +32,7 @@
 
 #define H1_PIPELINE_MAX	   64	       /* exchanges open on one connection; more requests wait */
 #define H1_DENIED_BODY_MAX (64 * 1024) /* bytes of a denied request's body worth reading */
+#define H1_AUDIT_AHEAD_MAX (64 * 1024) /* bytes that pass while requests in them cannot be read */
 
 enum relay_side { RELAY_DOWN, RELAY_UP };
 
@@ -54,6 +60,9 @@ struct relay_host {
 	void (*answered)(void *ctx, const struct exchange *x, unsigned status);
 	/* A request was refused before it could be judged. WHY is a static phrase. */
 	void (*refused)(void *ctx, unsigned status, const char *why);
+	/* Audit: but for it the connection would end now, for this reason. May be NULL otherwise.
+	 */
+	void (*audited)(void *ctx, enum close_reason why);
 	/* The other side has ended its half: half-close this one once everything is sent. */
 	void (*finish)(void *ctx, enum relay_side to);
 	/* The last bytes for the client are queued: drop the server (RESET: it must not take what
@@ -68,6 +77,7 @@ enum h1_relay_state {
 	H1_RELAY_HELD,
 	H1_RELAY_TUNNEL,
 	H1_RELAY_RAW,
+	H1_RELAY_BLIND,
 	H1_RELAY_LAST,
 	H1_RELAY_ENDED,
 	H1_RELAY_CLOSED,
@@ -79,6 +89,7 @@ struct h1_relay_env {
 	const struct relay_host *host;
 	struct exchange_pool *exchanges;
 	struct h1_head *head; /* scratch */
+	bool audit;
 };
 
 /* Embedded in a connection. */
@@ -93,6 +104,7 @@ struct h1_relay {
 	struct kept_request *carried;
 	uint64_t denied_body; /* bytes of the current denied body read so far */
 	uint32_t heads;	      /* request heads read so far */
+	uint32_t ahead[2];    /* audit: bytes of each side that have passed and are not read */
 	uint16_t n_exchanges;
 	uint8_t state;	  /* enum h1_relay_state */
 	bool detected;	  /* the first bytes were HTTP/1 */

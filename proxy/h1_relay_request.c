@@ -27,6 +27,18 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 	return false;
 }
 
+/* Each request can cost an answer, of ours or of the server, and those that wait must stay few. Nor
+ * may heads that grow make more wait for the server than was read. In audit none of them is ours.
+ */
+static bool must_wait(const struct h1_relay *r)
+{
+	const struct relay_host *host = r->env->host;
+
+	return r->n_exchanges >= H1_PIPELINE_MAX ||
+	       (!r->env->audit &&
+		(host->congested(r->ctx, RELAY_DOWN) || host->congested(r->ctx, RELAY_UP)));
+}
+
 /* The next bytes would begin a request (or go on with one that is not passed on). May they be read?
  */
 static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
@@ -40,11 +52,7 @@ static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 		}
 		return false;
 	}
-	if (!r->in_request &&
-	    (r->n_exchanges >= H1_PIPELINE_MAX || r->env->host->congested(r->ctx, RELAY_DOWN) ||
-	     r->env->host->congested(r->ctx, RELAY_UP))) {
-		/* Each request can cost an answer, and those that wait must stay few. Nor may heads
-		 * that grow make more wait for the server than was read. */
+	if (!r->in_request && must_wait(r)) {
 		r->blocked = left > 0;
 		return false;
 	}
@@ -81,7 +89,19 @@ static void forward(struct h1_relay *r, const char *bytes, size_t len, struct sp
 		return;
 	}
 	relay_run_flush(r, RELAY_UP, run);
-	r->env->host->send(r->ctx, RELAY_UP, edited.ptr, edited.len);
+	relay_send(r, RELAY_UP, edited.ptr, edited.len);
+}
+
+static enum judged judge(struct h1_relay *r, struct h1_head *head, struct exchange *x,
+			 struct span *edited)
+{
+	enum judged verdict = r->env->host->judge(r->ctx, head, x, edited);
+
+	if (!r->env->audit || verdict == JUDGED_CLOSE)
+		return verdict;
+	/* The host has recorded what it is, and it passes as it came. */
+	*edited = (struct span){ 0 };
+	return JUDGED_ALLOW;
 }
 
 static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct relay_run *run)
@@ -103,7 +123,7 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	r->in_request = true;
 	r->discarding = r->body_begun = r->body_stale = false;
 	r->current = x;
-	switch (r->env->host->judge(r->ctx, head, x, &edited)) {
+	switch (judge(r, head, x, &edited)) {
 	case JUDGED_ALLOW:
 		relay_push(r, x);
 		forward(r, bytes, len, edited, run);

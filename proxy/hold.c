@@ -25,15 +25,18 @@ static bool hold_request(void *ctx, const struct kept_request *k)
 {
 	struct conn *c = ctx;
 	struct verdict v = { .action = VERDICT_DENY };
+	bool audit = c->worker->relay_env.audit;
 
 	if (!c->rules)
 		return true;
+	if (!k && audit)
+		return true; /* it was denied before */
 	if (k)
 		v = judge_again(c, k);
 	if (v.action == VERDICT_ALLOW)
 		return true;
 	report_revoked(&c->worker->reporter, &c->flow, k, &v);
-	return false;
+	return audit;
 }
 
 static bool end(struct conn *c, enum close_reason why)
@@ -47,8 +50,8 @@ bool conn_hold(struct conn *c)
 {
 	if (c->policy_generation == c->worker->policy_generation || c->state >= CONN_DRAIN)
 		return c->state != CONN_CLOSING;
-	if (!conn_refresh_rules(c))
-		return end(c, CLOSE_NOT_ALLOWED);
+	if (!conn_refresh_rules(c)) /* in audit its next request says so */
+		return c->worker->relay_env.audit || end(c, CLOSE_NOT_ALLOWED);
 	if (!h1_relay_in_flight(&c->relay, hold_request, c))
 		return end(c, CLOSE_REVOKED);
 	return true;

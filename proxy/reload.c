@@ -202,8 +202,11 @@ static void on_again(uv_timer_t *timer);
 static void sweep(struct run *r)
 {
 	struct reload *l = &r->reload;
-	int code = steer_sweep(r->steer, on_swept, r);
+	int code;
 
+	if (r->options->audit) /* nothing is refused */
+		return;
+	code = steer_sweep(r->steer, on_swept, r);
 	if (code == 0)
 		return;
 	if (!l->said_unlisted)

@@ -57,6 +57,20 @@ void report_push(struct reporter *r, struct text *t)
 		log_push(r->log, t->buf, t->len);
 }
 
+/* The verdict on what the policy denies, and the line about it in the summary. */
+const char *report_denied_verdict(const struct reporter *r)
+{
+	return r->audit ? "AUDIT" : "DROPPED";
+}
+
+void report_sum_up(struct reporter *r, bool audited, const struct text *t)
+{
+	if (audited)
+		denials_add_audited(&r->denials, t->buf, t->len, 1);
+	else
+		denials_add(&r->denials, t->buf, t->len, 1);
+}
+
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
 bool report_add_url(struct text *t, const struct h1_head *head,
 		    void (*add)(struct text *, struct span))
@@ -172,31 +186,42 @@ static void sum_up_denial(struct reporter *r, const struct h1_head *head, const 
 		text_add(&t, "...");
 	text_add(&t, ": ");
 	report_add_reason(&t, v);
-	denials_add(&r->denials, t.buf, t.len, 1);
+	report_sum_up(r, r->audit, &t);
+}
+
+/* The value of "policy", and why that rule or any other does not allow it. */
+static void add_nearest(struct text *t, const struct verdict *v)
+{
+	char reason_buf[REPORT_LINE_MAX];
+	struct text reason = TEXT_INIT(reason_buf);
+
+	if (v->rule)
+		report_add_rule(t, v->rule);
+	else
+		text_add(t, "null");
+	report_add_reason(&reason, v);
+	text_add(t, ",\"reason\":\"");
+	text_add_json(t, (struct span){ reason.buf, reason.len });
+	text_add(t, "\"");
 }
 
 static void log_denial(struct reporter *r, const struct flow *flow, const struct h1_head *head,
 		       const struct verdict *v)
 {
-	char buf[REPORT_RECORD_MAX], reason_buf[REPORT_LINE_MAX];
-	struct text t = TEXT_INIT(buf), reason = TEXT_INIT(reason_buf);
+	char buf[REPORT_RECORD_MAX];
+	struct text t = TEXT_INIT(buf);
 
 	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
 	report_add_l7(&t, head);
 	text_add(&t, ",\"code\":403},\"policy\":");
-	if (v->rule)
-		report_add_rule(&t, v->rule);
-	else
-		text_add(&t, "null");
-	report_add_reason(&reason, v);
-	text_add(&t, ",\"reason\":\"");
-	text_add_json(&t, (struct span){ reason.buf, reason.len });
-	text_add(&t, "\",\"lane\":\"user\"");
+	add_nearest(&t, v);
+	text_add(&t, ",\"lane\":\"user\"");
 	report_push(r, &t);
 }
 
-/* X keeps two strings behind each other: what stands in "l7", and the value of "policy". */
+/* X keeps two strings behind each other: what stands in "l7", and the value of "policy", in audit
+ * with the reason behind it. */
 static void keep(struct exchange *x, const struct text *l7, const struct text *rule)
 {
 	x->record = malloc(l7->len + rule->len + 2);
@@ -214,7 +239,7 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	report_begin(r, &t, "FORWARDED", &flow->client, &flow->destination);
+	report_begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", &flow->client, &flow->destination);
 	text_addf(&t, ",\"l7\":{\"type\":\"%s\",", type);
 	text_add(&t, x->record);
 	text_add(&t, more);
@@ -227,20 +252,24 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
 		    const struct verdict *verdict, struct exchange *x)
 {
-	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[REPORT_LINE_MAX];
+	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[2 * REPORT_LINE_MAX];
 	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
 
 	if (verdict->action == VERDICT_DENY) {
 		sum_up_denial(r, head, verdict);
-		if (r->log)
+		if (r->log && !r->audit)
 			log_denial(r, flow, head, verdict);
-		return;
+		if (!r->audit)
+			return;
+		x->audited = true;
 	}
 	if (!r->log)
 		return;
 	report_add_l7(&l7, head);
 	add_mismatches(&l7, verdict);
-	if (verdict->rule)
+	if (x->audited)
+		add_nearest(&rule, verdict);
+	else if (verdict->rule)
 		report_add_rule(&rule, verdict->rule);
 	else
 		text_add(&rule, "null");
@@ -277,11 +306,14 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 	text_add(&summary, "a request to ");
 	text_add_address(&summary, &flow->destination);
 	text_addf(&summary, ": answered %u: %s", status, why);
-	denials_add(&r->denials, summary.buf, summary.len, 1);
+	report_sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
-	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
-	text_addf(&t, ",\"l7\":{\"type\":\"REQUEST\",\"code\":%u},\"reason\":\"", status);
+	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
+	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
+	if (!r->audit) /* there it is the server who answers */
+		text_addf(&t, ",\"code\":%u", status);
+	text_add(&t, "},\"reason\":\"");
 	text_add_json(&t, span_of(why));
 	text_add(&t, "\",\"lane\":\"user\"");
 	report_push(r, &t);
@@ -310,20 +342,18 @@ static const char *verdict_for(enum close_reason why)
 	}
 }
 
-void report_close(struct reporter *r, const struct flow *flow, enum close_reason why)
+static void report_connection(struct reporter *r, const struct flow *flow, enum close_reason why,
+			      const char *verdict, bool audited)
 {
-	const char *verdict = verdict_for(why);
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
 	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
 
-	if (!verdict)
-		return;
 	if (why != CLOSE_UPSTREAM_REFUSED) {
 		/* The command saw that one itself, as it would have without us. */
 		text_add(&summary, "a connection to ");
 		text_add_address(&summary, &flow->destination);
 		text_addf(&summary, ": %s", close_reason_text(why));
-		denials_add(&r->denials, summary.buf, summary.len, 1);
+		report_sum_up(r, audited, &summary);
 	}
 	if (!r->log)
 		return;
@@ -331,6 +361,19 @@ void report_close(struct reporter *r, const struct flow *flow, enum close_reason
 	text_addf(&t, ",\"reason\":\"%s\",\"close\":\"%s\",\"lane\":\"user\"",
 		  close_reason_text(why), close_reason_name(why));
 	report_push(r, &t);
+}
+
+void report_close(struct reporter *r, const struct flow *flow, enum close_reason why)
+{
+	const char *verdict = verdict_for(why);
+
+	if (verdict)
+		report_connection(r, flow, why, verdict, false);
+}
+
+void report_audited(struct reporter *r, const struct flow *flow, enum close_reason why)
+{
+	report_connection(r, flow, why, "AUDIT", true);
 }
 
 static const char *protocol_name(uint8_t protocol)
@@ -363,6 +406,8 @@ static const struct {
 	[STEER_NO_ROOM] = { "connect", "too many connections are being opened at once" },
 	[STEER_CONNECT_UNSTEERABLE] = { "connect", "it has to be read, and its link-local address "
 						   "or its device would be lost" },
+	[STEER_CONNECT_PORT_TAKEN] = { "connect", "it has to be read, and its own port is in use "
+						  "already" },
 };
 
 void report_event(struct reporter *r, const struct steer_event *e)
@@ -379,10 +424,10 @@ void report_event(struct reporter *r, const struct steer_event *e)
 		text_add_address(&summary, &e->destination);
 	}
 	text_addf(&summary, " (%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
-	denials_add(&r->denials, summary.buf, summary.len, 1);
+	report_sum_up(r, e->audit, &summary);
 	if (!r->log)
 		return;
-	report_begin(r, &t, "DROPPED", &none, &e->destination);
+	report_begin(r, &t, e->audit ? "AUDIT" : "DROPPED", &none, &e->destination);
 	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
 	if (e->pid) { /* a packet has none */
 		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);

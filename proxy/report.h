@@ -28,9 +28,10 @@ struct reporter {
 	struct log_writer *log; /* NULL: no records */
 	struct denials denials;
 	const char *labels; /* of the workload, as the inside of a JSON array; not NULL */
+	bool audit;	    /* what is denied passes all the same, and is recorded as AUDIT */
 };
 
-/* HEAD was judged. If there is a log and the request was allowed, X keeps what its response will
+/* HEAD was judged. If there is a log and the request is passed on, X keeps what its response will
  * need. */
 void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
 		    const struct verdict *verdict, struct exchange *x);
@@ -41,11 +42,13 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
  * K is NULL if the request is not known any more. */
 void report_revoked(struct reporter *r, const struct flow *flow, const struct kept_request *k,
 		    const struct verdict *verdict);
-/* A request was answered STATUS before it could be judged. */
+/* A request was answered STATUS before it could be judged (in audit: it would have been). */
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why);
 /* A connection ended for a reason that its user should know; ordinary ends are not reported. */
 void report_close(struct reporter *r, const struct flow *flow, enum close_reason why);
-/* The kernel refused something. */
+/* Audit: a connection goes on unread that would have ended for this reason. */
+void report_audited(struct reporter *r, const struct flow *flow, enum close_reason why);
+/* The kernel refused something, or would have. */
 void report_event(struct reporter *r, const struct steer_event *e);
 
 /* The kernel ended, or holds, a connection that sluice does not carry. */

@@ -12,6 +12,10 @@ void report_begin(struct reporter *r, struct text *t, const char *verdict,
 /* The end of a record, which then goes to the log. */
 void report_push(struct reporter *r, struct text *t);
 
+/* The verdict on what the policy denies, and a line about it in the summary. */
+const char *report_denied_verdict(const struct reporter *r);
+void report_sum_up(struct reporter *r, bool audited, const struct text *t);
+
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
 bool report_add_url(struct text *t, const struct h1_head *head,
 		    void (*add)(struct text *, struct span));

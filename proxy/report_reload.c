@@ -26,7 +26,7 @@ static void sum_up(struct reporter *r, const struct flow *flow, const struct h1_
 		text_add_address(&t, &flow->destination);
 	}
 	text_addf(&t, ": ended by a new policy: %.*s", (int)reason.len, reason.ptr);
-	denials_add(&r->denials, t.buf, t.len, 1);
+	report_sum_up(r, r->audit, &t);
 }
 
 static void log_revoked(struct reporter *r, const struct flow *flow, const struct h1_head *head,
@@ -35,7 +35,7 @@ static void log_revoked(struct reporter *r, const struct flow *flow, const struc
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
 	if (head) {
 		text_add(&t, ",");

@@ -51,6 +51,8 @@ static int open_workers(struct run *r, struct error *err)
 		code = worker_init(&r->workers[i], r->steer, r->policy, log, r->labels, err);
 		if (!reload_is_on(&r->reload))
 			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
+		if (code == 0 && r->options->audit)
+			worker_set_audit(&r->workers[i]);
 		if (code == 0)
 			code = worker_listen(&r->workers[i], ports, err);
 		if (code < 0)
@@ -61,7 +63,7 @@ static int open_workers(struct run *r, struct error *err)
 
 static int open_steering(struct run *r, struct error *err)
 {
-	struct steer_options options = { .max_flows = RUN_FLOWS_MAX };
+	struct steer_options options = { .max_flows = RUN_FLOWS_MAX, .audit = r->options->audit };
 	int code = steer_open(&options, &r->steer, err);
 
 	if (code < 0)

@@ -82,6 +82,14 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
+/* The program has to find everything as it would without us. */
+static int set_audit(struct run_options *o, char *value)
+{
+	(void)value;
+	o->audit = o->no_confine = true;
+	return 0;
+}
+
 static int set_print_policy(struct run_options *o, char *value)
 {
 	(void)value;
@@ -115,6 +123,8 @@ static const struct {
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
+	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
+	  set_audit },
 };
 
 static void usage(FILE *to)

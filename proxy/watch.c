@@ -138,6 +138,12 @@ static bool append(char *path, const char *name)
 	return true;
 }
 
+/* TO has room for PATH_MAX bytes, which no path of ours exceeds. */
+static void copy_path(char *to, const char *path)
+{
+	memcpy(to, path, strlen(path) + 1);
+}
+
 static void go_up(struct way *w)
 {
 	char *slash = strrchr(w->at, '/');
@@ -155,7 +161,7 @@ static bool enter_link(struct way *w, const char *path)
 	if (len <= 0 || ++w->links > LINKS_MAX || (size_t)len + 1 + rest >= PATH_MAX)
 		return false;
 	if (target[0] == '/')
-		strcpy(w->at, "/");
+		copy_path(w->at, "/");
 	memmove(w->rest + len + 1, w->rest, rest + 1);
 	memcpy(w->rest, target, (size_t)len);
 	w->rest[len] = '/';
@@ -172,9 +178,9 @@ static enum end follow(struct watch *watch, const char *path, struct way *w)
 	w->links = 0;
 	if (strlen(path) >= sizeof(w->rest))
 		return END_NOWHERE;
-	strcpy(w->rest, path);
+	copy_path(w->rest, path);
 	if (path[0] == '/')
-		strcpy(w->at, "/");
+		copy_path(w->at, "/");
 	else if (!getcwd(w->at, sizeof(w->at)))
 		return END_NOWHERE;
 	while (next_name(w, name)) {
@@ -189,7 +195,7 @@ static enum end follow(struct watch *watch, const char *path, struct way *w)
 			continue;
 		}
 		concern(watch, w->at, ON_NAMES | IN_ONLYDIR | (is_last ? IN_CLOSE_WRITE : 0), name);
-		strcpy(full, w->at);
+		copy_path(full, w->at);
 		if (!append(full, name) || lstat(full, &st) < 0)
 			return END_NOWHERE;
 		if (S_ISLNK(st.st_mode)) {
@@ -197,7 +203,7 @@ static enum end follow(struct watch *watch, const char *path, struct way *w)
 				return END_NOWHERE;
 			continue;
 		}
-		strcpy(w->at, full);
+		copy_path(w->at, full);
 		if (!S_ISDIR(st.st_mode))
 			return is_last ? END_FILE : END_NOWHERE;
 	}
@@ -219,7 +225,7 @@ static void watch_entries(struct watch *w, const char *dir, unsigned depth)
 		/* Hidden ones are not read, but by way of others. */
 		if (entry->d_name[0] == '.')
 			continue;
-		strcpy(path, dir);
+		copy_path(path, dir);
 		if (append(path, entry->d_name))
 			watch_path(w, path, depth);
 	}

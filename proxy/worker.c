@@ -73,7 +73,7 @@ int worker_init(struct worker *w, struct steer *steer, struct policy *policy,
 	w->reporter.log = log;
 	w->reporter.labels = labels;
 	buffer_pool_init(&w->buffers);
-	w->relay_env = (struct h1_relay_env){ &conn_relay_host, &w->exchanges, &w->head };
+	w->relay_env = (struct h1_relay_env){ &conn_relay_host, &w->exchanges, &w->head, false };
 	r = uv_loop_init(&w->loop);
 	if (r < 0)
 		goto fail;
@@ -100,6 +100,12 @@ fail_loop:
 fail:
 	error_set(err, "cannot make an event loop: %s", uv_strerror(r));
 	return r;
+}
+
+void worker_set_audit(struct worker *w)
+{
+	w->relay_env.audit = true;
+	w->reporter.audit = true;
 }
 
 int worker_listen(struct worker *w, uint16_t ports[2], struct error *err)

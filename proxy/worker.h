@@ -80,6 +80,8 @@ void worker_policy_free(struct worker_policy *p); /* accepts NULL */
 /* POLICY is taken a reference of. LOG may be NULL. Listeners are opened by worker_listen(). */
 int worker_init(struct worker *w, struct steer *steer, struct policy *policy,
 		struct log_writer *log, const char *labels, struct error *err);
+/* Before worker_start(): pass everything, and record what would have been denied. */
+void worker_set_audit(struct worker *w);
 /* Open the listeners; PORTS has a port per family (IPv4, IPv6), 0: let the kernel pick one and
  * store it. A family that the host does not have is left out (port stays 0). */
 int worker_listen(struct worker *w, uint16_t ports[2], struct error *err);

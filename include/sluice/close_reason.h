@@ -24,6 +24,7 @@
 	X(STALE_BODY, stale_body, "a body that was announced, after its final answer")            \
 	X(UNSOLICITED, unsolicited, "the server spoke without being asked")                       \
 	X(BAD_UPGRADE, bad_upgrade, "the server switched to a protocol that cannot be read")      \
+	X(UNFOLLOWED, unfollowed, "more requests, or bytes behind an Upgrade, than can wait")     \
 	X(LIMIT, limit, "too many connections, or open files")                                    \
 	X(OOM, oom, "out of memory")                                                              \
 	X(SHUTDOWN, shutdown, "sluice is ending")                                                 \

@@ -18,8 +18,8 @@ from servers import Nginx, listen, listen_pair
 
 class Seen:
     """One request as a server saw it. LENGTH counts all its bytes, framing included, and is None
-    where its end did not come. CLOSES: the server has refused it, or was asked (of nginx that is not
-    known) to read no further request on this connection."""
+    where its end did not come. CLOSES: the server has refused it, or (h11) was asked to read no further
+    request on this connection."""
 
     def __init__(self, method, path):
         self.method, self.path = method, path

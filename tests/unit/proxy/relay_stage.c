@@ -84,6 +84,23 @@ static void check_edited(struct stage *s, enum relay_side to, const char *buf, s
 		s->watch->passed(s->watch_ctx, to, buf, len);
 }
 
+/* In audit the next of all the bytes that were read, and nothing else. */
+static void check_next(struct stage *s, enum relay_side to, const char *buf, size_t len)
+{
+	const struct stage_bytes *taken = &s->sides[to == RELAY_UP ? RELAY_DOWN : RELAY_UP].taken;
+	size_t at = s->sides[to].sent.len;
+
+	REQUIRE(is_offered(s, buf) && len <= taken->len - at);
+	REQUIRE(memcmp(buf, taken->data + at, len) == 0);
+}
+
+static void check_all_gone(const struct stage *s, enum relay_side from)
+{
+	REQUIRE(s->sides[from == RELAY_UP ? RELAY_DOWN : RELAY_UP].sent.len ==
+		s->sides[from].taken.len);
+	REQUIRE(!s->closed && !s->ended);
+}
+
 static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len)
 {
 	struct stage *s = ctx;
@@ -92,7 +109,9 @@ static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len
 	REQUIRE(!s->closed && !s->ended && !side->finished);
 	if (len == 0)
 		return;
-	if (is_offered(s, buf)) {
+	if (s->env.audit) {
+		check_next(s, to, buf, len);
+	} else if (is_offered(s, buf)) {
 		check_passed(s, to, buf, len);
 	} else if (s->edited.bytes && buf == s->edited.bytes) {
 		check_edited(s, to, buf, len);
@@ -200,7 +219,7 @@ static bool edit(struct stage *s, const struct h1_head *head, struct span *edite
 		REQUIRE(s->edited.bytes);
 		memcpy(s->edited.bytes, room, s->edited.len);
 		s->edited.behind = head->raw.ptr + head->raw.len;
-		s->edited.due = true;
+		s->edited.due = !s->env.audit; /* there it goes unused */
 		*edited = (struct span){ s->edited.bytes, s->edited.len };
 	}
 	free(room);
@@ -234,6 +253,8 @@ static enum judged host_judge(void *ctx, struct h1_head *head, struct exchange *
 	stage_bytes_add(&s->log, what.ptr, what.len);
 	if (s->watch && s->watch->judged)
 		s->watch->judged(s->watch_ctx, head, verdict);
+	if (verdict == JUDGED_CLOSE && s->env.audit)
+		return JUDGED_DENY; /* a host that audits closes nothing */
 	if (verdict == JUDGED_CLOSE) {
 		s->closed = true;
 		s->why = CLOSE_NOT_ALLOWED;
@@ -254,6 +275,15 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	note_number(s, '!', status);
 	if (s->watch && s->watch->refused)
 		s->watch->refused(s->watch_ctx, status);
+}
+
+static void host_audited(void *ctx, enum close_reason why)
+{
+	struct stage *s = ctx;
+
+	REQUIRE(s->env.audit);
+	note(s, "~", 1);
+	stage_bytes_add(&s->log, reason_names[why], strlen(reason_names[why]));
 }
 
 static void host_finish(void *ctx, enum relay_side to)
@@ -289,6 +319,7 @@ static const struct relay_host stage_host = {
 	.judge = host_judge,
 	.answered = host_answered,
 	.refused = host_refused,
+	.audited = host_audited,
 	.finish = host_finish,
 	.end = host_end,
 	.close = host_close,
@@ -312,8 +343,11 @@ static size_t offer(struct stage *s, enum relay_side from)
 	s->offer.buf = NULL;
 	free(copy);
 	REQUIRE(!s->edited.due);
+	if (s->env.audit)
+		check_all_gone(s, from);
 	REQUIRE(used <= len && s->offer.passed <= used);
-	REQUIRE(from == RELAY_DOWN || s->closed || s->ended || s->offer.passed == used);
+	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
+		s->offer.passed == used);
 	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX + 1);
 	bytes_drop(&side->unused, used);
 	return used;
@@ -362,6 +396,8 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	if (n > STAGE_BUFFER_MAX - side->unused.len)
 		n = STAGE_BUFFER_MAX - side->unused.len;
 	stage_bytes_add(&side->unused, side->wire.data, n);
+	if (s->env.audit)
+		stage_bytes_add(&side->taken, side->wire.data, n);
 	bytes_drop(&side->wire, n);
 	return true;
 }
@@ -442,8 +478,14 @@ void stage_head_timeout(struct stage *s)
 void stage_begin(struct stage *s)
 {
 	*s = (struct stage){ 0 };
-	s->env = (struct h1_relay_env){ &stage_host, &s->exchanges, &s->head };
+	s->env = (struct h1_relay_env){ &stage_host, &s->exchanges, &s->head, false };
 	h1_relay_init(&s->relay, &s->env, s);
+}
+
+void stage_begin_audit(struct stage *s)
+{
+	stage_begin(s);
+	s->env.audit = true;
 }
 
 void stage_done(struct stage *s)
@@ -455,6 +497,7 @@ void stage_done(struct stage *s)
 		free(s->sides[i].wire.data);
 		free(s->sides[i].unused.data);
 		free(s->sides[i].sent.data);
+		free(s->sides[i].taken.data);
 	}
 	drop_edited(s);
 	free(s->log.data);

@@ -318,6 +318,20 @@ static void test_denials(void **state)
 	denials_done(&b);
 }
 
+/* What passed in audit has lines of its own, also where it says the same. */
+static void test_denials_audited(void **state)
+{
+	struct denials a = { 0 }, b = { 0 };
+
+	denials_add_audited(&b, "one", 3, 2);
+	denials_add(&b, "one", 3, 1);
+	denials_add_audited(&a, "one", 3, 1);
+	denials_merge(&a, &b);
+	check_printed(&a, "would have denied 3× one\ndenied 1× one\n");
+	denials_done(&a);
+	denials_done(&b);
+}
+
 static void test_denials_bounded(void **state)
 {
 	struct denials d = { 0 };
@@ -439,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_as_text),
 		cmocka_unit_test(test_sockaddr),
 		cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_denials_audited),
 		cmocka_unit_test(test_denials_bounded),
 		cmocka_unit_test(test_denials_without_memory),
 		cmocka_unit_test(test_metrics),
