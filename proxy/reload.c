@@ -322,7 +322,13 @@ static void set_watch(struct reload *l)
 
 	if (l->watch)
 		r = watch_set(l->watch, o->policies, o->n_policies, o->secrets);
-	l->blind = r < 0;
+	l->unguarded = l->guarded && (r == -EPERM || !l->watch);
+	if (l->unguarded && !l->said_unguarded)
+		fprintf(stderr,
+			"sluice: the user of the command could write its policy, so changes "
+			"of it are not followed\n");
+	l->said_unguarded |= l->unguarded;
+	l->blind = r < 0 && !l->unguarded;
 	if (!l->blind || l->said_blind)
 		return;
 	l->said_blind = true;
@@ -343,8 +349,10 @@ static void start_load(struct run *r)
 	l->latest_ms = 0;
 	l->ended = 0;
 	l->err.text[0] = '\0';
-	l->serial++;
 	set_watch(l);
+	if (l->unguarded)
+		return;
+	l->serial++;
 	move(l, RELOAD_LOADING);
 	l->work.data = r;
 	if (uv_queue_work(&r->loop, &l->work, on_load, on_loaded) < 0)
@@ -391,7 +399,7 @@ int reload_init(struct reload *l, const struct policy_source *source)
 	if (pipes > 0 && pipes < o->n_policies)
 		fprintf(stderr, "sluice: changes of the policy will not be followed, since not all "
 				"of it is in files\n");
-	if (o->n_policies == 0 || pipes > 0)
+	if (o->n_policies == 0 || pipes > 0 || o->fixed)
 		return 0;
 	l->parcels = calloc(o->workers, sizeof(*l->parcels));
 	l->watch = watch_new();
@@ -404,6 +412,22 @@ int reload_init(struct reload *l, const struct policy_source *source)
 bool reload_is_on(const struct reload *l)
 {
 	return l->parcels != NULL;
+}
+
+/* Whoever can write its own policy is held to nothing. Root can, whatever we look at. */
+static void guard(struct run *r)
+{
+	const struct child *c = &r->child;
+	struct reload *l = &r->reload;
+	struct watch_guard g = { 0 };
+
+	if (!c->change_user || c->uid == 0)
+		return;
+	g = (struct watch_guard){ c->uid, c->groups, (size_t)c->n_groups };
+	l->guarded = true;
+	if (l->watch)
+		watch_guard(l->watch, &g);
+	start_load(r); /* the first look; no change is no change */
 }
 
 void reload_begin(struct run *r)
@@ -425,6 +449,7 @@ void reload_begin(struct run *r)
 	if (l->blind)
 		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
 	l->begun = true;
+	guard(r);
 }
 
 void reload_end(struct run *r)

@@ -39,10 +39,13 @@ struct reload {
 	struct watch *watch; /* NULL: there are no more of them */
 	enum reload_state state;
 	bool begun, closing;
+	bool guarded;	    /* the command has a user that is looked at, see watch_guard.h */
+	bool unguarded;	    /* the command could write its own policy */
 	bool blind;	    /* not everything is watched */
 	bool short_of;	    /* something, so that the last load could not be done */
 	bool changed;	    /* again, since it began */
 	bool said_unlisted; /* that connections cannot be listed */
+	bool said_unguarded;
 	bool said_blind;    /* that something cannot be watched */
 	bool said_helpless; /* that this kernel cannot end connections */
 	bool said_behind;   /* that the switch failed */

@@ -21,6 +21,7 @@ struct run_options {
 	const char *secrets; /* the directory of secrets, NULL: none */
 	unsigned workers;
 	bool no_confine;
+	bool fixed;	   /* the policies are read once */
 	bool audit;	   /* implies NO_CONFINE */
 	bool print_policy; /* and do nothing else */
 	char **command;	   /* NULL-terminated; empty if there is none to run */

@@ -28,7 +28,9 @@ struct watch {
 	int fd;
 	struct concern *concerns;
 	size_t n, size;
-	int error; /* the first, of the watch_set() that goes on */
+	struct watch_guard guard;
+	bool unguarded; /* the guard's user could change what is watched */
+	int error;	/* the first, of the watch_set() that goes on */
 };
 
 struct watch *watch_new(void)
@@ -61,6 +63,11 @@ void watch_free(struct watch *w)
 	free(w->concerns);
 	close(w->fd);
 	free(w);
+}
+
+void watch_guard(struct watch *w, const struct watch_guard *guard)
+{
+	w->guard = *guard;
 }
 
 int watch_fd(const struct watch *w)
@@ -196,7 +203,10 @@ static enum end follow(struct watch *watch, const char *path, struct way *w)
 		}
 		concern(watch, w->at, ON_NAMES | IN_ONLYDIR | (is_last ? IN_CLOSE_WRITE : 0), name);
 		copy_path(full, w->at);
-		if (!append(full, name) || lstat(full, &st) < 0)
+		if (!append(full, name))
+			return END_NOWHERE;
+		watch->unguarded |= watch_guard_breaks(&watch->guard, w->at, full);
+		if (lstat(full, &st) < 0)
 			return END_NOWHERE;
 		if (S_ISLNK(st.st_mode)) {
 			if (!enter_link(w, full))
@@ -248,6 +258,7 @@ static void watch_path(struct watch *w, const char *path, unsigned depth)
 	case END_DIRECTORY:
 		if (depth == 0)
 			break;
+		w->unguarded |= watch_guard_adds(&w->guard, way->at);
 		concern(w, way->at, ON_NAMES | IN_CLOSE_WRITE | IN_ONLYDIR, NULL);
 		watch_entries(w, way->at, depth - 1);
 		break;
@@ -271,11 +282,12 @@ int watch_set(struct watch *w, const char *const *files, size_t n, const char *t
 	forget(w);
 	drop_news(w);
 	w->error = 0;
+	w->unguarded = false;
 	for (size_t i = 0; i < n; i++)
 		watch_path(w, files[i], 1);
 	if (tree)
 		watch_path(w, tree, TREE_DEPTH);
-	return w->error;
+	return w->unguarded ? -EPERM : w->error;
 }
 
 /* ---- news ---- */

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "watch_guard.h"
 
 struct watch;
 
@@ -19,13 +20,17 @@ struct watch;
 struct watch *watch_new(void);
 void watch_free(struct watch *w); /* accepts NULL */
 
+/* From now on watch_set() also looks whether this user could change what is watched. GUARD's groups
+ * have to live as long. */
+void watch_guard(struct watch *w, const struct watch_guard *guard);
+
 /* Readable when there is news. */
 int watch_fd(const struct watch *w);
 
 /* Watch FILES, each a file or a directory of files, and the tree TREE (NULL: none) for anything in
  * it, and forget what was watched before. What is not there is watched for its coming. Returns 0 or
  * the first negative errno: -ENOSPC when there are no watches left (fs.inotify.max_user_watches),
- * -ENOMEM. Then less is watched. */
+ * -ENOMEM. Then less is watched. -EPERM: the user of watch_guard() could change it. */
 int watch_set(struct watch *w, const char *const *files, size_t n, const char *tree);
 
 enum watch_news {

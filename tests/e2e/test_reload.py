@@ -363,6 +363,39 @@ def test_policy_from_a_pipe(sluice, server, folder):
     live.finish()
 
 
+def test_the_command_cannot_write_its_own(sluice, server, folder):
+    """A policy that the command's user could write is not followed; nor is one that is fixed."""
+    for options in (("--user", "nobody"), ("--fixed",)):
+        live = Live(sluice, folder, policy(port(server.port, "/a")), options=options)
+        with live.run.connect(server.address) as client:
+            upstream = server.accept()
+            if "--user" in options:
+                live.change(policy(port(server.port, "/a"), port(1)))
+                os.chmod(live.path, 0o666)
+                wait_until(lambda: "could write its policy" in live.said(), "a refusal to follow")
+            in_place(live.path, policy(port(server.port)))
+            time.sleep(0.2)
+            assert [ask(client, upstream, p) for p in (b"/a", b"/b")] == [200, 403]
+        live.finish()
+        os.chmod(live.path, 0o644)
+
+
+def test_audit_ends_nothing(sluice, server, folder):
+    live = Live(sluice, folder, policy(port(server.port, "/a")), options=("--audit",))
+    with live.run.connect(server.address) as client, RawServer() as other:
+        upstream = server.accept()
+        alone = live.run.connect(other.address)
+        other.accept()
+        client.send(get(b"/a"))
+        upstream.read_head()
+        assert live.change(policy(port(1))) == 0
+        upstream.send(OK)
+        assert client.read_response().status == 200
+        alone.send(b"x")
+        alone.close()
+    live.finish()
+
+
 def flip_until(live, texts, stopped, pause):
     flips = 0
     while not stopped.is_set():

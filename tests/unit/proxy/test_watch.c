@@ -140,6 +140,59 @@ static void test_relative(void **state)
 	end(place);
 }
 
+/* Who could change what is watched: a user of another number, in our group or not. */
+static const struct {
+	const char *path, *command;
+	bool in_group, breaks;
+} guarded[] = {
+	{ "real/p.yaml", "true", false, false },
+	{ "real/p.yaml", "true", true, false },
+	{ "real/p.yaml", "chmod o+w real/p.yaml", false, true },
+	{ "real/p.yaml", "chmod g+w real/p.yaml", false, false },
+	{ "real/p.yaml", "chmod g+w real/p.yaml", true, true },
+	{ "real/p.yaml", "chmod o+w real", false, true },
+	{ "real/p.yaml", "chmod o+w,+t real", false, false }, /* the file is not the user's */
+	{ "real/gone.yaml", "chmod o+w,+t real", false, true },
+	{ "real/gone.yaml", "true", false, false },
+	{ "real/p.yaml", "chmod o+w .", false, true },
+	{ "real/p.yaml", "chmod o+w other", false, false },
+	{ "farther", "chmod o+w other", false, true },
+	{ "link/p.yaml", "chmod o+w real", false, true },
+	{ "real", "chmod o+w,+t real", false, true }, /* but others could be added */
+	{ "real", "chmod o+w real/q.yaml", false, true },
+	{ "real", "chmod o+w real/sub", false, false },
+	{ "tree", "chmod o+w secrets/team/token", false, true },
+	{ "tree", "chmod o+w secrets/team", false, true },
+	{ "tree", "chmod o+w real", false, false },
+};
+
+static void test_guard(void **state)
+{
+	gid_t group = getegid();
+
+	for (size_t i = 0; i < ARRAY_SIZE(guarded); i++) {
+		const struct watch_guard guard = { .uid = 12345,
+						   .groups = &group,
+						   .n_groups = guarded[i].in_group ? 1 : 0 };
+		bool is_tree = strcmp(guarded[i].path, "tree") == 0;
+		struct watch *w = watch_new();
+		char place[64], full[256];
+		const char *file = full;
+		int r;
+
+		begin(place);
+		run(place, "chmod -R g-w,o-w .");
+		run(place, guarded[i].command);
+		snprintf(full, sizeof(full), "%s/%s", place, is_tree ? "secrets" : guarded[i].path);
+		watch_guard(w, &guard);
+		r = watch_set(w, &file, is_tree ? 0 : 1, is_tree ? full : NULL);
+		if (r != (guarded[i].breaks ? -EPERM : 0))
+			fail_msg("%s, %s: %d", guarded[i].path, guarded[i].command, r);
+		watch_free(w);
+		end(place);
+	}
+}
+
 /* A lost watch is said; nothing else is lost with it. */
 static void test_without_memory(void **state)
 {
@@ -170,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_news),
 		cmocka_unit_test(test_relative),
+		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_without_memory),
 	};
 
