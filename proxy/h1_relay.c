@@ -171,6 +171,17 @@ void relay_reject(struct h1_relay *r, unsigned status, const char *why)
 	relay_answer(r);
 }
 
+void h1_relay_env_init(struct h1_relay_env *env, const struct relay_host *host,
+		       struct exchange_pool *exchanges, struct h1_head *head,
+		       const struct limits *limits)
+{
+	head->limits = (struct h1_limits){ .head_size = (uint32_t)limits->head_size,
+					   .fields = (uint32_t)limits->head_fields };
+	*env = (struct h1_relay_env){
+		.host = host, .exchanges = exchanges, .head = head, .limits = limits
+	};
+}
+
 void h1_relay_init(struct h1_relay *r, const struct h1_relay_env *env, void *ctx)
 {
 	*r = (struct h1_relay){ .env = env, .ctx = ctx, .state = H1_RELAY_HTTP };
@@ -202,7 +213,7 @@ static bool waits_in_vain(const struct h1_relay *r)
 {
 	if (!r->server_ended || r->in_request)
 		return false;
-	return r->state == H1_RELAY_HELD || r->n_exchanges >= H1_PIPELINE_MAX;
+	return r->state == H1_RELAY_HELD || r->n_exchanges >= r->env->limits->pipeline;
 }
 
 size_t relay_read(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)

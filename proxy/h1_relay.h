@@ -28,10 +28,9 @@
 #include <stddef.h>
 #include "exchange.h"
 #include "h1.h"
+#include "limit.h"
 #include "sluice/close_reason.h"
 
-#define H1_PIPELINE_MAX	   64	       /* exchanges open on one connection; more requests wait */
-#define H1_DENIED_BODY_MAX (64 * 1024) /* bytes of a denied request's body worth reading */
 #define H1_AUDIT_AHEAD_MAX (64 * 1024) /* bytes that pass while requests in them cannot be read */
 
 enum relay_side { RELAY_DOWN, RELAY_UP };
@@ -89,8 +88,14 @@ struct h1_relay_env {
 	const struct relay_host *host;
 	struct exchange_pool *exchanges;
 	struct h1_head *head; /* scratch */
+	const struct limits *limits;
 	bool audit;
 };
+
+/* HEAD becomes the scratch of all relays of ENV, and is bounded by LIMITS. */
+void h1_relay_env_init(struct h1_relay_env *env, const struct relay_host *host,
+		       struct exchange_pool *exchanges, struct h1_head *head,
+		       const struct limits *limits);
 
 /* Embedded in a connection. */
 struct h1_relay {

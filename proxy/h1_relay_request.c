@@ -34,7 +34,7 @@ static bool must_wait(const struct h1_relay *r)
 {
 	const struct relay_host *host = r->env->host;
 
-	return r->n_exchanges >= H1_PIPELINE_MAX ||
+	return r->n_exchanges >= r->env->limits->pipeline ||
 	       (!r->env->audit &&
 		(host->congested(r->ctx, RELAY_DOWN) || host->congested(r->ctx, RELAY_UP)));
 }
@@ -61,10 +61,10 @@ static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 
 /* Is the connection worth keeping after this denial? Not when a long or announced body would have
  * to be read for it, or when the client may already speak another protocol. */
-static bool denial_ends(const struct h1_head *head)
+static bool denial_ends(const struct h1_relay *r, const struct h1_head *head)
 {
 	return !head->keep_alive || head->expect_continue || head->connect ||
-	       (head->has_length && head->content_length > H1_DENIED_BODY_MAX);
+	       (head->has_length && head->content_length > r->env->limits->denied_body);
 }
 
 static void deny(struct h1_relay *r, struct exchange *x, unsigned status, bool close)
@@ -130,7 +130,7 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 		return;
 	case JUDGED_DENY:
 		relay_run_flush(r, RELAY_UP, run);
-		deny(r, x, 403, denial_ends(head));
+		deny(r, x, 403, denial_ends(r, head));
 		return;
 	case JUDGED_MALFORMED:
 		relay_run_flush(r, RELAY_UP, run);
@@ -152,7 +152,7 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 static void on_denied_body(struct h1_relay *r, size_t len)
 {
 	r->denied_body += len;
-	if (r->denied_body <= H1_DENIED_BODY_MAX)
+	if (r->denied_body <= r->env->limits->denied_body)
 		return;
 	if (r->current) {
 		r->current->close = true; /* its answer still waits for its turn */

@@ -334,6 +334,7 @@ static const char *verdict_for(enum close_reason why)
 		return "DROPPED";
 	case CLOSE_UPSTREAM_REFUSED:
 	case CLOSE_LIMIT:
+	case CLOSE_STALLED:
 	case CLOSE_OOM:
 	case CLOSE_INTERNAL:
 		return "ERROR";

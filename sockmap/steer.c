@@ -23,7 +23,7 @@ static void explain_load(struct error *err, int r)
 			  "container without CAP_BPF and CAP_NET_ADMIN",
 			  strerror(-r));
 	else if (r == -ENOMEM)
-		error_set(err, "no memory for the BPF maps: lower the limit of connections");
+		error_set(err, "no memory for the BPF maps: lower the limit connects");
 	else
 		error_set(err,
 			  "the kernel refused the BPF programs (%s): Linux 5.15 or newer with "

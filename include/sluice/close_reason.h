@@ -26,6 +26,7 @@
 	X(BAD_UPGRADE, bad_upgrade, "the server switched to a protocol that cannot be read")      \
 	X(UNFOLLOWED, unfollowed, "more requests, or bytes behind an Upgrade, than can wait")     \
 	X(LIMIT, limit, "too many connections, or open files")                                    \
+	X(STALLED, stalled, "its bytes lay still while the buffers were used up")                 \
 	X(OOM, oom, "out of memory")                                                              \
 	X(SHUTDOWN, shutdown, "sluice is ending")                                                 \
 	X(INTERNAL, internal, "an error inside sluice")

@@ -249,7 +249,7 @@ static void check_audit(const struct stage *s)
 		REQUIRE(side->unused.len < STAGE_BUFFER_MAX);
 	}
 	REQUIRE(!s->closed && !s->ended);
-	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX);
+	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline);
 }
 
 void model_check(const struct relay_model *m)
@@ -265,7 +265,7 @@ void model_check(const struct relay_model *m)
 		return;
 	REQUIRE(m->n_heads_up == m->n_allowed);
 	REQUIRE(s->exchanges.n_lent == s->relay.n_exchanges);
-	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX + 1);
+	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
 	REQUIRE(s->sides[0].unused.len <= STAGE_BUFFER_MAX);
 	REQUIRE(s->sides[1].unused.len <= STAGE_BUFFER_MAX);
 	REQUIRE(!s->relay.head_incomplete || s->relay.state == H1_RELAY_HTTP ||

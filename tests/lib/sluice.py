@@ -29,7 +29,7 @@ class Result:
     """What a run left behind: its exit code, its output, its reports."""
 
     def __init__(self, run, code):
-        self.code = code
+        self.pid, self.code = run.pid, code
         self.out = run.read("out")
         self.err = run.read("err").decode(errors="surrogateescape")
         self.log = [json.loads(line) for line in run.read("log").decode().splitlines()]

@@ -13,26 +13,6 @@ static const char *const reason_names[CLOSE_REASON_MAX] = {
 #undef X
 };
 
-void stage_bytes_add(struct stage_bytes *b, const char *buf, size_t len)
-{
-	if (b->room - b->len < len) {
-		b->room = 2 * (b->len + len);
-		b->data = realloc(b->data, b->room);
-		REQUIRE(b->data);
-	}
-	if (len > 0)
-		memcpy(b->data + b->len, buf, len);
-	b->len += len;
-}
-
-static void bytes_drop(struct stage_bytes *b, size_t n)
-{
-	REQUIRE(n <= b->len);
-	b->len -= n;
-	if (b->len > 0)
-		memmove(b->data, b->data + n, b->len);
-}
-
 static void note(struct stage *s, const char *text, size_t len)
 {
 	if (s->log.len > 0)
@@ -131,74 +111,6 @@ static bool host_congested(void *ctx, enum relay_side to)
 	return s->sides[to].congested || s->sides[to].stuck;
 }
 
-static bool begins(struct span text, const char *prefix)
-{
-	return text.len >= strlen(prefix) && memcmp(text.ptr, prefix, strlen(prefix)) == 0;
-}
-
-enum judged stage_verdict(const struct request *req, bool connect)
-{
-	if (connect)
-		return begins(req->authority, "deny") ? JUDGED_DENY : JUDGED_ALLOW;
-	if (begins(req->path, "/deny"))
-		return JUDGED_DENY;
-	if (begins(req->path, "/bad"))
-		return JUDGED_MALFORMED;
-	if (begins(req->path, "/close"))
-		return JUDGED_CLOSE;
-	return JUDGED_ALLOW;
-}
-
-#define ACTION(k, n, v)                                                                         \
-	{                                                                                       \
-		.kind = HEADER_##k, .name = { n, sizeof(n) - 1 }, .value = { v, sizeof(v) - 1 } \
-	}
-
-static const struct header_action add = ACTION(ADD, "X-A", "one"),
-				  set = ACTION(REPLACE, "X-A", "one"),
-				  delete = ACTION(DELETE, "X-A", "one"),
-				  watch = ACTION(LOG, "X-A", "one"),
-				  add_other = ACTION(ADD, "X-B", "two"),
-				  delete_other = ACTION(DELETE, "x-b", "x"),
-				  add_late = ACTION(ADD, "x-a", "three");
-static char large_value[8192];
-static const struct header_action add_large = { .kind = HEADER_ADD,
-						.name = { "x-l", 3 },
-						.value = { large_value, sizeof(large_value) } };
-
-#define ACTIONS(...)                          \
-	(const struct header_action *const[]) \
-	{                                     \
-		__VA_ARGS__                   \
-	}
-#define LARGE &add_large, &add_large
-static const struct {
-	const char *path;
-	const struct header_action *const *actions;
-	size_t n;
-} edits[] = {
-	{ "/add", ACTIONS(&add), 1 },
-	{ "/set", ACTIONS(&set), 1 },
-	{ "/del", ACTIONS(&delete), 1 },
-	{ "/log", ACTIONS(&watch), 1 },
-	{ "/mix", ACTIONS(&watch, &add_other, &set, &delete_other, &add_late), 5 },
-	{ "/twice", ACTIONS(&add, &set, &add_other, &set), 4 },
-	{ "/none", ACTIONS(&add, &add_other, &delete, &delete_other), 4 },
-	{ "/long", ACTIONS(&add_large), 1 },
-	{ "/big", ACTIONS(LARGE, LARGE, LARGE, LARGE), 8 },
-};
-
-const struct header_action *const *stage_actions(struct span path, size_t *n)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
-		if (begins(path, edits[i].path)) {
-			*n = edits[i].n;
-			return edits[i].actions;
-		}
-	*n = 0;
-	return NULL;
-}
-
 /* Edit the head into exactly as many bytes as it takes. */
 static bool edit(struct stage *s, const struct h1_head *head, struct span *edited)
 {
@@ -209,7 +121,6 @@ static bool edit(struct stage *s, const struct h1_head *head, struct span *edite
 
 	if (!h1_edit_needed(actions, n))
 		return true;
-	memset(large_value, 'l', sizeof(large_value));
 	room = malloc(H1_EDIT_MAX);
 	REQUIRE(room);
 	len = h1_edit(head, actions, n, room);
@@ -348,8 +259,8 @@ static size_t offer(struct stage *s, enum relay_side from)
 	REQUIRE(used <= len && s->offer.passed <= used);
 	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
 		s->offer.passed == used);
-	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX + 1);
-	bytes_drop(&side->unused, used);
+	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
+	stage_bytes_drop(&side->unused, used);
 	return used;
 }
 
@@ -366,7 +277,7 @@ static void offer_rest(struct stage *s, enum relay_side from)
 	s->offer.passed = 0;
 	h1_relay_rest(&s->relay, from, rest->data, rest->len);
 	s->offer.buf = NULL;
-	bytes_drop(rest, rest->len);
+	stage_bytes_drop(rest, rest->len);
 }
 
 static bool may_read(struct stage *s, enum relay_side from)
@@ -398,7 +309,7 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	stage_bytes_add(&side->unused, side->wire.data, n);
 	if (s->env.audit)
 		stage_bytes_add(&side->taken, side->wire.data, n);
-	bytes_drop(&side->wire, n);
+	stage_bytes_drop(&side->wire, n);
 	return true;
 }
 
@@ -477,8 +388,10 @@ void stage_head_timeout(struct stage *s)
 
 void stage_begin(struct stage *s)
 {
+	static const struct limits limits = LIMITS_DEFAULT;
+
 	*s = (struct stage){ 0 };
-	s->env = (struct h1_relay_env){ &stage_host, &s->exchanges, &s->head, false };
+	h1_relay_env_init(&s->env, &stage_host, &s->exchanges, &s->head, &limits);
 	h1_relay_init(&s->relay, &s->env, s);
 }
 

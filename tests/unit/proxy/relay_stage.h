@@ -18,15 +18,11 @@
 #define SLUICE_TEST_RELAY_STAGE_H
 
 #include "h1_relay.h"
+#include "stage_bytes.h"
 #include "sluice/verdict.h"
 
 /* What a connection reads at most before it has to be used. */
 #define STAGE_BUFFER_MAX ((size_t)64 * 1024)
-
-struct stage_bytes {
-	char *data;
-	size_t len, room;
-};
 
 struct stage_side {
 	struct stage_bytes wire;   /* sent by the peer, not read yet */
@@ -94,7 +90,5 @@ void stage_describe_end(const struct stage *s, char *buf, size_t size);
 const struct header_action *const *stage_actions(struct span path, size_t *n);
 
 enum judged stage_verdict(const struct request *req, bool connect);
-
-void stage_bytes_add(struct stage_bytes *b, const char *buf, size_t len);
 
 #endif

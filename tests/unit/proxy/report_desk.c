@@ -36,7 +36,7 @@ void desk_open(struct desk *d, const char *labels)
 	assert_true(d->fd >= 0);
 	unlink(path);
 	snprintf(name, sizeof(name), "/dev/fd/%d", d->fd);
-	assert_int_equal(access_log_open(name, 1, &d->log, &err), 0);
+	assert_int_equal(access_log_open(name, 1, 1 << 20, &d->log, &err), 0);
 	d->reporter.log = access_log_writer(d->log, 0);
 	d->reporter.labels = labels;
 }

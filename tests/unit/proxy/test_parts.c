@@ -23,6 +23,8 @@
 #include "sockaddr.h"
 #include "text.h"
 
+#define BUFFERS ((size_t)256 * 1024 * 1024)
+
 static void test_buffer_sizes(void **state)
 {
 	static const struct {
@@ -33,7 +35,7 @@ static void test_buffer_sizes(void **state)
 	struct buffer *all[ARRAY_SIZE(cases)];
 	size_t sum = 0;
 
-	buffer_pool_init(&p);
+	buffer_pool_init(&p, BUFFERS);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		all[i] = buffer_get(&p, cases[i].wanted);
 		assert_non_null(all[i]);
@@ -59,7 +61,7 @@ static void test_buffer_cache(void **state)
 	struct buffer *all[BUFFER_CACHED_MAX + 10], *again;
 	struct buffer_pool p;
 
-	buffer_pool_init(&p);
+	buffer_pool_init(&p, BUFFERS);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		all[i] = buffer_get(&p, 1);
 	all[0]->start = 5;
@@ -84,7 +86,7 @@ static void test_buffer_limit(void **state)
 	struct buffer_pool p;
 	struct buffer *a, *b;
 
-	buffer_pool_init(&p);
+	buffer_pool_init(&p, BUFFERS);
 	p.limit = BUFFER_POOL_RESERVE + BUFFER_MAX;
 	assert_false(buffer_pool_low(&p));
 	a = buffer_get(&p, BUFFER_MAX);

@@ -39,7 +39,7 @@ static char *record_of(void (*report)(struct reporter *r), char *summary, size_t
 
 	unlink(path);
 	snprintf(name, sizeof(name), "/dev/fd/%d", fd);
-	assert_int_equal(access_log_open(name, 1, &log, &err), 0);
+	assert_int_equal(access_log_open(name, 1, 1 << 20, &log, &err), 0);
 	r.log = access_log_writer(log, 0);
 	report(&r);
 	assert_int_equal(access_log_close(log), 0);
