@@ -108,6 +108,13 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
+static int set_fixed(struct run_options *o, char *value)
+{
+	(void)value;
+	o->fixed = true;
+	return 0;
+}
+
 /* The program has to find everything as it would without us. */
 static int set_audit(struct run_options *o, char *value)
 {
@@ -152,6 +159,8 @@ static const struct {
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
+	{ 'f', "fixed", NULL, "read the policies once, and follow no change of their files",
+	  set_fixed },
 	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
 	  set_audit },
 };
