@@ -22,9 +22,9 @@ static void set_limit(struct limits *limits, const struct settings *from, const 
 static int read_into(const char *path, struct limits *limits, struct settings *s, struct diag *diag)
 {
 	struct settings_section sections[] = {
-		{ .name = "limits" }, OPTION("policy"),	    OPTION("label"), OPTION("log"),
-		OPTION("secrets"),    OPTION("workers"),    OPTION("user"),  OPTION("allow"),
-		OPTION("port"),	      OPTION("no-confine"),
+		{ .name = "limits" }, OPTION("policy"),	 OPTION("label"),      OPTION("log"),
+		OPTION("secrets"),    OPTION("workers"), OPTION("user"),       OPTION("allow"),
+		OPTION("audit"),      OPTION("port"),	 OPTION("no-confine"),
 	};
 	struct error err = { 0 };
 	int r;
