@@ -414,6 +414,19 @@ bool reload_is_on(const struct reload *l)
 	return l->parcels != NULL;
 }
 
+static void on_nothing(uv_work_t *work)
+{
+	(void)work;
+}
+
+void reload_open_pool(struct reload *l, uv_loop_t *loop)
+{
+	uv_work_t work;
+
+	if (reload_is_on(l) && uv_queue_work(loop, &work, on_nothing, NULL) == 0)
+		uv_run(loop, UV_RUN_DEFAULT);
+}
+
 /* Whoever can write its own policy is held to nothing. Root can, whatever we look at. */
 static void guard(struct run *r)
 {

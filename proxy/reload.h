@@ -71,6 +71,10 @@ struct reload {
  * or -ENOMEM; reload_done() is due in either case. */
 int reload_init(struct reload *l, const struct policy_source *source);
 bool reload_is_on(const struct reload *l);
+/* Start the threads on which policies are loaded. Where there can be none libuv ends the process:
+ * so call it before anything is made that has to be removed, with signals blocked and a LOOP in
+ * which nothing is active. */
+void reload_open_pool(struct reload *l, uv_loop_t *loop);
 /* The loop of R runs, its workers have been started. */
 void reload_begin(struct run *r);
 /* Close the handles; a load that goes on is waited for by the loop. */
