@@ -323,11 +323,6 @@ static void set_watch(struct reload *l)
 	if (l->watch)
 		r = watch_set(l->watch, o->policies, o->n_policies, o->secrets);
 	l->unguarded = l->guarded && (r == -EPERM || !l->watch);
-	if (l->unguarded && !l->said_unguarded)
-		fprintf(stderr,
-			"sluice: the user of the command could write its policy, so changes "
-			"of it are not followed\n");
-	l->said_unguarded |= l->unguarded;
 	l->blind = r < 0 && !l->unguarded;
 	if (!l->blind || l->said_blind)
 		return;
@@ -341,6 +336,21 @@ static void set_watch(struct reload *l)
 		RELOAD_BLIND_MS / 1000);
 }
 
+/* Whoever can write the policy that it is held to is held to nothing. */
+static void say_unfollowed(struct run *r)
+{
+	static const char text[] =
+		"a change of the policy is not followed, since the command could "
+		"have written it; with --follow it would be";
+	struct reload *l = &r->reload;
+
+	if (l->said_unguarded)
+		return;
+	l->said_unguarded = true;
+	fprintf(stderr, "sluice: %s\n", text);
+	report_reload(&r->reporter, &(struct report_change){ .error = text });
+}
+
 static void start_load(struct run *r)
 {
 	struct reload *l = &r->reload;
@@ -350,8 +360,10 @@ static void start_load(struct run *r)
 	l->ended = 0;
 	l->err.text[0] = '\0';
 	set_watch(l);
-	if (l->unguarded)
+	if (l->unguarded) {
+		say_unfollowed(r);
 		return;
+	}
 	l->serial++;
 	move(l, RELOAD_LOADING);
 	l->work.data = r;
@@ -399,7 +411,7 @@ int reload_init(struct reload *l, const struct policy_source *source)
 	if (pipes > 0 && pipes < o->n_policies)
 		fprintf(stderr, "sluice: changes of the policy will not be followed, since not all "
 				"of it is in files\n");
-	if (o->n_policies == 0 || pipes > 0 || o->fixed)
+	if (o->n_policies == 0 || pipes > 0)
 		return 0;
 	l->parcels = calloc(o->workers, sizeof(*l->parcels));
 	l->watch = watch_new();
@@ -427,20 +439,21 @@ void reload_open_pool(struct reload *l, uv_loop_t *loop)
 		uv_run(loop, UV_RUN_DEFAULT);
 }
 
-/* Whoever can write its own policy is held to nothing. Root can, whatever we look at. */
 static void guard(struct run *r)
 {
 	const struct child *c = &r->child;
 	struct reload *l = &r->reload;
-	struct watch_guard g = { 0 };
 
-	if (!c->change_user || c->uid == 0)
+	if (r->options->follow || r->options->audit) /* which refuses nothing */
 		return;
-	g = (struct watch_guard){ c->uid, c->groups, (size_t)c->n_groups };
+	if (c->change_user)
+		l->guard = (struct watch_guard){ c->uid, c->groups, (size_t)c->n_groups };
 	l->guarded = true;
 	if (l->watch)
-		watch_guard(l->watch, &g);
-	start_load(r); /* the first look; no change is no change */
+		watch_guard(l->watch, &l->guard);
+	set_watch(l); /* so far it has not looked at anybody */
+	if (!l->unguarded)
+		start_load(r); /* what has changed meanwhile is no news any more */
 }
 
 void reload_begin(struct run *r)

@@ -108,10 +108,10 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
-static int set_fixed(struct run_options *o, char *value)
+static int set_follow(struct run_options *o, char *value)
 {
 	(void)value;
-	o->fixed = true;
+	o->follow = true;
 	return 0;
 }
 
@@ -159,8 +159,9 @@ static const struct {
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
-	{ 'f', "fixed", NULL, "read the policies once, and follow no change of their files",
-	  set_fixed },
+	{ 'f', "follow", NULL,
+	  "follow changes of policies that the command could write itself, as root can all",
+	  set_follow },
 	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
 	  set_audit },
 };

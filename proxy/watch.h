@@ -20,8 +20,8 @@ struct watch;
 struct watch *watch_new(void);
 void watch_free(struct watch *w); /* accepts NULL */
 
-/* From now on watch_set() also looks whether this user could change what is watched. GUARD's groups
- * have to live as long. */
+/* From now on watch_set() also looks whether this user could change what is watched. GUARD has to
+ * live as long. */
 void watch_guard(struct watch *w, const struct watch_guard *guard);
 
 /* Readable when there is news. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watch_guard.h - could a user change a file, or lead the way to it elsewhere? Who can would write
- * the policy that it is held to. By owners, modes and whether there is an ACL; root could always.
- */
+ * the policy that it is held to. By owners, modes and whether there is an ACL. */
 #ifndef SLUICE_WATCH_GUARD_H
 #define SLUICE_WATCH_GUARD_H
 
@@ -10,7 +9,7 @@
 #include <sys/types.h>
 
 struct watch_guard {
-	uid_t uid; /* 0: nobody is looked at */
+	uid_t uid; /* 0 can do everything */
 	const gid_t *groups;
 	size_t n_groups;
 };
