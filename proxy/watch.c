@@ -205,7 +205,7 @@ static enum end follow(struct watch *watch, const char *path, struct way *w)
 		copy_path(full, w->at);
 		if (!append(full, name))
 			return END_NOWHERE;
-		watch->unguarded |= watch->guard && watch_guard_breaks(watch->guard, w->at, full);
+		watch->unguarded |= watch_guard_breaks(watch->guard, w->at, full);
 		if (lstat(full, &st) < 0)
 			return END_NOWHERE;
 		if (S_ISLNK(st.st_mode)) {
@@ -258,7 +258,7 @@ static void watch_path(struct watch *w, const char *path, unsigned depth)
 	case END_DIRECTORY:
 		if (depth == 0)
 			break;
-		w->unguarded |= w->guard && watch_guard_adds(w->guard, way->at);
+		w->unguarded |= watch_guard_adds(w->guard, way->at);
 		concern(w, way->at, ON_NAMES | IN_CLOSE_WRITE | IN_ONLYDIR, NULL);
 		watch_entries(w, way->at, depth - 1);
 		break;

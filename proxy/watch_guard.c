@@ -27,13 +27,15 @@ bool watch_guard_adds(const struct watch_guard *g, const char *dir)
 {
 	struct stat st;
 
-	return g->uid == 0 || lstat(dir, &st) < 0 || may_write(g, dir, &st);
+	return g && (g->uid == 0 || lstat(dir, &st) < 0 || may_write(g, dir, &st));
 }
 
 bool watch_guard_breaks(const struct watch_guard *g, const char *dir, const char *path)
 {
 	struct stat at, entry;
 
+	if (!g)
+		return false;
 	if (g->uid == 0 || lstat(dir, &at) < 0)
 		return true;
 	if (lstat(path, &entry) < 0)

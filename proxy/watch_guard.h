@@ -14,6 +14,8 @@ struct watch_guard {
 	size_t n_groups;
 };
 
+/* NULL for G stands for a user who can do nothing. */
+
 /* Could the user replace the entry PATH of the directory DIR, or write to it? What cannot be looked
  * at counts as its; what is not there it could make only in a directory that it can write to. */
 bool watch_guard_breaks(const struct watch_guard *g, const char *dir, const char *path);
