@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "reload_say.h"
 #include "run.h"
 #include "sweep.h"
 
@@ -91,75 +92,6 @@ static void drop_load(struct run *r)
 	l->next = policy_unref(l->next);
 	diag_done(&l->diag);
 	l->diag = (struct diag){ 0 };
-}
-
-/* ---- what is said ---- */
-
-static char *render(const struct diag *diag)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *to = open_memstream(&text, &size);
-
-	if (!to)
-		return NULL;
-	diag_print(diag, to);
-	if (fclose(to) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-static bool same(const char *a, const char *b)
-{
-	return a && b && strcmp(a, b) == 0;
-}
-
-/* Once for the same errors: a file that is touched is no news. */
-static void say_failed(struct run *r)
-{
-	static const char stays[] = "the policy before stays in force";
-	struct reload *l = &r->reload;
-	char *errors = l->err.text[0] ? strdup(l->err.text) : render(&l->diag);
-	struct report_change change = { .error = errors ? errors : "out of memory" };
-
-	if (same(errors, l->last_errors)) {
-		free(errors);
-		return;
-	}
-	if (l->err.text[0])
-		fprintf(stderr, "sluice: %s; %s\n", l->err.text, stays);
-	else
-		fprintf(stderr, "%ssluice: the policy has errors; %s\n", errors ? errors : "",
-			stays);
-	report_reload(&r->reporter, &change);
-	free(l->last_errors);
-	l->last_errors = errors;
-}
-
-static const char *plural(size_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
-static void say_changed(struct run *r)
-{
-	struct reload *l = &r->reload;
-	struct policy_stats stats;
-	struct report_change change;
-
-	policy_stats(r->policy, &stats);
-	change = (struct report_change){ .policies = policy_n_selected(r->policy),
-					 .rules = stats.rules,
-					 .ended = l->ended };
-	diag_print(&l->diag, stderr);
-	fprintf(stderr, "sluice: policy reloaded: %u %s, %zu HTTP rule%s, %u connection%s ended\n",
-		change.policies, change.policies == 1 ? "policy" : "policies", change.rules,
-		plural(change.rules), change.ended, plural(change.ended));
-	if (change.policies == 0)
-		fprintf(stderr, "sluice: no policy selects this command's labels (--label): "
-				"nothing is enforced\n");
-	report_reload(&r->reporter, &change);
 }
 
 /* ---- putting it in force ---- */
@@ -262,7 +194,7 @@ static void step(struct run *r)
 	if (l->state == RELOAD_SWEEPING && all_reached(r, true)) {
 		for (unsigned i = 0; i < r->n_workers; i++)
 			l->ended += atomic_exchange(&r->workers[i].ended, 0);
-		say_changed(r);
+		reload_say_changed(r);
 		finish(r);
 	}
 }
@@ -294,7 +226,7 @@ static void on_loaded(uv_work_t *work, int status)
 	/* What is lacking may come back without a change of any file. */
 	l->short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
-		say_failed(r);
+		reload_say_failed(r);
 		finish(r);
 		return;
 	}
@@ -336,21 +268,6 @@ static void set_watch(struct reload *l)
 		RELOAD_BLIND_MS / 1000);
 }
 
-/* Whoever can write the policy that it is held to is held to nothing. */
-static void say_unfollowed(struct run *r)
-{
-	static const char text[] =
-		"a change of the policy is not followed, since the command could "
-		"have written it; with --follow it would be";
-	struct reload *l = &r->reload;
-
-	if (l->said_unguarded)
-		return;
-	l->said_unguarded = true;
-	fprintf(stderr, "sluice: %s\n", text);
-	report_reload(&r->reporter, &(struct report_change){ .error = text });
-}
-
 static void start_load(struct run *r)
 {
 	struct reload *l = &r->reload;
@@ -361,7 +278,7 @@ static void start_load(struct run *r)
 	l->err.text[0] = '\0';
 	set_watch(l);
 	if (l->unguarded) {
-		say_unfollowed(r);
+		reload_say_unfollowed(r);
 		return;
 	}
 	l->serial++;

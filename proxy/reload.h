@@ -39,8 +39,8 @@ struct reload {
 	struct watch *watch; /* NULL: there are no more of them */
 	enum reload_state state;
 	bool begun, closing;
-	bool guarded;	    /* nothing is followed that the command's user could write */
-	bool unguarded;	    /* that user could write what is watched now */
+	bool guarded;	/* nothing is followed that the command's user could write */
+	bool unguarded; /* that user could write what is watched now */
 	struct watch_guard guard;
 	bool blind;	    /* not everything is watched */
 	bool short_of;	    /* something, so that the last load could not be done */
