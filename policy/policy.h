@@ -79,6 +79,11 @@ struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
 /* How many documents selected the workload and mention egress; 0: everything is left alone. */
 unsigned policy_n_selected(const struct policy *p);
 
+/* Were both made of the same files, texts and secrets, with the same content? Then, and with the
+ * same options, they are the same. By 64 bits of hash: for noticing changes, not for holding off
+ * whoever writes policies. */
+bool policy_same_text(const struct policy *a, const struct policy *b);
+
 /* What it took to make P. */
 struct policy_stats {
 	size_t rulesets, rules; /* HTTP rules, in each ruleset those that differ */

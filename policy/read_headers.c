@@ -225,6 +225,9 @@ static void resolve_secret(struct reader *r, struct match_reader *x)
 	if (!x->name.namespace_)
 		x->name.namespace_ = r->namespace_;
 	found = secret_read(r->options->secrets, &x->name, r->mem, &x->match.value, &why);
+	reader_depends(r, &found, sizeof(found));
+	if (found > 0)
+		reader_depends(r, x->match.value.ptr, x->match.value.len);
 	if (found == -ENOMEM) {
 		r->oom = true;
 	} else if (found < 0) {

@@ -51,6 +51,11 @@ int conn_open(struct worker *w, int fd, const struct flow *flow);
  * until the loop runs. CLOSE_DONE ends both sockets in order, everything else resets them. */
 void conn_close(struct conn *c, enum close_reason why);
 
+/* Hold C to the newest policy, if it has not met it: close it if its destination is not allowed any
+ * more, or if a request of which something is in flight would be denied. Returns false when C is
+ * closed. */
+bool conn_hold(struct conn *c);
+
 /* Once a worker tick: let the time pass. */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
@@ -64,6 +69,10 @@ extern const struct relay_host conn_relay_host;
 void conn_move(struct conn *c, enum conn_state to);
 /* Do everything that can be done now, then wait for what is missing. */
 void conn_step(struct conn *c);
+/* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
+ * longer allowed at all. */
+bool conn_refresh_rules(struct conn *c);
+struct verdict conn_verdict(struct conn *c, const struct request *req);
 enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited);
 
 #endif

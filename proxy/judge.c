@@ -6,9 +6,7 @@
 #include "h1_edit.h"
 #include "worker.h"
 
-/* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
- * longer allowed at all. */
-static bool refresh_rules(struct conn *c)
+bool conn_refresh_rules(struct conn *c)
 {
 	struct worker *w = c->worker;
 
@@ -30,7 +28,7 @@ static bool refresh_rules(struct conn *c)
 	return true;
 }
 
-static struct verdict judge(struct conn *c, const struct request *req)
+struct verdict conn_verdict(struct conn *c, const struct request *req)
 {
 	struct worker *w = c->worker;
 	struct verdict v;
@@ -81,7 +79,7 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, stru
 
 	if (c->state == CONN_CLOSING)
 		return JUDGED_CLOSE;
-	if (!refresh_rules(c))
+	if (!conn_refresh_rules(c))
 		return give_up(c, CLOSE_NOT_ALLOWED);
 	n = path_readings(head->req.path, &w->paths);
 	if (n == -ENOMEM)
@@ -92,13 +90,18 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, stru
 	}
 	head->req.readings = w->paths.readings;
 	head->req.n_readings = (size_t)n;
-	v = judge(c, &head->req);
+	v = conn_verdict(c, &head->req);
 	if (!edit(c, head, &v, edited))
 		return JUDGED_TOO_LARGE;
 	report_request(&w->reporter, &c->flow, head, &v, x);
 	if (v.action != VERDICT_ALLOW) {
 		w->metrics.requests_denied++;
 		return JUDGED_DENY;
+	}
+	x->kept = kept_request_new(&w->exchanges.kept, &head->req);
+	if (x->kept) {
+		x->kept->version = head->version;
+		x->kept->connect = head->connect;
 	}
 	w->metrics.requests_allowed++;
 	return JUDGED_ALLOW;

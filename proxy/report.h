@@ -15,6 +15,7 @@
 #include "sluice/flow.h"
 #include "sluice/verdict.h"
 #include "steer.h"
+#include "sweep.h"
 
 #define REPORT_LABELS_MAX 4096 /* of a workload, as they are in a record */
 #define REPORT_URL_MAX	  4096 /* bytes of a URL in a record, escapes included */
@@ -40,6 +41,10 @@ void report_request(struct reporter *r, const struct flow *flow, const struct h1
 /* The final response to X began; STATUS 0: it could not be read. */
 void report_response(struct reporter *r, const struct flow *flow, const struct exchange *x,
 		     unsigned status);
+/* A request of which something was in flight would be denied by a new policy: its connection ends.
+ * K is NULL if the request is not known any more. */
+void report_revoked(struct reporter *r, const struct flow *flow, const struct kept_request *k,
+		    const struct verdict *verdict);
 /* A request was answered STATUS before it could be judged (in audit: it would have been). */
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why);
 /* A connection ended for a reason that its user should know; ordinary ends are not reported. */
@@ -48,6 +53,18 @@ void report_close(struct reporter *r, const struct flow *flow, enum close_reason
 void report_audited(struct reporter *r, const struct flow *flow, enum close_reason why);
 /* The kernel refused something, or would have. */
 void report_event(struct reporter *r, const struct steer_event *e);
+
+/* The kernel ended, or holds, a connection that sluice does not carry. */
+void report_swept(struct reporter *r, const struct swept *e);
+
+struct report_change {
+	const char *error; /* not NULL: the policy is the same as before, since there was this */
+	unsigned policies; /* that select the command */
+	size_t rules;	   /* HTTP rules */
+	unsigned ended;	   /* connections */
+};
+/* The policy has changed, or could not be. Only the log is told. */
+void report_reload(struct reporter *r, const struct report_change *change);
 
 /* Nanoseconds of the monotonic clock. */
 uint64_t report_now(void);

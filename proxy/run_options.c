@@ -104,6 +104,13 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
+static int set_follow(struct run_options *o, char *value)
+{
+	(void)value;
+	o->follow = true;
+	return 0;
+}
+
 /* The program has to find everything as it would without us. */
 static int set_audit(struct run_options *o, char *value)
 {
@@ -148,6 +155,9 @@ static const struct {
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
+	{ 'f', "follow", NULL,
+	  "follow changes of policies that the command could write itself, as root can all",
+	  set_follow },
 	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
 	  set_audit },
 };

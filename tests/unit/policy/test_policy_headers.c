@@ -350,6 +350,32 @@ static void test_secrets(void **state)
 	}
 }
 
+/* A secret is part of what a policy is made of, and so is its absence. */
+static void test_changed_secrets(void **state)
+{
+	static const char *const names[] = { "plain", "line", "gone", "plain" };
+	static const char text[] =
+		RULES("http", "        - headerMatches: [{name: X, secret: {name: moved}}]\n");
+	const struct place *s = *state;
+	struct policy_options o = { .secrets = s->dir };
+	struct policy *loaded[ARRAY_SIZE(names)] = { NULL };
+	char from[256], to[256], said[1024];
+
+	make_path(s, "moved", to, sizeof(to));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		make_path(s, names[i], from, sizeof(from));
+		assert_int_equal(symlink(from, to), 0);
+		assert_int_equal(case_load_options(text, &o, &loaded[i], said, sizeof(said)), 0);
+		assert_int_equal(unlink(to), 0);
+	}
+	/* A newline at the end does not count. */
+	assert_true(policy_same_text(loaded[0], loaded[1]));
+	assert_false(policy_same_text(loaded[1], loaded[2]));
+	assert_true(policy_same_text(loaded[0], loaded[3]));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		policy_unref(loaded[i]);
+}
+
 /* Several secrets for one header, some the same, and the policy's own namespace. */
 static void test_many_secrets(void **state)
 {
@@ -410,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_log_alone),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test_setup_teardown(test_secrets, make_secrets, remove_secrets),
+		cmocka_unit_test_setup_teardown(test_changed_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test_setup_teardown(test_many_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test(test_no_directory),
 	};
