@@ -171,12 +171,6 @@ static void read_mismatch(struct reader *r, const struct node *value, void *into
 		diag_hint(r->diag, item,
 			  "it must be LOG, ADD, DELETE or REPLACE; without the key the rule does "
 			  "not match");
-	} else if (x->match.mismatch != MISMATCH_LOG && !r->options->header_actions) {
-		item = reader_error(r, value,
-				    "the action %s is not supported yet: requests are "
-				    "forwarded as they were sent",
-				    value->text.ptr);
-		diag_hint(r->diag, item, "leave \"mismatch\" out, or use LOG");
 	}
 }
 

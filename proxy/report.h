@@ -17,12 +17,15 @@
 #include "steer.h"
 #include "sweep.h"
 
+#define REPORT_LABELS_MAX 4096 /* of a workload, as they are in a record */
 #define REPORT_URL_MAX	  4096 /* bytes of a URL in a record, escapes included */
 #define REPORT_HEADER_MAX 128  /* of a header's name, and of its value, escapes included */
 #define REPORT_HEADERS_MAX \
 	(VERDICT_ACTIONS_MAX * (2 * REPORT_HEADER_MAX + 64)) /* of all that a rule changed */
-#define REPORT_RECORD_MAX 16384
-#define REPORT_LINE_MAX	  2048 /* of the summary */
+#define REPORT_LINE_MAX 2048				     /* of the summary */
+/* With room for all of these at their most, so that nobody makes a record too long to be kept. */
+#define REPORT_RECORD_MAX \
+	(REPORT_LABELS_MAX + REPORT_URL_MAX + REPORT_HEADERS_MAX + 2 * REPORT_LINE_MAX + 2048)
 
 struct reporter {
 	struct log_writer *log; /* NULL: no records */

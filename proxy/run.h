@@ -22,7 +22,7 @@
 #define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
-#define RUN_LABELS_MAX	    4096
+#define RUN_LABELS_MAX	    REPORT_LABELS_MAX
 
 struct run {
 	const struct run_options *options;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config.h"
+#include "label_option.h"
 #include "port_option.h"
 #include "sluice/array.h"
 #include "worker.h"
@@ -34,15 +35,10 @@ static int add_port(struct run_options *o, char *value)
 
 static int add_label(struct run_options *o, char *value)
 {
-	char *equals = strchr(value, '=');
+	int r = label_option_parse(value, &o->labels[o->n_labels]);
 
-	if (!equals || equals == value) {
-		fprintf(stderr, "sluice: --label %s: a label is KEY=VALUE\n", value);
-		return -EINVAL;
-	}
-	*equals = '\0';
-	o->labels[o->n_labels++] = (struct label){ .key = value, .value = equals + 1 };
-	return 0;
+	o->n_labels += r == 0;
+	return r;
 }
 
 static int set_log(struct run_options *o, char *value)

@@ -127,7 +127,7 @@ static const struct {
 
 static void test_actions(void **state)
 {
-	struct policy_options o = { .header_actions = true };
+	struct policy_options o = { 0 };
 	struct policy *p = case_must_load(actions, &o);
 	const struct ruleset *rs = case_rules(p, 80);
 
@@ -145,10 +145,11 @@ static void test_actions(void **state)
 	policy_unref(p);
 }
 
-/* LOG needs nothing of the relay but a line in its record. */
+/* LOG changes nothing, so it may look at any header, also at one that says how a message is
+ * carried. */
 static void test_log_alone(void **state)
 {
-	struct policy_options o = { .header_actions = false };
+	struct policy_options o = { 0 };
 	struct policy *p = case_must_load(
 		RULES("http", "        - headerMatches: [{name: Host, value: a, mismatch: LOG}]\n"),
 		&o);
@@ -159,7 +160,7 @@ static void test_log_alone(void **state)
 /* More than a verdict can carry is not forwarded half done. */
 static void test_too_many(void **state)
 {
-	struct policy_options o = { .header_actions = true };
+	struct policy_options o = { 0 };
 	struct case_request request = { .method = "GET", .path = "/" };
 
 	for (size_t n = VERDICT_ACTIONS_MAX; n <= VERDICT_ACTIONS_MAX + 1; n++)
@@ -324,7 +325,7 @@ static void test_secrets(void **state)
 	const struct place *s = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(secret_cases); i++) {
-		struct policy_options o = { .secrets = s->dir, .header_actions = true };
+		struct policy_options o = { .secrets = s->dir };
 		const char *headers[] = { "X", secret_cases[i].value, NULL };
 		struct case_request request = { .method = "GET", .path = "/" };
 		char text[1024], said[1024] = "", did[256];
