@@ -395,18 +395,19 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
-	int fd = upstream_connect(&c->flow), r;
+	int fd = upstream_connect(&c->flow), stands, r;
 
 	if (fd < 0)
 		return fd;
-	if ((unsigned)fd >= c->worker->n_descriptors) {
+	stands = (unsigned)fd < c->worker->n_descriptors ? upstream_stands(fd, &c->flow) : -EMFILE;
+	if (stands < 0) {
 		close(fd);
-		return -EMFILE;
+		return stands;
 	}
 	r = side_open(&c->up, &c->worker->loop, fd, c);
 	if (r < 0)
 		return r;
-	c->up.connecting = true;
+	c->up.connecting = stands == 0;
 	c->open_handles++;
 	return 0;
 }
