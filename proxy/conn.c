@@ -236,9 +236,10 @@ static void time_head(struct conn *c)
 	}
 }
 
+/* Nothing more comes or goes: what is not half-closed yet is by closing it. */
 static bool ended(const struct side *s)
 {
-	return s->eof_passed && s->finished;
+	return s->eof_passed && (s->finished || (s->finish && !s->out));
 }
 
 static void on_event(uv_poll_t *handle, int status, int events);
@@ -248,6 +249,10 @@ static bool pass_ends(struct conn *c)
 {
 	struct buffer_pool *pool = &c->worker->buffers;
 
+	if (c->state == CONN_RELAY && ended(&c->down) && ended(&c->up)) {
+		conn_close(c, CLOSE_DONE);
+		return false;
+	}
 	if (c->down.finish && !c->down.finished && side_flush(&c->down, pool) < 0)
 		conn_close(c, CLOSE_CLIENT_RESET);
 	if (c->up.fd >= 0 && c->up.finish && !c->up.finished)
