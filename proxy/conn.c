@@ -238,9 +238,10 @@ static void time_head(struct conn *c)
 	}
 }
 
+/* Nothing more comes or goes: what is not half-closed yet is by closing it. */
 static bool ended(const struct side *s)
 {
-	return s->eof_passed && s->finished;
+	return s->eof_passed && (s->finished || (s->finish && !s->out));
 }
 
 static void on_event(uv_poll_t *handle, int status, int events);
@@ -250,6 +251,10 @@ static bool pass_ends(struct conn *c)
 {
 	struct buffer_pool *pool = &c->worker->buffers;
 
+	if (c->state == CONN_RELAY && ended(&c->down) && ended(&c->up)) {
+		conn_close(c, CLOSE_DONE);
+		return false;
+	}
 	if (c->down.finish && !c->down.finished && side_flush(&c->down, pool) < 0)
 		conn_close(c, CLOSE_CLIENT_RESET);
 	if (c->up.fd >= 0 && c->up.finish && !c->up.finished)
@@ -401,18 +406,19 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
-	int fd = upstream_connect(&c->flow), r;
+	int fd = upstream_connect(&c->flow), stands, r;
 
 	if (fd < 0)
 		return fd;
-	if ((unsigned)fd >= c->worker->n_descriptors) {
+	stands = (unsigned)fd < c->worker->n_descriptors ? upstream_stands(fd, &c->flow) : -EMFILE;
+	if (stands < 0) {
 		close(fd);
-		return -EMFILE;
+		return stands;
 	}
 	r = side_open(&c->up, &c->worker->loop, fd, c);
 	if (r < 0)
 		return r;
-	c->up.connecting = true;
+	c->up.connecting = stands == 0;
 	c->open_handles++;
 	return 0;
 }

@@ -323,17 +323,34 @@ static void test_close(void **state)
 	}
 }
 
-static void test_options(void **state)
+static void expect_options(int fd)
 {
 	int value = 0;
 	socklen_t len = sizeof(value);
 
-	booth_open(&booth, tcp_pair);
-	assert_int_equal(getsockopt(booth.side.fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
 	assert_int_not_equal(value, 0);
-	assert_int_equal(getsockopt(booth.side.fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
+	value = 0;
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
 	assert_int_not_equal(value, 0);
-	booth_close(&booth);
+}
+
+/* Of a socket, and of those that it accepts. */
+static void test_options(void **state)
+{
+	struct flow flow = { .destination = loopback(0) };
+	int listener = listen_at(&flow.destination), fd, accepted;
+
+	side_set_options(listener);
+	fd = upstream_connect(&flow);
+	assert_true(fd >= 0);
+	accepted = accept(listener, NULL, NULL);
+	assert_true(accepted >= 0);
+	expect_options(fd);
+	expect_options(accepted);
+	close(fd);
+	close(accepted);
+	close(listener);
 }
 
 /* What cannot be polled is refused, and its descriptor closed. */
@@ -383,6 +400,34 @@ static void test_upstream(void **state)
 	close(fd);
 	close(peer);
 	close(listener);
+}
+
+/* On this host there is nothing to wait for, whether somebody listens or not. */
+static void test_upstream_stands(void **state)
+{
+	struct flow flow = { .destination = loopback(0), .local = true };
+	int listener = listen_at(&flow.destination), fd, peer;
+	char byte = 0;
+
+	fd = upstream_connect(&flow);
+	assert_true(fd >= 0);
+	assert_int_equal(upstream_stands(fd, &flow), 1);
+	assert_int_equal(upstream_result(fd), 0);
+	fcntl(listener, F_SETFL, O_NONBLOCK);
+	peer = accept(listener, NULL, NULL);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(recv(peer, &byte, 1, 0), 1);
+	assert_int_equal(accept4(listener, NULL, NULL, 0), -1); /* one connection only */
+	close(fd);
+	close(peer);
+	close(listener);
+	fd = upstream_connect(&flow);
+	if (fd < 0) {
+		assert_int_equal(fd, -ECONNREFUSED);
+		return;
+	}
+	assert_int_equal(upstream_stands(fd, &flow), -ECONNREFUSED);
+	close(fd);
 }
 
 /* The address that the application had bound is that of the upstream leg, with another port. */
@@ -457,8 +502,8 @@ int main(void)
 		cmocka_unit_test(test_reset),		cmocka_unit_test(test_reset_with_queue),
 		cmocka_unit_test(test_close),		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_open_fails),	cmocka_unit_test(test_upstream),
-		cmocka_unit_test(test_upstream_source), cmocka_unit_test(test_upstream_device),
-		cmocka_unit_test(test_upstream_fails),
+		cmocka_unit_test(test_upstream_stands), cmocka_unit_test(test_upstream_source),
+		cmocka_unit_test(test_upstream_device), cmocka_unit_test(test_upstream_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
