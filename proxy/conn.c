@@ -65,6 +65,7 @@ void conn_close(struct conn *c, enum close_reason why)
 
 	if (c->state == CONN_CLOSING)
 		return;
+	h1_relay_lost(&c->relay);
 	if (c->state == CONN_DRAIN) {
 		why = c->why; /* the first reason wins; the answer must not be lost by a reset */
 		reset = false;

@@ -224,8 +224,10 @@ size_t relay_read(struct h1_relay *r, enum relay_side from, const char *buf, siz
 		r->blocked = false;
 	if (len == 0)
 		return 0;
-	if (down && waits_in_vain(r))
+	if (down && waits_in_vain(r)) {
+		relay_audited(r, CLOSE_UNFOLLOWED);
 		return len;
+	}
 	switch ((enum h1_relay_state)r->state) {
 	case H1_RELAY_HTTP:
 	case H1_RELAY_RAW:

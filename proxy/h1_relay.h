@@ -143,6 +143,10 @@ void h1_relay_rest(struct h1_relay *r, enum relay_side from, const char *buf, si
 /* A side ended its half; everything before was offered, and what was not used will never be. */
 void h1_relay_eof(struct h1_relay *r, enum relay_side from);
 
+/* The connection is about to be closed, and nothing more is offered. In audit what has passed and
+ * waits to be read is told to the host; otherwise it never left, and nothing happens. */
+void h1_relay_lost(struct h1_relay *r);
+
 /* The head that has begun did not become whole in time: answer 408 and end. */
 void h1_relay_head_timeout(struct h1_relay *r);
 
