@@ -52,7 +52,8 @@ int h2_init(struct h2 *p, enum h2_kind kind)
 
 void h2_done(struct h2 *p)
 {
-	nghttp2_hd_inflate_del(p->inflater);
+	if (p->inflater)
+		nghttp2_hd_inflate_del(p->inflater);
 	p->inflater = NULL;
 }
 

@@ -95,24 +95,10 @@ static bool all_in(struct span text, unsigned classes)
 	return true;
 }
 
-static int check_target(struct h2_head *head, const char **reason)
+static int check_path(const struct h2_head *head, const char **reason)
 {
 	struct span path = head->req.path;
 
-	if (!head->req.method.ptr || !all_in(head->req.method, H1_TOKEN))
-		return refuse(reason, "no method, or one that is not a token");
-	head->connect = is(head->req.method, "CONNECT") && !head->protocol.ptr;
-	if (head->connect) {
-		if (head->scheme.ptr || path.ptr)
-			return refuse(reason, "CONNECT with a scheme or a path");
-		return 0;
-	}
-	if (head->protocol.ptr && !is(head->req.method, "CONNECT"))
-		return refuse(reason, "a :protocol without CONNECT");
-	if (!head->scheme.ptr || !path.ptr)
-		return refuse(reason, "no scheme or no path");
-	if (!is(head->scheme, "http") && !is(head->scheme, "https"))
-		return refuse(reason, "a scheme that is neither http nor https");
 	if (is(path, "*"))
 		return is(head->req.method, "OPTIONS")
 			       ? 0
@@ -121,6 +107,25 @@ static int check_target(struct h2_head *head, const char **reason)
 		return refuse(reason, "a path that does not begin with a slash, or has "
 				      "characters that are not allowed");
 	return 0;
+}
+
+static int check_target(struct h2_head *head, const char **reason)
+{
+	if (!head->req.method.ptr || !all_in(head->req.method, H1_TOKEN))
+		return refuse(reason, "no method, or one that is not a token");
+	head->connect = is(head->req.method, "CONNECT") && !head->protocol.ptr;
+	if (head->connect) {
+		if (head->scheme.ptr || head->req.path.ptr)
+			return refuse(reason, "CONNECT with a scheme or a path");
+		return 0;
+	}
+	if (head->protocol.ptr && !is(head->req.method, "CONNECT"))
+		return refuse(reason, "a :protocol without CONNECT");
+	if (!head->scheme.ptr || !head->req.path.ptr)
+		return refuse(reason, "no scheme or no path");
+	if (!is(head->scheme, "http") && !is(head->scheme, "https"))
+		return refuse(reason, "a scheme that is neither http nor https");
+	return check_path(head, reason);
 }
 
 static int check_authority(struct h2_head *head, const struct h1_facts *facts, const char **reason)
