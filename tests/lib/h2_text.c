@@ -413,6 +413,8 @@ void h2_reader_begin(struct h2_reader *r)
 {
 	*r = (struct h2_reader){ 0 };
 	REQUIRE(nghttp2_hd_inflate_new(&r->inflater) == 0);
+	/* Whoever sends decides on the size of the table. */
+	REQUIRE(nghttp2_hd_inflate_change_table_size(r->inflater, 65536) == 0);
 	h2_bytes_add(&r->lines, "", 0);
 }
 
