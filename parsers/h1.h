@@ -74,6 +74,8 @@ struct h1_head {
 	bool head;    /* requests: method HEAD */
 	enum h1_upgrade upgrade;
 	uint64_t content_length; /* valid if HAS_LENGTH */
+	/* Every byte of it, the empty line included. Each field's name is the begin of its line. */
+	struct span raw;
 	/* Requests: method, path, authority, headers. Readings are left empty: see path.h.
 	 * Responses: headers only. */
 	struct request req;

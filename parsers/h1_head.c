@@ -233,8 +233,9 @@ static int read_target(struct h1_head *head, struct span target, uint8_t method,
 }
 
 /* Everything but the array of fields, which is large and has its own count. */
-static void clear_head(struct h1_head *head)
+static void begin_head(struct h1_head *head, const char *buf, size_t len)
 {
+	head->raw = (struct span){ buf, len };
 	head->version = 0;
 	head->status = 0;
 	head->keep_alive = head->chunked = head->has_length = head->until_close = false;
@@ -252,7 +253,7 @@ int h1_request_head(const char *buf, size_t len, struct h1_head *head, uint8_t *
 	struct span target;
 	int r;
 
-	clear_head(head);
+	begin_head(head, buf, len);
 	at = request_line(buf, end, head, &target, reason);
 	if (!at)
 		return -EPROTO;
@@ -309,7 +310,7 @@ int h1_response_head(const char *buf, size_t len, struct h1_head *head, bool ans
 	const char *end = buf + len, *at;
 	int r;
 
-	clear_head(head);
+	begin_head(head, buf, len);
 	at = status_line(buf, end, head, reason);
 	if (!at)
 		return -EPROTO;

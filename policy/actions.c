@@ -82,6 +82,14 @@ static bool is_listed(const struct verdict *v, const struct header_action *a)
 	return false;
 }
 
+/* A proxy behind us would take out what we add. */
+static bool is_in_vain(const struct ruleset *rs, const struct judge_scratch *s,
+		       const struct l7_action *a)
+{
+	return (a->action.kind == HEADER_ADD || a->action.kind == HEADER_REPLACE) &&
+	       s->seen[rs->conditions[a->condition].name].dropped_round == s->round;
+}
+
 bool actions_list(const struct ruleset *rs, const struct judge_scratch *s, struct verdict *v)
 {
 	for (size_t i = 0; i < s->n_acting; i++)
@@ -90,7 +98,7 @@ bool actions_list(const struct ruleset *rs, const struct judge_scratch *s, struc
 
 			if (!wants(rs, s, a) || is_listed(v, &a->action))
 				continue;
-			if (v->n_actions == VERDICT_ACTIONS_MAX)
+			if (v->n_actions == VERDICT_ACTIONS_MAX || is_in_vain(rs, s, a))
 				return false;
 			v->actions[v->n_actions++] = &a->action;
 		}

@@ -9,14 +9,14 @@
 #define NAME_MAX_LENGTH 253
 
 struct cursor {
-	const char *text, *at;
+	const char *name, *text, *at;
 	struct diag *diag;
 };
 
 static int refuse(struct cursor *c, const char *at, const char *message, const char *hint)
 {
 	struct diag_item *item =
-		diag_add(c->diag, "--allow", 1, (unsigned)(at - c->text) + 1, "%s", message);
+		diag_add(c->diag, c->name, 1, (unsigned)(at - c->text) + 1, "%s", message);
 
 	if (hint)
 		diag_hint(c->diag, item, "%s", hint);
@@ -79,6 +79,7 @@ static int read_scheme(struct cursor *c)
 
 static int read_address(struct cursor *c, struct allow *ret)
 {
+	static const uint8_t any[sizeof(ret->address.ip)];
 	bool is_six = ret->address.family == AF_INET6;
 	char text[INET6_ADDRSTRLEN];
 
@@ -91,6 +92,10 @@ static int read_address(struct cursor *c, struct allow *ret)
 				     : "write it like 10.1.2.3");
 	if (is_six && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)ret->address.ip))
 		return refuse(c, ret->host.ptr, "an IPv4-mapped address", "write it as IPv4");
+	/* Whoever connects there is sent to this host. */
+	if (memcmp(ret->address.ip, any, sizeof(any)) == 0)
+		return refuse(c, ret->host.ptr, "this is no server's address",
+			      is_six ? "write [::1]" : "write 127.0.0.1");
 	return 0;
 }
 
@@ -197,9 +202,9 @@ static int read_path(struct cursor *c, struct span *ret)
 	return 0;
 }
 
-int allow_parse(const char *text, struct allow *ret, struct diag *diag)
+int allow_parse(const char *name, const char *text, struct allow *ret, struct diag *diag)
 {
-	struct cursor c = { .text = text, .at = text, .diag = diag };
+	struct cursor c = { .name = name, .text = text, .at = text, .diag = diag };
 	int r;
 
 	memset(ret, 0, sizeof(*ret));

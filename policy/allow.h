@@ -24,8 +24,8 @@ struct allow {
 	struct span path; /* from the first "/" on, with "*" and "**" */
 };
 
-/* Read TEXT. Errors go to DIAG, as of line 1 of a file called "--allow". 0 or -EINVAL. */
-int allow_parse(const char *text, struct allow *ret, struct diag *diag);
+/* Read TEXT. The error goes to DIAG, as of line 1 of a file called NAME. 0 or -EINVAL. */
+int allow_parse(const char *name, const char *text, struct allow *ret, struct diag *diag);
 
 struct allow_target {
 	struct allow allow;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hash.h - FNV-1a, which can be taken byte by byte, and a table of numbers by 64-bit hash.
+/* hash.h - a table of numbers by 64-bit hash.
  *
  * The keys of these tables come from the policy, never from the network, so that a request cannot
  * make a chain longer. */
@@ -8,22 +8,7 @@
 
 #include <stdint.h>
 #include "arena.h"
-
-#define HASH_START UINT64_C(0xcbf29ce484222325)
-
-static inline uint64_t hash_byte(uint64_t h, unsigned char c)
-{
-	return (h ^ c) * UINT64_C(0x100000001b3);
-}
-
-static inline uint64_t hash_bytes(uint64_t h, const void *bytes, size_t len)
-{
-	const unsigned char *b = bytes;
-
-	for (size_t i = 0; i < len; i++)
-		h = hash_byte(h, b[i]);
-	return h;
-}
+#include "sluice/fnv.h"
 
 /* FNV's low bits depend on few of the input's: spread them before they choose a slot. */
 static inline uint64_t hash_final(uint64_t h)

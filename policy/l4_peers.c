@@ -32,16 +32,6 @@ struct walk {
 	size_t depth;
 };
 
-static bool is_within(const struct cidr *inner, const struct cidr *outer)
-{
-	unsigned whole = outer->len / 8, rest = outer->len % 8;
-
-	if (inner->family != outer->family || inner->len < outer->len ||
-	    memcmp(inner->ip, outer->ip, whole) != 0)
-		return false;
-	return rest == 0 || ((inner->ip[whole] ^ outer->ip[whole]) >> (8 - rest)) == 0;
-}
-
 static bool same_prefix(const struct cidr *a, const struct cidr *b)
 {
 	return a->family == b->family && a->len == b->len && memcmp(a->ip, b->ip, 16) == 0;
@@ -197,9 +187,10 @@ static int leave(struct walk *w)
 	return add_border(w, ip, w->tree->nodes[n->parent].identity);
 }
 
-static void activate_everywhere(struct walk *w)
+static void activate_everywhere(struct walk *w, uint8_t family)
 {
-	unsigned entity = w->local ? ENTITY_LOCAL : ENTITY_REMOTE;
+	unsigned world = family == 4 ? ENTITY_WORLD4 : ENTITY_WORLD6;
+	unsigned entity = w->local ? ENTITY_LOCAL : world;
 
 	memset(w->counts, 0, w->c->n_rules * sizeof(*w->counts));
 	w->n_active = w->depth = 0;
@@ -217,7 +208,7 @@ static int walk_tree(struct walk *w, uint8_t family)
 	size_t i = 0;
 	int r;
 
-	activate_everywhere(w);
+	activate_everywhere(w, family);
 	while (i < w->n_changes && w->changes[i].prefix.len == 0)
 		i++;
 	r = enter(w, &root, 0, i);
@@ -226,7 +217,7 @@ static int walk_tree(struct walk *w, uint8_t family)
 		size_t end = i + 1;
 
 		while (r == 0 &&
-		       !is_within(prefix, &w->tree->nodes[w->stack[w->depth - 1].node].prefix))
+		       !cidr_is_within(prefix, &w->tree->nodes[w->stack[w->depth - 1].node].prefix))
 			r = leave(w);
 		while (end < w->n_changes && same_prefix(&w->changes[end].prefix, prefix))
 			end++;
@@ -256,7 +247,7 @@ static bool is_covered(const struct cidr_set *set, size_t at)
 	for (size_t i = 0; i < set->n_except; i++) {
 		const struct cidr *other = &set->except[i], *self = &set->except[at];
 
-		if (i != at && is_within(self, other) && (!same_prefix(self, other) || i < at))
+		if (i != at && cidr_is_within(self, other) && (!same_prefix(self, other) || i < at))
 			return true;
 	}
 	return false;

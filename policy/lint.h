@@ -16,6 +16,7 @@ void lint_host(struct reader *r, const struct node *value);
  * many. */
 void lint_l7_list(struct reader *r, const struct node *list);
 void lint_egress_list(struct reader *r, const struct node *list);
+void lint_empty_rule(struct reader *r, const struct node *rule);
 
 /* L7 rules that restrict nothing because SPEC denies nothing by default. */
 void lint_spec(struct reader *r, const struct spec *spec);

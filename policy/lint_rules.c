@@ -60,6 +60,13 @@ void lint_egress_list(struct reader *r, const struct node *list)
 	}
 }
 
+void lint_empty_rule(struct reader *r, const struct node *rule)
+{
+	if (r->options->lint)
+		diag_hint(r->diag, reader_warn(r, rule, "this rule allows nothing"),
+			  "write toEntities: [all] to allow everything");
+}
+
 void lint_spec(struct reader *r, const struct spec *spec)
 {
 	if (!r->options->lint || !spec->default_allow)

@@ -21,6 +21,10 @@ void loader_text(struct loader *l, const char *name, const char *text, size_t le
 	char *copy = arena_copy(r->mem, text, len);
 	int error;
 
+	if (r->options->on_text)
+		r->options->on_text(r->options->on_text_ctx, &(struct policy_text){ .name = name,
+										    .text = text,
+										    .len = len });
 	r->file = arena_copy(r->keep, name, strlen(name));
 	if (!copy || !r->file) {
 		r->oom = true;

@@ -2,9 +2,56 @@
 /* Judging one request. */
 #include "ruleset.h"
 #include "secret.h"
+#include "sluice/array.h"
 
 /* A path with so few rules is looked through; beyond, combinations are looked up. */
 #define FEW_RULES 8
+
+/* The number of a header's name, or HASH_NONE if no rule has it. */
+static uint32_t find_name(const struct ruleset *rs, struct span text)
+{
+	uint64_t hash = ruleset_name_hash(text);
+	size_t at = 0;
+	uint32_t name;
+
+	while ((name = hash_table_next(&rs->by_name, hash, &at)) != HASH_NONE)
+		if (span_eq_nocase(rs->names[name].text, text))
+			break;
+	return name;
+}
+
+/* Fields that belong to one connection, and have to be named where they are used. */
+static bool is_hop_by_hop(struct span name)
+{
+	static const char *const names[] = { "upgrade", "te", "keep-alive", "http2-settings",
+					     "proxy-connection" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (span_eq_nocase(name, span_of(names[i])))
+			return true;
+	return false;
+}
+
+/* What Connection names, the next proxy takes out, and the server behind it never sees: no rule is
+ * met by it. LIST has been held to the grammar: tokens, commas and blanks. */
+static void note_dropped(const struct ruleset *rs, struct span list, struct judge_scratch *s)
+{
+	const char *at = list.ptr, *end = list.ptr + list.len;
+
+	while (at < end) {
+		struct span token = { at, 0 };
+		uint32_t name;
+
+		while (at < end && !strchr(", \t", *at))
+			at++;
+		token.len = (size_t)(at - token.ptr);
+		while (at < end && strchr(", \t", *at))
+			at++;
+		name = find_name(rs, token);
+		if (name != HASH_NONE && !is_hop_by_hop(token))
+			s->seen[name].dropped_round = s->round;
+	}
+}
 
 static void find_headers(const struct ruleset *rs, const struct request *req,
 			 struct judge_scratch *s, size_t *n_seen)
@@ -12,20 +59,19 @@ static void find_headers(const struct ruleset *rs, const struct request *req,
 	*n_seen = 0;
 	for (size_t i = 0; i < req->n_headers; i++) {
 		const struct header *h = &req->headers[i];
-		uint64_t hash = ruleset_name_hash(h->name);
-		size_t at = 0;
-		uint32_t name;
+		uint32_t name = find_name(rs, h->name);
 
-		while ((name = hash_table_next(&rs->by_name, hash, &at)) != HASH_NONE)
-			if (span_eq_nocase(rs->names[name].text, h->name))
-				break;
+		if (span_eq_nocase(h->name, SPAN_LITERAL("connection")))
+			note_dropped(rs, h->value, s);
 		if (name == HASH_NONE)
 			continue;
 		if (s->seen[name].round == s->round) {
 			s->seen[name].differs |= !span_eq(s->seen[name].first->value, h->value);
 			continue;
 		}
-		s->seen[name] = (struct header_seen){ .first = h, .round = s->round };
+		s->seen[name].first = h;
+		s->seen[name].differs = false;
+		s->seen[name].round = s->round;
 		s->seen_names[(*n_seen)++] = name;
 	}
 }
@@ -70,6 +116,8 @@ static void find_conditions(const struct ruleset *rs, const struct request *req,
 	for (size_t i = 0; i < n_seen; i++) {
 		const struct header_seen *h = &s->seen[s->seen_names[i]];
 
+		if (h->dropped_round == s->round)
+			continue;
 		find_condition(rs, s->seen_names[i], true, SPAN_LITERAL(""), &s->conditions);
 		if (h->differs)
 			continue;
@@ -215,7 +263,7 @@ void judge_fields(const struct ruleset *rs, const struct request *req, struct ju
 }
 
 /* What cannot be done as a whole is not done at all. */
-static struct verdict too_many(const struct l7_rule *rule)
+static struct verdict undoable(const struct l7_rule *rule)
 {
 	return (struct verdict){ .action = VERDICT_DENY,
 				 .rule = rule->ref,
@@ -237,12 +285,12 @@ struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req
 		if (!rule)
 			return v;
 		if (rs->n_acting && !actions_collect(rs, req, scratch))
-			return too_many(rule);
+			return undoable(rule);
 		if (i == 0)
 			first = rule;
 	}
 	if (rs->n_acting && !actions_list(rs, scratch, &v))
-		return too_many(first);
+		return undoable(first);
 	v.action = VERDICT_ALLOW;
 	v.rule = first->ref;
 	return v;

@@ -21,6 +21,9 @@ struct cidr {
 	uint8_t ip[16];
 };
 
+/* Whether every address of INNER is one of OUTER. */
+bool cidr_is_within(const struct cidr *inner, const struct cidr *outer);
+
 struct cidr_set {
 	struct cidr cidr;
 	struct cidr *except; /* each within CIDR */
@@ -29,7 +32,8 @@ struct cidr_set {
 
 enum {
 	ENTITY_LOCAL = 1,  /* host, cluster: addresses of this host */
-	ENTITY_REMOTE = 2, /* world: all others */
+	ENTITY_WORLD4 = 2, /* world, world-ipv4: all others that are IPv4 */
+	ENTITY_WORLD6 = 4, /* world, world-ipv6 */
 };
 
 /* Whom a rule is about. */

@@ -14,6 +14,7 @@
 #include "sluice/address.h"
 #include "sluice/l4.h"
 #include "sluice/request.h"
+#include "sluice/span.h"
 #include "sluice/verdict.h"
 
 struct policy;
@@ -52,11 +53,18 @@ struct policy_options {
 	/* The caller carries out struct header_action of every kind. Without it ADD, REPLACE and
 	 * DELETE are refused, since what is not done must not be promised. */
 	bool header_actions;
+	/* Called with each text as it is read, also with those that turn out to be wrong. */
+	void (*on_text)(void *ctx, const struct policy_text *text);
+	void *on_text_ctx;
 	bool lint; /* also warn of what is legal but surely not meant */
 	/* What is in force now, or NULL. Expressions that it has compiled are taken from it. It has
 	 * to live until the load returns, and not longer. */
 	const struct policy *before;
 };
+
+/* Can this be the name of a port? As IANA has it, and Kubernetes: 1 to 15 letters, digits and
+ * single dashes within, among them a letter. Case does not count. */
+bool policy_is_port_name(struct span name);
 
 /* Load, select and compile. Every document is checked, also those that do not select the workload.
  * On success store a policy holding one reference in *RET and return 0. On failure leave *RET

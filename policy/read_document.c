@@ -13,6 +13,7 @@ struct document_reader {
 	struct document *doc;
 	struct place place;
 	bool cluster_wide;
+	bool foreign; /* of another kind altogether: nothing more can be said of its parts */
 };
 
 struct spec_reader {
@@ -71,11 +72,22 @@ static void read_default_deny_egress(struct reader *r, const struct node *value,
 		spec->default_allow = !enabled;
 }
 
+/* What is not held is not denied: that much can be promised. */
+static void read_default_deny_ingress(struct reader *r, const struct node *value, void *into)
+{
+	bool enabled;
+
+	if (reader_is_bool(r, value, "\"ingress\" in enableDefaultDeny", &enabled) && enabled)
+		diag_hint(r->diag,
+			  reader_error(r, value, "ingress cannot be denied: %s", NOT_IN_RUN),
+			  "leave it out");
+}
+
 static void read_default_deny(struct reader *r, const struct node *value, void *into)
 {
 	static const struct field fields[] = {
 		{ "egress", read_default_deny_egress, NULL, NULL },
-		{ "ingress", NULL, NOT_IN_RUN, "leave it out" },
+		{ "ingress", read_default_deny_ingress, NULL, NULL },
 	};
 	struct spec_reader *s = into;
 
@@ -154,7 +166,8 @@ static void read_spec(struct reader *r, const struct node *value, void *into)
 {
 	struct document_reader *d = into;
 
-	read_one_spec(r, value, d, "");
+	if (!d->foreign)
+		read_one_spec(r, value, d, "");
 }
 
 static void read_specs(struct reader *r, const struct node *value, void *into)
@@ -162,7 +175,7 @@ static void read_specs(struct reader *r, const struct node *value, void *into)
 	struct document_reader *d = into;
 	char path[32];
 
-	if (!reader_is_list(r, value, "\"specs\""))
+	if (d->foreign || !reader_is_list(r, value, "\"specs\""))
 		return;
 	if (value->n == 0)
 		diag_hint(r->diag,
@@ -185,10 +198,23 @@ static void read_version(struct reader *r, const struct node *value, void *into)
 	diag_hint(r->diag, item, "it must be cilium.io/v2");
 }
 
+static const char *const kinds[] = { "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy" };
+
+/* Of another API, and its kind not only misspelt. */
+static bool is_foreign(const struct node *root)
+{
+	const struct node *version = node_get(root, "apiVersion"), *kind = node_get(root, "kind");
+	const char *text = kind && kind->kind == NODE_SCALAR ? kind->text.ptr : kinds[0];
+
+	if (strcmp(text, kinds[0]) == 0 || strcmp(text, kinds[1]) == 0)
+		return false;
+	return !reader_nearest(text, kinds, ARRAY_SIZE(kinds)) ||
+	       (version && version->kind == NODE_SCALAR &&
+		strncmp(version->text.ptr, "cilium.io/", 10) != 0);
+}
+
 static void read_kind(struct reader *r, const struct node *value, void *into)
 {
-	static const char *const kinds[] = { "CiliumNetworkPolicy",
-					     "CiliumClusterwideNetworkPolicy" };
 	struct diag_item *item;
 	const char *near;
 
@@ -231,11 +257,17 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 		{ "specs", read_specs, NULL, NULL },	    { "status", NULL, NULL, NULL },
 	};
 	struct document *doc = reader_alloc(r, sizeof(*doc));
-	struct document_reader d = { .doc = doc };
+	struct document_reader d = { .doc = doc, .foreign = is_foreign(root) };
 	const struct node *kind = node_get(root, "kind");
 
 	if (!doc)
 		return;
+	if (root->kind == NODE_LIST) {
+		diag_hint(r->diag,
+			  reader_error(r, root, "a policy document must be a mapping, not a list"),
+			  "make the list the specs of a CiliumNetworkPolicy");
+		return;
+	}
 	/* Rules refer to these, wherever in the document the metadata stands. */
 	doc->name = keep_text(r, node_get(root, "metadata"), "name");
 	doc->namespace_ = keep_text(r, node_get(root, "metadata"), "namespace");

@@ -69,7 +69,7 @@ static const struct field rule_fields[] = {
 	{ "toGroups", NULL, "cloud providers' groups are not known here",
 	  "use toCIDR with the addresses" },
 	{ "icmps", NULL, "ICMP that TCP and UDP need is always carried, other ICMP never",
-	  "leave it out" },
+	  "leave the rule out" },
 	{ "authentication", NULL, "mutual authentication is Cilium's own",
 	  "leave it out if the rule is to allow without it" },
 	{ "description", NULL, NULL, NULL },
@@ -79,6 +79,26 @@ static const struct field rule_fields[] = {
 	{ "fromEntities", NULL, "it belongs to ingress", "in egress it is toEntities" },
 	{ "fromEndpoints", NULL, "it belongs to ingress", NULL },
 };
+
+/* A rule that says neither whom nor which ports. Cilium's documents write it to allow nothing,
+ * those of Kubernetes to allow everything; nothing is what can be taken back. Nobody can tell what
+ * it would deny. */
+static void check_empty(struct reader *r, const struct node *node, struct rule *rule)
+{
+	bool empty = true;
+
+	for (size_t i = 0; i < node->n; i += 2)
+		empty = empty && (span_eq(node->items[i]->text, SPAN_LITERAL("description")) ||
+				  span_eq(node->items[i]->text, SPAN_LITERAL("labels")));
+	if (!empty)
+		return; /* nor if what it says was refused */
+	rule->peers.any = false;
+	if (rule->deny)
+		diag_hint(r->diag, reader_error(r, node, "a deny rule that says nothing"),
+			  "write toEntities: [all] to deny everything");
+	else
+		lint_empty_rule(r, node);
+}
 
 static void read_rule(struct reader *r, const struct node *node, struct spec *spec,
 		      struct place *place, bool deny)
@@ -94,6 +114,7 @@ static void read_rule(struct reader *r, const struct node *node, struct spec *sp
 			       .place = { r->file, node->line, node->column } };
 	if (!reader_fields(r, node, "a rule", rule_fields, ARRAY_SIZE(rule_fields), &x))
 		return;
+	check_empty(r, node, rule);
 	spec->rules = reader_extend(r, spec->rules, spec->n_rules, sizeof(struct rule *));
 	if (spec->rules)
 		spec->rules[spec->n_rules++] = rule;

@@ -79,17 +79,28 @@ void read_headers(struct reader *r, const struct node *value, void *into)
 		read_header(r, value->items[i], into);
 }
 
+/* Some servers take "_" in a name for "-". */
+static bool reads_as(struct span name, struct span known)
+{
+	if (name.len != known.len)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if ((name.ptr[i] == '_' ? '-' : name.ptr[i] | 0x20) != (known.ptr[i] | 0x20))
+			return false;
+	return true;
+}
+
 /* These say how the message is to be read, or who handles it: the relay must not change them. */
 static bool is_framing(struct span name)
 {
 	static const char *const names[] = {
-		"Connection",	     "Content-Length",	 "Expect", "Host",
-		"Keep-Alive",	     "Proxy-Connection", "TE",	   "Trailer",
-		"Transfer-Encoding", "Upgrade",
+		"Connection",	     "Content-Length",	 "Expect", "Host",    "Keep-Alive",
+		"HTTP2-Settings",    "Proxy-Connection", "TE",	   "Trailer", "Upgrade",
+		"Transfer-Encoding",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (span_eq_nocase(name, span_of(names[i])))
+		if (reads_as(name, span_of(names[i])))
 			return true;
 	return false;
 }
@@ -250,6 +261,9 @@ static void check_match(struct reader *r, const struct node *node, const struct 
 		reader_error(r, node_get(node, "name"),
 			     "\"%s\" says how a message is carried: no action can change it",
 			     x->match.name.ptr);
+	if ((m == MISMATCH_ADD || m == MISMATCH_REPLACE) && x->match.value.len > SECRET_LENGTH_MAX)
+		reader_error(r, x->value, "a value over %d bytes, which no request is given",
+			     SECRET_LENGTH_MAX);
 	if (m == MISMATCH_FAIL || m == MISMATCH_LOG || x->secret || x->match.value.len)
 		return;
 	item = reader_error(r, node, "the action %s needs a \"value\" or a \"secret\"",

@@ -104,17 +104,6 @@ static void read_set_cidr(struct reader *r, const struct node *value, void *into
 	read_cidr(r, value, &set->cidr);
 }
 
-static bool is_within(const struct cidr *inner, const struct cidr *outer)
-{
-	struct cidr masked = *inner;
-
-	if (inner->family != outer->family || inner->len < outer->len)
-		return false;
-	masked.len = outer->len;
-	mask_bits(&masked);
-	return memcmp(masked.ip, outer->ip, sizeof(masked.ip)) == 0;
-}
-
 static void read_except(struct reader *r, const struct node *value, void *into)
 {
 	struct cidr_set *set = into;
@@ -139,7 +128,7 @@ static void check_excepts(struct reader *r, const struct node *node, const struc
 	if (!set->cidr.family || !list || list->kind != NODE_LIST || list->n != set->n_except)
 		return;
 	for (size_t i = 0; i < list->n; i++)
-		if (!is_within(&set->except[i], &set->cidr))
+		if (!cidr_is_within(&set->except[i], &set->cidr))
 			reader_error(r, list->items[i], "\"%s\" is not within its cidr",
 				     list->items[i]->text.ptr);
 }
@@ -176,13 +165,13 @@ static const struct {
 	unsigned means;
 	const char *refusal;
 } entities[] = {
-	{ "all", ENTITY_LOCAL | ENTITY_REMOTE, NULL },
-	{ "world", ENTITY_REMOTE, NULL },
+	{ "all", ENTITY_LOCAL | ENTITY_WORLD4 | ENTITY_WORLD6, NULL },
+	{ "world", ENTITY_WORLD4 | ENTITY_WORLD6, NULL },
 	{ "host", ENTITY_LOCAL, NULL },
 	{ "cluster", ENTITY_LOCAL, NULL },
 	{ "remote-node", 0, NULL },
-	{ "world-ipv4", 0, "use toCIDRSet with 0.0.0.0/0" },
-	{ "world-ipv6", 0, "use toCIDRSet with ::/0" },
+	{ "world-ipv4", ENTITY_WORLD4, NULL },
+	{ "world-ipv6", ENTITY_WORLD6, NULL },
 	{ "kube-apiserver", 0, "use toCIDR with its address" },
 	{ "init", 0, "it means nothing here" },
 	{ "health", 0, "it means nothing here" },

@@ -7,7 +7,8 @@
 
 #include "sluice/array.h"
 
-#define NOT_L7 "only rules.http and rules.grpc are supported"
+#define PORT_NAME_MAX 15
+#define NOT_L7	      "only rules.http and rules.grpc are supported"
 
 struct port_reader {
 	struct port_range *range;
@@ -20,26 +21,56 @@ struct entry_reader {
 	const struct place *place;
 };
 
-/* What IANA takes for the name of a service, more or less. */
-static bool is_port_name(const struct node *n)
+bool policy_is_port_name(struct span name)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-	const char *text = n->text.ptr;
+	bool letter = false;
+	char before = '-';
 
-	return n->kind == NODE_SCALAR && n->text.len && n->text.len <= 63 && text[0] != '-' &&
-	       strcspn(text, letters) != n->text.len &&
-	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") ==
-		       n->text.len;
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+		bool is_letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+		if (!is_letter && !(c >= '0' && c <= '9') && !(c == '-' && before != '-'))
+			return false;
+		letter |= is_letter;
+		before = c;
+	}
+	return letter && before != '-' && name.len <= PORT_NAME_MAX;
+}
+
+/* What is neither a number nor a name was meant as what it resembles. */
+static bool resembles_name(struct span text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((text.ptr[i] | 0x20) >= 'a' && (text.ptr[i] | 0x20) <= 'z')
+			return true;
+	return false;
+}
+
+/* Elsewhere 010 is eight: whatever was meant, it is written without zeros before it. */
+static bool is_padded(const struct node *n)
+{
+	return n->kind == NODE_SCALAR && n->text.len > 1 && n->text.ptr[0] == '0' &&
+	       strspn(n->text.ptr, "0123456789") == n->text.len;
 }
 
 static void read_port(struct reader *r, const struct node *value, void *into)
 {
 	struct port_reader *x = into;
+	struct diag_item *item;
 
-	if (is_port_name(value))
+	if (value->kind == NODE_SCALAR && policy_is_port_name(value->text)) {
 		x->name = value;
-	else
+	} else if (value->kind == NODE_SCALAR && resembles_name(value->text)) {
+		item = reader_error(r, value, "\"%s\" is no name of a port", value->text.ptr);
+		diag_hint(r->diag, item, "it has 1 to %d letters, digits and single dashes within",
+			  PORT_NAME_MAX);
+	} else if (is_padded(value)) {
+		item = reader_error(r, value, "\"%s\" begins with a zero", value->text.ptr);
+		diag_hint(r->diag, item, "it can be read as octal: write the number without it");
+	} else {
 		reader_is_number(r, value, "\"port\"", 0, 65535, &x->range->first);
+	}
 }
 
 static void read_end_port(struct reader *r, const struct node *value, void *into)
@@ -128,7 +159,8 @@ static void add_named_port(struct reader *r, const struct node *node, const stru
 	if (found)
 		return;
 	item = reader_error(r, name, "no port of the name \"%s\" is known", name->text.ptr);
-	diag_hint(r->diag, item, "write its number");
+	diag_hint(r->diag, item, "write its number, or say which it is: --port %s=NUMBER",
+		  name->text.ptr);
 }
 
 static void read_one_port(struct reader *r, const struct node *node, struct port_rule *ports)
@@ -221,7 +253,8 @@ static void read_rules(struct reader *r, const struct node *value, void *into)
 static const struct field entry_fields[] = {
 	{ "ports", read_port_list, NULL, NULL },
 	{ "rules", read_rules, NULL, NULL },
-	{ "listener", NULL, "Envoy's listeners are not known here", "leave it out" },
+	{ "listener", NULL, "Envoy's listeners are not known here",
+	  "leave it out if the ports may be reached without it" },
 	{ "terminatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },
 	{ "originatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },
 	{ "serverNames", NULL, "the name in a TLS handshake is not checked yet",

@@ -88,11 +88,6 @@ struct node reader_within(const struct node *node, size_t at)
 	return ret;
 }
 
-static unsigned lower(char c)
-{
-	return (unsigned char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-}
-
 /* Levenshtein's distance without regard to case. */
 static unsigned distance(const char *a, const char *b)
 {
@@ -108,7 +103,7 @@ static unsigned distance(const char *a, const char *b)
 
 		row[0] = (unsigned)i + 1;
 		for (size_t j = 0; j < n; j++) {
-			unsigned change = diagonal + (lower(a[i]) != lower(b[j]));
+			unsigned change = diagonal + (ascii_lower(a[i]) != ascii_lower(b[j]));
 			unsigned shorter = row[j] + 1, longer = row[j + 1] + 1;
 
 			diagonal = row[j + 1];

@@ -6,17 +6,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
 uint64_t ruleset_name_hash(struct span name)
 {
 	uint64_t h = HASH_START;
 
 	for (size_t i = 0; i < name.len; i++)
-		h = hash_byte(h, (unsigned char)lower(name.ptr[i]));
+		h = hash_byte(h, ascii_lower(name.ptr[i]));
 	return hash_final(h);
 }
 

@@ -71,6 +71,8 @@ struct header_seen {
 	const struct header *first;
 	bool differs;	/* not all values are that of the first */
 	uint64_t round; /* valid if it is that of the scratch */
+	/* Likewise: Connection names it, so that the next proxy may take it out. */
+	uint64_t dropped_round;
 };
 
 struct judge_scratch {
@@ -96,7 +98,7 @@ uint64_t ruleset_condition_hash(uint32_t name, bool any_value, struct span value
 uint64_t ruleset_key_hash(uint32_t path, uint32_t method, uint32_t host, uint32_t condition);
 
 /* Note in S the rules with actions that hold in the reading that was judged last; and at the end
- * list what they want to be done. False if it is more than fits. */
+ * list what they want to be done. False if it is more than fits, or cannot be done. */
 bool actions_collect(const struct ruleset *rs, const struct request *req, struct judge_scratch *s);
 bool actions_list(const struct ruleset *rs, const struct judge_scratch *s, struct verdict *v);
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "quoted.h"
 #include "utf8.h"
 
 struct anchor {
@@ -163,23 +164,47 @@ static void find_quote(const struct builder *b, struct node *n)
 		n->source = NULL;
 }
 
-static int on_scalar(struct builder *b, struct fy_event *event)
+static int read_single_quoted(struct builder *b, struct node *n)
 {
-	struct fy_token *value = event->scalar.value;
-	struct node *n = node_new(b, NODE_SCALAR, fy_event_start_mark(event));
-	const char *text;
-	int r;
+	int r = -EINVAL;
 
-	if (!n)
-		return -ENOMEM;
+	if (n->source)
+		r = quoted_read(b->mem, n->source, b->len - (size_t)(n->source - b->text),
+				&n->text);
+	if (r == -EINVAL)
+		return refuse(b, n, "a string in single quotes that cannot be read",
+			      "put it in double quotes");
+	return r;
+}
+
+/* What the scalar N says. */
+static int read_text(struct builder *b, struct node *n, struct fy_token *value)
+{
+	enum fy_scalar_style style = fy_token_scalar_style(value);
+	const char *text;
+
+	n->plain = style == FYSS_PLAIN;
+	find_quote(b, n);
+	if (style == FYSS_SINGLE_QUOTED)
+		return read_single_quoted(b, n);
 	text = fy_token_get_text(value, &n->text.len);
 	if (!text && n->text.len)
 		return -ENOMEM;
 	n->text.ptr = arena_copy(b->mem, text ? text : "", n->text.len);
-	if (!n->text.ptr)
+	return n->text.ptr ? 0 : -ENOMEM;
+}
+
+static int on_scalar(struct builder *b, struct fy_event *event)
+{
+	struct fy_token *value = event->scalar.value;
+	struct node *n = node_new(b, NODE_SCALAR, fy_event_start_mark(event));
+	int r;
+
+	if (!n)
 		return -ENOMEM;
-	n->plain = fy_token_scalar_style(value) == FYSS_PLAIN;
-	find_quote(b, n);
+	r = read_text(b, n, value);
+	if (r < 0)
+		return r;
 	if (event->scalar.tag)
 		return refuse(b, n, "tags are not supported", "leave it out");
 	if (memchr(n->text.ptr, 0, n->text.len))

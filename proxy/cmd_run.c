@@ -3,36 +3,71 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "cmd.h"
+#include "policy_source.h"
 #include "probe.h"
 #include "run.h"
 
-static int load_policy(const struct run_options *o, struct policy **ret)
+/* Nothing is worse than a policy that silently does not apply. */
+static void warn_of_nothing(const struct run_options *o, const struct policy *policy)
 {
-	struct policy_options options = {
-		.paths = o->policies,
-		.n_paths = o->n_policies,
-		.labels = o->labels,
-		.n_labels = o->n_labels,
-		.secrets = o->secrets,
-	};
+	if (policy_n_selected(policy) > 0)
+		return;
+	fputs(o->n_policies == 0 ? "sluice: no policy was given (-p or --allow): nothing is "
+				   "enforced\n"
+				 : "sluice: no policy selects this command's labels (--label): "
+				   "nothing is enforced\n",
+	      stderr);
+}
+
+static int load_policy(const struct policy_source *source, struct policy **ret)
+{
 	struct diag diag = { 0 };
-	int r = policy_load(&options, ret, &diag);
+	int r = policy_source_load(source, NULL, ret, &diag);
 
 	diag_print(&diag, stderr);
 	diag_done(&diag);
 	if (r < 0)
 		fprintf(stderr, "sluice: the policy has errors; the command was not started\n");
-	else if (policy_n_selected(*ret) == 0)
-		/* Nothing is worse than a policy that silently does not apply. */
-		fprintf(stderr, o->n_policies == 0
-					? "sluice: no policy was given (-p): nothing is enforced\n"
-					: "sluice: no policy selects this command's labels "
-					  "(--label): nothing is enforced\n");
+	else
+		warn_of_nothing(source->options, *ret);
 	return r;
 }
 
-static int run(const struct run_options *o)
+static int open_source(const struct run_options *o, struct policy_source *ret)
 {
+	struct diag diag = { 0 };
+	int r = policy_source_open(o, ret, &diag);
+
+	diag_print(&diag, stderr);
+	diag_done(&diag);
+	if (r < 0)
+		fprintf(stderr, "sluice: --allow has errors; the command was not started\n");
+	return r;
+}
+
+static int print_policy(const struct policy_source *source)
+{
+	struct policy *policy;
+	struct diag diag = { 0 };
+	char *text;
+	int r = policy_source_show(source, &policy, &text, &diag);
+
+	diag_print(&diag, stderr);
+	diag_done(&diag);
+	if (r < 0)
+		return EXIT_SLUICE;
+	warn_of_nothing(source->options, policy);
+	policy_unref(policy);
+	r = fputs(text, stdout) < 0 || fflush(stdout) != 0;
+	if (r)
+		perror("sluice: standard output");
+	free(text);
+	return r ? EXIT_SLUICE : 0;
+}
+
+static int run(const struct policy_source *source)
+{
+	const struct run_options *o = source->options;
 	struct error err = { 0 };
 	struct policy *policy;
 	struct run *r;
@@ -42,7 +77,7 @@ static int run(const struct run_options *o)
 		fprintf(stderr, "sluice: %s\n", err.text);
 		return EXIT_SLUICE;
 	}
-	if (load_policy(o, &policy) < 0)
+	if (load_policy(source, &policy) < 0)
 		return EXIT_SLUICE;
 	if (o->no_confine)
 		fprintf(stderr, "sluice: --no-confine: a command that means to can leave its "
@@ -71,7 +106,8 @@ static int run(const struct run_options *o)
 int cmd_run(int argc, char **argv)
 {
 	struct run_options options;
-	int status;
+	struct policy_source source;
+	int status = EXIT_SLUICE;
 
 	switch (run_options_parse(&options, argc, argv)) {
 	case RUN_OPTIONS_HELP:
@@ -81,7 +117,10 @@ int cmd_run(int argc, char **argv)
 	case RUN_OPTIONS_OK:
 		break;
 	}
-	status = run(&options);
+	if (open_source(&options, &source) == 0) {
+		status = options.print_policy ? print_policy(&source) : run(&source);
+		policy_source_done(&source);
+	}
 	run_options_done(&options);
 	return status;
 }

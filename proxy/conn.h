@@ -67,6 +67,6 @@ extern const struct relay_host conn_relay_host;
 void conn_move(struct conn *c, enum conn_state to);
 /* Do everything that can be done now, then wait for what is missing. */
 void conn_step(struct conn *c);
-enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x);
+enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited);
 
 #endif

@@ -3,18 +3,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "sluice/fnv.h"
 
 #define TABLE_SIZE 4096 /* a power of two, well over DENIALS_MAX */
-
-static uint64_t hash_of(const char *text, size_t len)
-{
-	uint64_t h =
-		0xcbf29ce484222325; /* FNV-1a: the table is bounded, so collisions cost little */
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)text[i]) * 0x100000001b3;
-	return h;
-}
 
 static int prepare(struct denials *d)
 {
@@ -30,7 +21,7 @@ static int prepare(struct denials *d)
 
 void denials_add(struct denials *d, const char *text, size_t len, uint64_t count)
 {
-	uint64_t hash = hash_of(text, len);
+	uint64_t hash = hash_bytes(HASH_START, text, len);
 	size_t at = hash % TABLE_SIZE;
 	struct denial *entry;
 	char *copy;

@@ -2,7 +2,8 @@
 /* h1_relay.h - relays one HTTP/1 connection between a client (down) and a server (up), without I/O.
  *
  * Both directions are parsed. Every request head is judged before a byte of it is passed on; what
- * is allowed is passed on as it came; what is denied is answered here, in its turn. The relay holds
+ * is allowed is passed on as it came, or with the head that the host gives in its place; what is
+ * denied is answered here, in its turn. The relay holds
  * no bytes: the host offers what it has read, is told how much was used, and offers the rest again.
  *
  * How a connection goes:
@@ -33,6 +34,7 @@ enum judged {
 	JUDGED_ALLOW,
 	JUDGED_DENY,	  /* answer 403 */
 	JUDGED_MALFORMED, /* answer 400 and close */
+	JUDGED_TOO_LARGE, /* answer 431 and close */
 	JUDGED_CLOSE,	  /* the host has closed the connection */
 };
 
@@ -43,8 +45,11 @@ struct relay_host {
 	void (*send)(void *ctx, enum relay_side to, const char *buf, size_t len);
 	/* More is queued towards that side than should be. */
 	bool (*congested)(void *ctx, enum relay_side to);
-	/* Judge a whole request head and remember in X what its record needs. */
-	enum judged (*judge)(void *ctx, struct h1_head *head, struct exchange *x);
+	/* Judge a whole request head and remember in X what its record needs. *EDITED is empty; the
+	 * host may store a head that is to be passed on in place of this one, which has to be there
+	 * until the next request is judged. */
+	enum judged (*judge)(void *ctx, struct h1_head *head, struct exchange *x,
+			     struct span *edited);
 	/* The head of the final response to X was read; STATUS 0: it could not be read. */
 	void (*answered)(void *ctx, const struct exchange *x, unsigned status);
 	/* A request was refused before it could be judged. WHY is a static phrase. */

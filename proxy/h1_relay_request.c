@@ -41,8 +41,10 @@ static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 		return false;
 	}
 	if (!r->in_request &&
-	    (r->n_exchanges >= H1_PIPELINE_MAX || r->env->host->congested(r->ctx, RELAY_DOWN))) {
-		/* Each request can cost an answer, and those that wait must stay few. */
+	    (r->n_exchanges >= H1_PIPELINE_MAX || r->env->host->congested(r->ctx, RELAY_DOWN) ||
+	     r->env->host->congested(r->ctx, RELAY_UP))) {
+		/* Each request can cost an answer, and those that wait must stay few. Nor may heads
+		 * that grow make more wait for the server than was read. */
 		r->blocked = left > 0;
 		return false;
 	}
@@ -69,10 +71,24 @@ static void deny(struct h1_relay *r, struct exchange *x, unsigned status, bool c
 	relay_answer(r);
 }
 
+/* As it came, or with another head. */
+static void forward(struct h1_relay *r, const char *bytes, size_t len, struct span edited,
+		    struct relay_run *run)
+{
+	r->forwarded = true;
+	if (edited.len == 0) {
+		relay_run_add(run, bytes, len);
+		return;
+	}
+	relay_run_flush(r, RELAY_UP, run);
+	r->env->host->send(r->ctx, RELAY_UP, edited.ptr, edited.len);
+}
+
 static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct relay_run *run)
 {
 	struct h1_head *head = r->env->head;
 	struct exchange *x = exchange_get(r->env->exchanges);
+	struct span edited = { 0 };
 
 	if (!x) {
 		relay_close(r, CLOSE_OOM);
@@ -87,11 +103,10 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	r->in_request = true;
 	r->discarding = r->body_begun = r->body_stale = false;
 	r->current = x;
-	switch (r->env->host->judge(r->ctx, head, x)) {
+	switch (r->env->host->judge(r->ctx, head, x, &edited)) {
 	case JUDGED_ALLOW:
-		r->forwarded = true;
 		relay_push(r, x);
-		relay_run_add(run, bytes, len);
+		forward(r, bytes, len, edited, run);
 		return;
 	case JUDGED_DENY:
 		relay_run_flush(r, RELAY_UP, run);
@@ -100,6 +115,10 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	case JUDGED_MALFORMED:
 		relay_run_flush(r, RELAY_UP, run);
 		deny(r, x, 400, true);
+		return;
+	case JUDGED_TOO_LARGE:
+		relay_run_flush(r, RELAY_UP, run);
+		deny(r, x, 431, true);
 		return;
 	case JUDGED_CLOSE:
 		r->current = NULL;

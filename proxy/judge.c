@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include "conn.h"
+#include "h1_edit.h"
 #include "worker.h"
 
 /* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
@@ -42,7 +43,25 @@ static struct verdict judge(struct conn *c, const struct request *req)
 	return v;
 }
 
-enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x)
+/* The head that is passed on, where that is not the one that came. */
+static bool edit(struct conn *c, const struct h1_head *head, const struct verdict *v,
+		 struct span *edited)
+{
+	struct worker *w = c->worker;
+	ssize_t n;
+
+	if (v->action != VERDICT_ALLOW || !h1_edit_needed(v->actions, v->n_actions))
+		return true;
+	n = h1_edit(head, v->actions, v->n_actions, w->edited);
+	if (n < 0) {
+		conn_relay_host.refused(c, 431, "a head that is too large with what a rule adds");
+		return false;
+	}
+	*edited = (struct span){ w->edited, (size_t)n };
+	return true;
+}
+
+enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited)
 {
 	struct conn *c = ctx;
 	struct worker *w = c->worker;
@@ -67,6 +86,8 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x)
 	head->req.readings = w->paths.readings;
 	head->req.n_readings = (size_t)n;
 	v = judge(c, &head->req);
+	if (!edit(c, head, &v, edited))
+		return JUDGED_TOO_LARGE;
 	report_request(&w->reporter, &c->flow, head, &v, x);
 	if (v.action != VERDICT_ALLOW) {
 		w->metrics.requests_denied++;

@@ -89,15 +89,48 @@ static void add_l7(struct text *t, const struct h1_head *head)
 		text_add(t, "\",\"url_truncated\":true");
 }
 
-/* The headers that a rule only watches, and that were not as it wants. Their values may be secrets.
- */
+static const char *const action_names[] = {
+	[HEADER_LOG] = "LOG",
+	[HEADER_ADD] = "ADD",
+	[HEADER_REPLACE] = "REPLACE",
+	[HEADER_DELETE] = "DELETE",
+};
+
+/* As much of it as REPORT_HEADER_MAX allows, so that no policy makes a record too long. */
+static void add_part(struct text *t, struct span s)
+{
+	char buf[REPORT_HEADER_MAX + 1];
+	struct text part = { .buf = buf, .size = REPORT_HEADER_MAX };
+
+	text_add_json(&part, s);
+	buf[part.len] = '\0';
+	text_add(t, buf);
+	if (part.cut)
+		text_add(t, "...");
+}
+
+static void add_mismatch(struct text *t, const struct header_action *a)
+{
+	text_add(t, "{\"name\":\"");
+	add_part(t, a->name);
+	text_addf(t, "\",\"action\":\"%s\"", action_names[a->kind]);
+	if (a->value.len > 0 || a->secret) {
+		text_add(t, ",\"value\":\"");
+		add_part(t, a->secret ? SPAN_LITERAL("[redacted]") : a->value);
+		text_add(t, "\"");
+	}
+	text_add(t, "}");
+}
+
+/* The headers that were not as a rule wants them, what it wants, and what was done. */
 static void add_mismatches(struct text *t, const struct verdict *v)
 {
 	for (unsigned i = 0; i < v->n_actions; i++) {
-		text_add(t, i ? ",\"" : ",\"header_mismatches\":[\"");
-		text_add_json(t, v->actions[i]->name);
-		text_add(t, i + 1 < v->n_actions ? "\"" : "\"]");
+		text_add(t, i ? "," : ",\"header_mismatches\":[");
+		add_mismatch(t, v->actions[i]);
 	}
+	if (v->n_actions)
+		text_add(t, "]");
 }
 
 static void add_rule(struct text *t, const struct rule_ref *rule)
@@ -195,7 +228,7 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
 		    const struct verdict *verdict, struct exchange *x)
 {
-	char l7_buf[REPORT_URL_MAX + 1024], rule_buf[REPORT_LINE_MAX];
+	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[REPORT_LINE_MAX];
 	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
 
 	if (verdict->action == VERDICT_DENY) {

@@ -17,7 +17,10 @@
 #include "steer.h"
 
 #define REPORT_URL_MAX	  4096 /* bytes of a URL in a record, escapes included */
-#define REPORT_RECORD_MAX 12288
+#define REPORT_HEADER_MAX 128  /* of a header's name, and of its value, escapes included */
+#define REPORT_HEADERS_MAX \
+	(VERDICT_ACTIONS_MAX * (2 * REPORT_HEADER_MAX + 64)) /* of all that a rule changed */
+#define REPORT_RECORD_MAX 16384
 #define REPORT_LINE_MAX	  2048 /* of the summary */
 
 struct reporter {

@@ -5,13 +5,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "port_option.h"
 #include "sluice/array.h"
 #include "worker.h"
+
+#define PRINT_POLICY 0x100
 
 static int add_policy(struct run_options *o, char *value)
 {
 	o->policies[o->n_policies++] = value;
 	return 0;
+}
+
+static int add_allow(struct run_options *o, char *value)
+{
+	o->allows[o->n_allows++] = value;
+	return 0;
+}
+
+static int add_port(struct run_options *o, char *value)
+{
+	int r = port_option_parse(value, &o->ports[o->n_ports]);
+
+	o->n_ports += r == 0;
+	return r;
 }
 
 static int add_label(struct run_options *o, char *value)
@@ -65,14 +82,28 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
-/* VALUE: what stands for it in the help, NULL where there is none. */
+static int set_print_policy(struct run_options *o, char *value)
+{
+	(void)value;
+	o->print_policy = true;
+	return 0;
+}
+
+/* An option without a short name has a number there that is no character. VALUE: what stands for it
+ * in the help, NULL where there is none. */
 static const struct {
-	char short_name;
+	int short_name;
 	const char *name, *value, *help;
 	int (*take)(struct run_options *o, char *value);
 } table[] = {
 	{ 'p', "policy", "FILE|DIR", "hold the command to these policies (may be repeated)",
 	  add_policy },
+	{ 'a', "allow", "RULE", "the same in one argument: 'GET,HEAD http://127.0.0.1:9000/api/**'",
+	  add_allow },
+	{ PRINT_POLICY, "print-policy", NULL, "print the policies as they are held, run nothing",
+	  set_print_policy },
+	{ 'P', "port", "NAME=N", "what a port's name in a policy stands for: web=8080/tcp",
+	  add_port },
 	{ 'l', "label", "K=V", "a label of the command, for endpointSelector (may be repeated)",
 	  add_label },
 	{ 'o', "log", "FILE|-",
@@ -97,7 +128,11 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		char left[40];
 
-		snprintf(left, sizeof(left), "-%c, --%s %s", table[i].short_name, table[i].name,
+		char dash[8] = "    ";
+
+		if (table[i].short_name < PRINT_POLICY)
+			snprintf(dash, sizeof(dash), "-%c, ", table[i].short_name);
+		snprintf(left, sizeof(left), "%s--%s %s", dash, table[i].name,
 			 table[i].value ? table[i].value : "");
 		fprintf(to, "  %-26s %s\n", left, table[i].help);
 	}
@@ -124,7 +159,9 @@ static enum run_options_result parse(struct run_options *o, int argc, char **arg
 		int argument = table[i].value ? required_argument : no_argument;
 
 		longs[i] = (struct option){ table[i].name, argument, NULL, table[i].short_name };
-		*end++ = table[i].short_name;
+		if (table[i].short_name >= PRINT_POLICY)
+			continue;
+		*end++ = (char)table[i].short_name;
 		if (argument == required_argument)
 			*end++ = ':';
 	}
@@ -138,7 +175,7 @@ static enum run_options_result parse(struct run_options *o, int argc, char **arg
 		if (take_option(o, c, optarg) < 0)
 			return RUN_OPTIONS_ERROR;
 	}
-	if (optind >= argc) {
+	if (optind >= argc && !o->print_policy) {
 		fprintf(stderr, "sluice: no command to run; see `sluice run --help`\n");
 		return RUN_OPTIONS_ERROR;
 	}
@@ -152,8 +189,10 @@ enum run_options_result run_options_parse(struct run_options *o, int argc, char 
 
 	*o = (struct run_options){ .workers = 1 };
 	o->policies = calloc((size_t)argc, sizeof(*o->policies));
+	o->allows = calloc((size_t)argc, sizeof(*o->allows));
+	o->ports = calloc((size_t)argc, sizeof(*o->ports));
 	o->labels = calloc((size_t)argc, sizeof(*o->labels));
-	if (o->policies && o->labels)
+	if (o->policies && o->allows && o->ports && o->labels)
 		result = parse(o, argc, argv);
 	else
 		fprintf(stderr, "sluice: out of memory\n");
@@ -165,7 +204,11 @@ enum run_options_result run_options_parse(struct run_options *o, int argc, char 
 void run_options_done(struct run_options *o)
 {
 	free(o->policies);
+	free(o->allows);
+	free(o->ports);
 	free(o->labels);
 	o->policies = NULL;
+	o->allows = NULL;
+	o->ports = NULL;
 	o->labels = NULL;
 }

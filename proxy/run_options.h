@@ -10,6 +10,10 @@
 struct run_options {
 	const char **policies;
 	size_t n_policies;
+	const char **allows; /* policies in one argument, allow.h */
+	size_t n_allows;
+	struct named_port *ports;
+	size_t n_ports;
 	struct label *labels;
 	size_t n_labels;
 	const char *log;     /* NULL: none */
@@ -17,7 +21,8 @@ struct run_options {
 	const char *secrets; /* the directory of secrets, NULL: none */
 	unsigned workers;
 	bool no_confine;
-	char **command; /* NULL-terminated */
+	bool print_policy; /* and do nothing else */
+	char **command;	   /* NULL-terminated; empty if there is none to run */
 };
 
 enum run_options_result { RUN_OPTIONS_OK, RUN_OPTIONS_HELP, RUN_OPTIONS_ERROR };

@@ -13,6 +13,7 @@
 #include "buffer.h"
 #include "exchange.h"
 #include "h1.h"
+#include "h1_edit.h"
 #include "h1_relay.h"
 #include "listener.h"
 #include "metrics.h"
@@ -55,6 +56,7 @@ struct worker {
 	bool initialized, started;
 	struct h1_head head;
 	char scratch[WORKER_READ_SIZE];
+	char edited[H1_EDIT_MAX]; /* a head that a rule changes, while it is sent */
 };
 
 /* POLICY is taken a reference of. LOG may be NULL. Listeners are opened by worker_listen(). */

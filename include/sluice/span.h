@@ -29,20 +29,18 @@ static inline bool span_eq(struct span a, struct span b)
 }
 
 /* ASCII only, whatever the locale is: the callers compare header names and tokens. */
+static inline unsigned char ascii_lower(char c)
+{
+	return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
 static inline bool span_eq_nocase(struct span a, struct span b)
 {
 	if (a.len != b.len)
 		return false;
-	for (size_t i = 0; i < a.len; i++) {
-		unsigned char x = (unsigned char)a.ptr[i], y = (unsigned char)b.ptr[i];
-
-		if (x >= 'A' && x <= 'Z')
-			x |= 0x20;
-		if (y >= 'A' && y <= 'Z')
-			y |= 0x20;
-		if (x != y)
+	for (size_t i = 0; i < a.len; i++)
+		if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i]))
 			return false;
-	}
 	return true;
 }
 

@@ -112,6 +112,7 @@ def test_the_kernel_starts_no_program_for_root(as_root):
     assert "/proc/sys/kernel/core_pattern" in report
 
 
+@pytest.mark.alone
 def test_sluice_is_killed_and_its_port_taken(attack):
     run = attack.start("kill_sluice")
     try:

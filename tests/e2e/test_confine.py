@@ -214,6 +214,7 @@ def ends_with_core(process):
     return os.WCOREDUMP(status)
 
 
+@pytest.mark.alone
 def test_memory_of_sluice_is_in_no_core(sluice, folder):
     """It holds requests and their credentials."""
     everything = resource.RLIM_INFINITY

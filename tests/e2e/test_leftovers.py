@@ -72,6 +72,7 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
+@pytest.mark.alone
 def test_cleanup_from_elsewhere_frees_nobody(sluice, server):
     """Where the cgroup of the killed run cannot be seen, its processes stay refused."""
     workload = sluice.workload(POLICY.format(port=server.port), prefix=ELSEWHERE)

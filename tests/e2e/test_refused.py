@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sluice cannot read with certainty is refused: nothing of it arrives at the server."""
+import contextlib
+import os
+import re
 import select
+import socket
 import ssl
+import sys
 
 import pytest
 
 from talk import (ByteByByte, Talk, answers, arrives, asks, client_hears_reset, client_is_cut_off,
                   client_shuts, denied, perform, perform_all, refused, reply, send,
                   server_hears_end, Whole)
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "fuzz"))
+import parsers_seeds  # noqa: E402
 
 pytestmark = pytest.mark.held
 
@@ -31,6 +39,9 @@ spec:
 HEAD_MAX = 65536
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n"
+
+AT_ONCE = 100
+BAD_CHUNKS = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 MALFORMED = {
     "two lengths": b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n"
@@ -113,6 +124,79 @@ def test_malformed_chunks_end_the_connection(name, sluice, server):
             got = upstream.read_to_reset()
             assert b"GET" not in got and not got.endswith(b"0\r\n\r\n"), got
     assert workload.finish().closed("malformed") == len(talk.cuts()) + 2
+
+
+def one_each(workload, server, streams):
+    """Say each of STREAMS on a connection of its own. Returns for each what the server heard, and what
+    the client did; the server says nothing."""
+    heard = []
+    for start in range(0, len(streams), AT_ONCE):
+        batch = streams[start:start + AT_ONCE]
+        with contextlib.ExitStack() as stack:
+            pairs = []
+            for stream in batch:
+                pairs.append((stack.enter_context(workload.connect(server.address)),
+                              stack.enter_context(server.accept())))
+                with contextlib.suppress(OSError):
+                    pairs[-1][0].send(stream)
+                    pairs[-1][0].sock.shutdown(socket.SHUT_WR)
+            for client, upstream in pairs:
+                arrived = upstream.read_rest()
+                upstream.close()
+                heard.append((arrived, client.read_rest()))
+    return heard
+
+
+def test_every_malformed_stream_of_the_unit_tests(sluice, server):
+    """Over real sockets, with an innocent request behind it. Nothing of the malformed request and what
+    follows arrives; of a body with a bad chunk, what came before that chunk may."""
+    rows = parsers_seeds.rows("h1_bad.inc")
+    assert len(rows) >= 80
+    workload = sluice.workload(POLICY.format(port=server.port).replace("/ok", ""))
+    heard = one_each(workload, server, [stream + GET for _, _, stream, _ in rows])
+    for (_, name, stream, _), (arrived, answer) in zip(rows, heard):
+        head = stream[:stream.index(b"\r\n\r\n") + 4] if b"\r\n\r\n" in stream else stream
+        begun = head == BAD_CHUNKS or name == b"empty line after a body"
+        assert arrived == b"" or (begun and arrived.startswith(head)), (name, arrived)
+        assert stream.startswith(arrived) and arrived != stream, (name, arrived)
+        assert b"GET" not in arrived[len(head):], (name, arrived)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), (name, answer)
+    result = workload.finish()
+    refused_ones = [result.closed(why) for why in ("malformed", "tls", "http2", "not_http")]
+    assert sum(refused_ones) == len(rows) and refused_ones[0] > 0.9 * len(rows), refused_ones
+
+
+def paths(kind):
+    return [row[1] for row in parsers_seeds.rows("path_cases.inc") if row[0] == kind]
+
+
+def test_every_escape_of_the_unit_tests(sluice, server):
+    """Paths that leave /static/ in some server's reading: no byte of them arrives."""
+    escapes = paths("ESCAPE")
+    assert len(escapes) >= 60
+    workload = sluice.workload(POLICY.format(port=server.port).replace("/ok", "/static/"))
+    streams = [GET.replace(b"/ok", path) for path in escapes]
+    for path, (arrived, answer) in zip(escapes, one_each(workload, server, streams)):
+        assert arrived == b"", path
+        assert re.match(b"HTTP/1.1 40[03] ", answer), (path, answer)
+    workload.finish()
+
+
+def test_every_odd_path_of_the_unit_tests(sluice, server):
+    """Paths that look odd and stay below /files/ in every reading: each arrives as it was sent."""
+    odd = paths("ODD")
+    assert len(odd) >= 60
+    stream = b"".join(GET.replace(b"/ok", path) for path in odd)
+    workload = sluice.workload(POLICY.format(port=server.port).replace("/ok", "/files/"))
+    with workload.connect(server.address) as client:
+        upstream = server.accept()
+        client.send(stream)
+        for path in odd:
+            request = GET.replace(b"/ok", path)
+            assert upstream.read(len(request)) == request
+            upstream.send(OK)
+        assert client.read(len(OK) * len(odd)) == OK * len(odd)
+    assert workload.finish().denials == []
 
 
 def test_malformed_request_behind_good_ones(sluice, server):

@@ -325,6 +325,7 @@ def killed(sluice, server):
         cleanup()
 
 
+@pytest.mark.alone
 @pytest.mark.held
 def test_enforcement_outlives_sluice(killed, server):
     """Nothing that needed judging passes any more; the rest goes on as it was."""
@@ -340,6 +341,7 @@ def test_enforcement_outlives_sluice(killed, server):
     assert server.nobody_came()
 
 
+@pytest.mark.alone
 @pytest.mark.held
 def test_nobody_can_take_the_place_of_a_killed_sluice(killed, server):
     """Every free port is worth a try for an impostor: none gets the workload's connections."""
@@ -351,6 +353,7 @@ def test_nobody_can_take_the_place_of_a_killed_sluice(killed, server):
         assert not select.select([impostor], [], [], 0)[0]
 
 
+@pytest.mark.alone
 @pytest.mark.held
 def test_next_start_leaves_the_living_alone(killed, sluice, server):
     """Another run starts and works, while the processes of the killed one stay refused."""
@@ -375,6 +378,7 @@ def end_command(workload):
     wait_until(lambda: not alive(workload.child), "the command ends")
 
 
+@pytest.mark.alone
 @pytest.mark.held
 def test_cleanup_removes_what_a_killed_sluice_left(killed, nothing_left):
     end_command(killed)
@@ -385,6 +389,7 @@ def test_cleanup_removes_what_a_killed_sluice_left(killed, nothing_left):
     assert cleanup().stdout == ""
 
 
+@pytest.mark.alone
 @pytest.mark.held
 def test_next_start_removes_what_a_killed_sluice_left(killed, sluice, nothing_left):
     end_command(killed)
@@ -392,6 +397,7 @@ def test_next_start_removes_what_a_killed_sluice_left(killed, sluice, nothing_le
     leftovers.check(nothing_left)
 
 
+@pytest.mark.alone
 @pytest.mark.held
 @pytest.mark.parametrize("moment", range(0, 200, 20))
 def test_killed_at_any_moment_of_its_start(moment, sluice, nothing_left):

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size)
 		memcpy(text, data, size);
 	text[size] = 0;
-	r = allow_parse(text, &t.allow, &diag);
+	r = allow_parse("--allow", text, &t.allow, &diag);
 	if ((r == 0) != (diag.n == 0))
 		abort();
 	diag_done(&diag);

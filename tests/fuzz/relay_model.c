@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay_model.h"
+#include "head_model.h"
 #include "require.h"
 
-static uint64_t hash_span(uint64_t h, struct span s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ (unsigned char)s.ptr[i]) * 0x100000001b3;
-	return (h ^ 0x1ff) * 0x100000001b3;
-}
-
+/* The bytes that have to leave for it. */
 static uint64_t hash_head(const struct h1_head *head)
 {
-	uint64_t h = hash_span(0xcbf29ce484222325, head->req.method);
+	size_t n;
+	const struct header_action *const *actions = stage_actions(head->req.path, &n);
 
-	return hash_span(hash_span(h, head->req.path), head->req.authority);
+	return head_model_hash(head->raw, actions, n);
 }
 
 static void on_judged(void *ctx, const struct h1_head *head, enum judged verdict)
@@ -51,7 +47,7 @@ static void on_request_head(struct relay_model *m)
 	while (m->n_up < m->n_judged && m->requests[m->n_up].verdict != JUDGED_ALLOW)
 		m->n_up++;
 	REQUIRE(m->n_up < m->n_judged);
-	REQUIRE(m->requests[m->n_up].hash == hash_head(head));
+	REQUIRE(m->requests[m->n_up].hash == head_model_hash(head->raw, NULL, 0));
 	REQUIRE(stage_verdict(&head->req, head->connect) == JUDGED_ALLOW);
 	m->n_up++;
 	m->n_heads_up++;
@@ -205,6 +201,8 @@ static void on_answer(void *ctx, const char *buf, size_t len)
 		REQUIRE(status == 403);
 	} else if (judged && x->verdict == JUDGED_MALFORMED) {
 		REQUIRE(status == 400);
+	} else if (judged && x->verdict == JUDGED_TOO_LARGE) {
+		REQUIRE(status == 431);
 	} else {
 		/* The server's turn, or nobody's: only if what the client sends was refused. */
 		REQUIRE(status == m->refused && status != 403);

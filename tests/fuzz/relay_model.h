@@ -4,7 +4,8 @@
  * The model knows the verdicts and the bytes that go up and down, and reads both streams with
  * parsers of its own:
  *  - what goes up is a sequence of requests, each of which was allowed, in the order of the
- *    judgements, none twice and none left out;
+ *    judgements, none twice and none left out, each head byte for byte as it came or, where it is
+ *    to be edited, as head_model.h has it;
  *  - behind an Upgrade or CONNECT nothing goes up until its answer is complete, and nothing unread
  *    unless that answer agreed;
  *  - answers go down in the order of the requests, sluice's own only between two of the server's,
@@ -19,7 +20,7 @@
 #define MODEL_REQUESTS_MAX 65536
 
 struct model_request {
-	uint64_t hash; /* of method, path and authority */
+	uint64_t hash; /* of the head that has to leave */
 	uint8_t verdict, upgrade;
 	bool head, connect, expect;
 };

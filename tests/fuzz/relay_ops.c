@@ -59,6 +59,15 @@ static const char *const client_messages[] = {
 	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	"GET /deny HTTP/1.1\r\n host: h\r\n\r\n",
 	REQUEST("POST", "/a", "transfer-encoding: chunked\r\nexpect: 100-continue\r\n"),
+	REQUEST("GET", "/add", "x-a: no\r\n"),
+	REQUEST("POST", "/set", "x-a: no\r\ncontent-length: 5\r\nX-A: no\r\n") "hello",
+	REQUEST("GET", "/del", "x-a: no\r\nx-ab:\r\nX-a:\tno\r\n"),
+	REQUEST("GET", "/mix", "x-b: no\r\nx-a: no\r\n"),
+	GET("/twice"),
+	WEBSOCKET("/none"),
+	GET("/long"),
+	GET("/big"),
+	POST_EXPECT("/set", "5"),
 };
 
 static const char *const server_messages[] = {

@@ -68,7 +68,9 @@ def _cgroups():
 
 def _state_files():
     for folder, folders, files in os.walk(STATE):
-        yield from (os.path.join(folder, name) for name in files)
+        # The lock of that folder stays: removing it would race with whoever waits for it.
+        yield from (os.path.join(folder, name) for name in files
+                    if os.path.join(folder, name) != os.path.join(STATE, "lock"))
         yield from (os.path.join(folder, name) for name in folders if folder != STATE)
 
 

@@ -107,6 +107,7 @@ class _OriginHandler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
         self.server.requests.append((self.command, self.path, body))
+        self.server.fields.append(self.headers.items())
         reply = f"python {self.command} {self.path}\n".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -128,7 +129,7 @@ class _PythonServer(http.server.ThreadingHTTPServer):
         super().__init__(sock.getsockname(), _OriginHandler, bind_and_activate=False)
         self.socket.close()
         self.socket, self.server_address = sock, sock.getsockname()
-        self.requests = []
+        self.requests, self.fields = [], []
 
 
 class Origin:
@@ -158,6 +159,10 @@ class Origin:
         """["GET /path", ...] in the order in which they came."""
         return [f"{method} {path}" for server in self.servers
                 for method, path, _ in server.requests]
+
+    def fields(self):
+        """[[(name, value), ...], ...]: the header fields of each of them."""
+        return [fields for server in self.servers for fields in server.fields]
 
 
 NGINX_CONFIG = """
@@ -189,6 +194,7 @@ class Nginx:
     """A real nginx on 127.0.0.1 and on ::1, on two ports. It inherits its listening sockets, so
     that nobody can take the ports in between."""
     name = "nginx"
+    config = NGINX_CONFIG
 
     def __init__(self, folder):
         self.folder = os.path.join(folder, "nginx")
@@ -207,7 +213,8 @@ class Nginx:
     def _start(self, sockets):
         config = os.path.join(self.folder, "nginx.conf")
         with open(config, "w") as file:
-            file.write(NGINX_CONFIG.format(folder=self.folder, port=self.port, port6=self.port6))
+            file.write(self.config.format(folder=self.folder, port=self.port,
+                                          port6=self.port6))
         fds = [sock.fileno() for sock in sockets]
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         with open(os.path.join(self.folder, "nginx.output"), "wb") as output:

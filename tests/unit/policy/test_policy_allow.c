@@ -47,6 +47,8 @@ static const struct {
 	{ "GET http://[]/x",
 	  "13: this is no address; write it like [2001:db8::1], without a zone" },
 	{ "GET http://[::ffff:1.2.3.4]/x", "13: an IPv4-mapped address; write it as IPv4" },
+	{ "GET http://0.0.0.0:80/x", "12: this is no server's address; write 127.0.0.1" },
+	{ "GET http://[::]/x", "13: this is no server's address; write [::1]" },
 	{ "GET http://10.0.0/x", "12: this is no address; write it like 10.1.2.3" },
 	{ "GET http://10.0.0.0.1/x", "12: this is no address; write it like 10.1.2.3" },
 	{ "GET http://10.0.0.256/x", "12: this is no address; write it like 10.1.2.3" },
@@ -94,7 +96,7 @@ static void test_refusals(void **state)
 		FILE *to = open_memstream(&said, &size);
 
 		assert_non_null(to);
-		assert_int_equal(allow_parse(copy, &a, &diag), -EINVAL);
+		assert_int_equal(allow_parse("--allow", copy, &a, &diag), -EINVAL);
 		diag_print(&diag, to);
 		fclose(to);
 		snprintf(want, sizeof(want), "--allow:1:%s\n", refusals[i].error);
@@ -112,7 +114,7 @@ static char *document(const char *text)
 	struct diag diag = { .items = NULL };
 	struct allow_target t = { .addresses = &named, .n_addresses = 1 };
 
-	if (allow_parse(text, &t.allow, &diag) != 0) {
+	if (allow_parse("--allow", text, &t.allow, &diag) != 0) {
 		diag_print(&diag, stderr);
 		fail();
 	}
@@ -230,9 +232,10 @@ static void test_document(void **state)
 	struct policy *p;
 	char *text;
 
-	assert_int_equal(
-		allow_parse("GET,HEAD http://127.0.0.1:9000/api/**", &targets[0].allow, &diag), 0);
-	assert_int_equal(allow_parse("* http://a.b/*.js", &targets[1].allow, &diag), 0);
+	assert_int_equal(allow_parse("--allow", "GET,HEAD http://127.0.0.1:9000/api/**",
+				     &targets[0].allow, &diag),
+			 0);
+	assert_int_equal(allow_parse("--allow", "* http://a.b/*.js", &targets[1].allow, &diag), 0);
 	assert_true(targets[1].allow.is_name);
 	assert_int_equal(targets[1].allow.host.len, 3);
 	text = allow_document(targets, 2, &resolver, 1);
@@ -253,7 +256,7 @@ static void test_nothing(void **state)
 	struct policy *p;
 	char *text;
 
-	assert_int_equal(allow_parse("GET http://a/", &t.allow, &diag), 0);
+	assert_int_equal(allow_parse("--allow", "GET http://a/", &t.allow, &diag), 0);
 	for (size_t n = 0; n < 2; n++) {
 		text = allow_document(&t, n, NULL, 0);
 		p = case_policy(text);

@@ -125,9 +125,10 @@ static void test_named_ports(void **state)
 				  "    - ports: [{port: quic, protocol: TCP}, {port: htp}]\n",
 				  &o, &p, said, sizeof(said)),
 		-EINVAL);
-	assert_string_equal(
-		said, "t.yaml:8:22: no port of the name \"quic\" is known; write its number\n"
-		      "t.yaml:8:51: no port of the name \"htp\" is known; write its number\n");
+	assert_string_equal(said, "t.yaml:8:22: no port of the name \"quic\" is known; write its "
+				  "number, or say which it is: --port quic=NUMBER\n"
+				  "t.yaml:8:51: no port of the name \"htp\" is known; write its "
+				  "number, or say which it is: --port htp=NUMBER\n");
 }
 
 int main(void)

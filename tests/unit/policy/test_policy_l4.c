@@ -26,10 +26,13 @@ static const struct {
 	/* peers */
 	{ "  egress: []\n",
 	  { { "10.0.0.1", 80, TCP, false, REFUSE }, { "::1", 80, UDP, true, REFUSE } } },
-	{ "  egress: [{}]\n",
+	{ "  egress: [{toEntities: [all]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW },
 	    { "::1", 65535, UDP, true, ALLOW },
 	    { "10.0.0.1", 0, TCP, false, ALLOW } } },
+	{ "  egress: [{}]\n", { { "10.0.0.1", 80, TCP, false, REFUSE } } },
+	{ "  egress: [{description: nothing}, {toCIDR: [10.0.0.1]}]\n",
+	  { { "10.0.0.1", 80, TCP, false, ALLOW }, { "10.0.0.2", 80, TCP, false, REFUSE } } },
 	{ "  egress: [{toCIDR: []}]\n", { { "10.0.0.1", 80, TCP, false, REFUSE } } },
 	{ "  egress: [{toCIDRSet: []}]\n", { { "10.0.0.1", 80, TCP, false, REFUSE } } },
 	{ "  egress: [{toEntities: []}]\n", { { "10.0.0.1", 80, TCP, false, REFUSE } } },
@@ -135,12 +138,15 @@ static const struct {
 	{ "  egress: [{toPorts: [{ports: [{port: 80, protocol: TCP}], rules: {}}]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
 	/* the table of combinations */
-	{ "  egress: [{}, {}]\n", { { "10.0.0.1", 80, TCP, false, ALLOW } } },
+	{ "  egress: [{toEntities: [all]}, {toEntities: [all]}]\n",
+	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
 	{ "  egress: [{toPorts: [{ports: [{port: 80, protocol: TCP}]}]}, {" HTTP("/") "}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
 	{ "  egress: [{" HTTP("/") "}, {toPorts: [{ports: [{port: 80, protocol: TCP}]}]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
-	{ "  egress: [{" HTTP("/") "}, {}]\n", { { "10.0.0.1", 80, TCP, false, ALLOW } } },
+	{ "  egress: [{" HTTP("/") "}, {toEntities: [all]}]\n",
+	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
+	{ "  egress: [{" HTTP("/") "}, {}]\n", { { "10.0.0.1", 80, TCP, false, STEER, "!/x" } } },
 	{ "  egress: [{" HTTP("/") "}, {toPorts: [{ports: [{port: 0}]}]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
 	{ "  egress: [{" HTTP("/") "}, {" HTTP("/") "}]\n",
@@ -190,16 +196,18 @@ static const struct {
 	    { "10.0.0.1", 96, TCP, false, REFUSE } } },
 	/* deny */
 	{ "  egressDeny: []\n", { { "10.0.0.1", 80, TCP, false, REFUSE } } },
-	{ "  egress: [{}]\n  egressDeny: [{}]\n", { { "10.0.0.1", 80, TCP, false, REFUSE } } },
-	{ "  egress: [{}]\n  egressDeny: [{toCIDR: []}]\n",
+	{ "  egress: [{toEntities: [all]}]\n  egressDeny: [{toEntities: [all]}]\n",
+	  { { "10.0.0.1", 80, TCP, false, REFUSE } } },
+	{ "  egress: [{toEntities: [all]}]\n  egressDeny: [{toCIDR: []}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW } } },
-	{ "  egress: [{}]\n  egressDeny: [{toCIDR: [10.0.0.0/8]}]\n",
+	{ "  egress: [{toEntities: [all]}]\n  egressDeny: [{toCIDR: [10.0.0.0/8]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, REFUSE }, { "11.0.0.1", 80, TCP, false, ALLOW } } },
 	{ "  egress: [{toCIDR: [10.1.0.0/16]}]\n  egressDeny: [{toCIDR: [10.0.0.0/8]}]\n",
 	  { { "10.1.0.1", 80, TCP, false, REFUSE } } },
 	{ "  egress: [{" HTTP("/a") "}]\n  egressDeny: [{toPorts: [{ports: [{port: 80}]}]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, REFUSE } } },
-	{ "  egress: [{}]\n  egressDeny: [{toEntities: [host], toPorts: [{ports: [{port: 22, "
+	{ "  egress: [{toEntities: [all]}]\n  egressDeny: [{toEntities: [host], toPorts: [{ports: "
+	  "[{port: 22, "
 	  "endPort: 25}]}]}]\n",
 	  { { "10.0.0.1", 22, TCP, true, REFUSE },
 	    { "10.0.0.1", 25, UDP, true, REFUSE },
@@ -217,7 +225,7 @@ static const struct {
 	  { { "10.0.0.1", 80, TCP, false, ALLOW }, { "10.0.0.1", 81, TCP, false, REFUSE } } },
 	{ OPEN "  egress: [{" HTTP("/a") "}]\n" AND "  egress: [{" HTTP("/b") "}]\n",
 	  { { "10.0.0.1", 80, TCP, false, ALLOW }, { "10.0.0.1", 81, TCP, false, REFUSE } } },
-	{ OPEN "  egress: [{}]\n" AND "  egressDeny: [{}]\n",
+	{ OPEN "  egress: [{toEntities: [all]}]\n" AND "  egressDeny: [{toEntities: [all]}]\n",
 	  { { "10.0.0.1", 80, TCP, false, REFUSE } } },
 	/* policies are united */
 	{ "  egress: [{toCIDR: [10.0.0.0/8]}]\n" AND "  egress: [{toCIDR: [11.0.0.0/8]}]\n",
@@ -261,7 +269,7 @@ static void test_cases(void **state)
 /* Of what cannot be carried nothing is allowed, and an open policy stays as small as it is. */
 static void test_shape(void **state)
 {
-	struct policy *p = case_policy(CASE_HEAD "  egress: [{}]\n");
+	struct policy *p = case_policy(CASE_HEAD "  egress: [{toEntities: [all]}]\n");
 	const struct l4_table *t = policy_l4_table(p);
 	struct address a = { .family = AF_INET };
 	const struct ruleset *rules = NULL;

@@ -125,7 +125,8 @@ static void make_rule(struct rule *r)
 	r->n_ranges = below(5);
 	for (unsigned i = 0; i < r->n_ranges; i++)
 		make_range(&r->ranges[i]);
-	r->any_port = below(8) == 0;
+	/* A rule that says nothing allows nothing, and is refused if it denies. */
+	r->any_port = below(8) == 0 && !(r->deny && r->peers == PEERS_ANY);
 	r->n_ports = r->deny ? 1 + below(3) : below(4);
 	for (unsigned i = 0; i < r->n_ports; i++)
 		make_ports(&r->ports[i], r->deny);
@@ -324,6 +325,8 @@ static bool peers_cover(const struct rule *r, const struct question *q)
 		return !q->local;
 	case PEERS_HOST:
 		return q->local;
+	case PEERS_ANY:
+		return !r->any_port;
 	default:
 		return r->peers != PEERS_NONE;
 	}

@@ -3,7 +3,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include "h1_edit.h"
 #include "require.h"
+#include "sluice/array.h"
 
 static const char *const reason_names[CLOSE_REASON_MAX] = {
 #define X(upper, lower, text) [CLOSE_##upper] = #lower,
@@ -68,6 +70,20 @@ static void check_passed(struct stage *s, enum relay_side to, const char *buf, s
 		s->watch->passed(s->watch_ctx, to, buf, len);
 }
 
+/* The head in place of the one that was judged last: once, and behind all that came before it. */
+static void check_edited(struct stage *s, enum relay_side to, const char *buf, size_t len)
+{
+	size_t behind = (size_t)(s->edited.behind - s->offer.buf);
+
+	REQUIRE(to == RELAY_UP && s->offer.buf && s->offer.from == RELAY_DOWN);
+	REQUIRE(s->edited.due && buf == s->edited.bytes && len == s->edited.len);
+	REQUIRE(behind > s->offer.passed && behind <= s->offer.len);
+	s->offer.passed = behind;
+	s->edited.due = false;
+	if (s->watch && s->watch->passed)
+		s->watch->passed(s->watch_ctx, to, buf, len);
+}
+
 static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len)
 {
 	struct stage *s = ctx;
@@ -78,6 +94,8 @@ static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len
 		return;
 	if (is_offered(s, buf)) {
 		check_passed(s, to, buf, len);
+	} else if (s->edited.bytes && buf == s->edited.bytes) {
+		check_edited(s, to, buf, len);
 	} else {
 		REQUIRE(to == RELAY_DOWN);
 		if (s->watch && s->watch->answer)
@@ -112,19 +130,106 @@ enum judged stage_verdict(const struct request *req, bool connect)
 	return JUDGED_ALLOW;
 }
 
-static enum judged host_judge(void *ctx, struct h1_head *head, struct exchange *x)
+#define ACTION(k, n, v)                                                                         \
+	{                                                                                       \
+		.kind = HEADER_##k, .name = { n, sizeof(n) - 1 }, .value = { v, sizeof(v) - 1 } \
+	}
+
+static const struct header_action add = ACTION(ADD, "X-A", "one"),
+				  set = ACTION(REPLACE, "X-A", "one"),
+				  delete = ACTION(DELETE, "X-A", "one"),
+				  watch = ACTION(LOG, "X-A", "one"),
+				  add_other = ACTION(ADD, "X-B", "two"),
+				  delete_other = ACTION(DELETE, "x-b", "x"),
+				  add_late = ACTION(ADD, "x-a", "three");
+static char large_value[8192];
+static const struct header_action add_large = { .kind = HEADER_ADD,
+						.name = { "x-l", 3 },
+						.value = { large_value, sizeof(large_value) } };
+
+#define ACTIONS(...)                          \
+	(const struct header_action *const[]) \
+	{                                     \
+		__VA_ARGS__                   \
+	}
+#define LARGE &add_large, &add_large
+static const struct {
+	const char *path;
+	const struct header_action *const *actions;
+	size_t n;
+} edits[] = {
+	{ "/add", ACTIONS(&add), 1 },
+	{ "/set", ACTIONS(&set), 1 },
+	{ "/del", ACTIONS(&delete), 1 },
+	{ "/log", ACTIONS(&watch), 1 },
+	{ "/mix", ACTIONS(&watch, &add_other, &set, &delete_other, &add_late), 5 },
+	{ "/twice", ACTIONS(&add, &set, &add_other, &set), 4 },
+	{ "/none", ACTIONS(&add, &add_other, &delete, &delete_other), 4 },
+	{ "/long", ACTIONS(&add_large), 1 },
+	{ "/big", ACTIONS(LARGE, LARGE, LARGE, LARGE), 8 },
+};
+
+const struct header_action *const *stage_actions(struct span path, size_t *n)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
+		if (begins(path, edits[i].path)) {
+			*n = edits[i].n;
+			return edits[i].actions;
+		}
+	*n = 0;
+	return NULL;
+}
+
+/* Edit the head into exactly as many bytes as it takes. */
+static bool edit(struct stage *s, const struct h1_head *head, struct span *edited)
+{
+	size_t n;
+	const struct header_action *const *actions = stage_actions(head->req.path, &n);
+	ssize_t len;
+	char *room;
+
+	if (!h1_edit_needed(actions, n))
+		return true;
+	memset(large_value, 'l', sizeof(large_value));
+	room = malloc(H1_EDIT_MAX);
+	REQUIRE(room);
+	len = h1_edit(head, actions, n, room);
+	if (len > 0) {
+		s->edited.len = (size_t)len;
+		s->edited.bytes = malloc(s->edited.len);
+		REQUIRE(s->edited.bytes);
+		memcpy(s->edited.bytes, room, s->edited.len);
+		s->edited.behind = head->raw.ptr + head->raw.len;
+		s->edited.due = true;
+		*edited = (struct span){ s->edited.bytes, s->edited.len };
+	}
+	free(room);
+	return len > 0;
+}
+
+static void drop_edited(struct stage *s)
+{
+	REQUIRE(!s->edited.due);
+	free(s->edited.bytes);
+	s->edited.bytes = NULL;
+}
+
+static enum judged host_judge(void *ctx, struct h1_head *head, struct exchange *x,
+			      struct span *edited)
 {
 	static const char marks[] = {
-		[JUDGED_ALLOW] = '+',
-		[JUDGED_DENY] = '-',
-		[JUDGED_MALFORMED] = '?',
-		[JUDGED_CLOSE] = '#',
+		[JUDGED_ALLOW] = '+',	  [JUDGED_DENY] = '-',	[JUDGED_MALFORMED] = '?',
+		[JUDGED_TOO_LARGE] = '*', [JUDGED_CLOSE] = '#',
 	};
 	struct stage *s = ctx;
 	enum judged verdict = stage_verdict(&head->req, head->connect);
 	struct span what = head->connect ? head->req.authority : head->req.path;
 
 	REQUIRE(!s->closed && !s->ended);
+	REQUIRE(edited->len == 0 && head->raw.ptr >= s->offer.buf);
+	drop_edited(s);
+	if (verdict == JUDGED_ALLOW && !edit(s, head, edited))
+		verdict = JUDGED_TOO_LARGE;
 	note(s, &marks[verdict], 1);
 	stage_bytes_add(&s->log, what.ptr, what.len);
 	if (s->watch && s->watch->judged)
@@ -206,6 +311,7 @@ static size_t offer(struct stage *s, enum relay_side from)
 	used = h1_relay_feed(&s->relay, from, copy, len);
 	s->offer.buf = NULL;
 	free(copy);
+	REQUIRE(!s->edited.due);
 	REQUIRE(used <= len && s->offer.passed <= used);
 	REQUIRE(from == RELAY_DOWN || s->closed || s->ended || s->offer.passed == used);
 	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX + 1);
@@ -350,6 +456,7 @@ void stage_done(struct stage *s)
 		free(s->sides[i].unused.data);
 		free(s->sides[i].sent.data);
 	}
+	drop_edited(s);
 	free(s->log.data);
 }
 

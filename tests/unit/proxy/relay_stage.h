@@ -8,11 +8,14 @@
  * an over-read.
  *
  * The judge denies by path: "/deny..." (or CONNECT to "deny...") is denied, "/bad..." is malformed,
- * at "/close..." the host closes the connection; everything else is allowed. */
+ * at "/close..." the host closes the connection; everything else is allowed. Paths that begin like
+ * those of stage_actions() are allowed, and their heads edited; one that grows too large is
+ * refused. */
 #ifndef SLUICE_TEST_RELAY_STAGE_H
 #define SLUICE_TEST_RELAY_STAGE_H
 
 #include "h1_relay.h"
+#include "sluice/verdict.h"
 
 /* What a connection reads at most before it has to be used. */
 #define STAGE_BUFFER_MAX ((size_t)64 * 1024)
@@ -51,7 +54,14 @@ struct stage {
 	bool up_first; /* the server's bytes have their turn first */
 	bool ended, closed, reset;
 	enum close_reason why;
-	struct stage_bytes log; /* "+/a =200 -/deny !400": allowed, answered, denied, refused */
+	struct {
+		char *bytes; /* of the request that was judged last, or NULL */
+		size_t len;
+		const char *behind; /* where the head in its place ends */
+		bool due;	    /* it has to be sent, once, before anything else */
+	} edited;
+	struct stage_bytes log; /* "+/a =200 -/deny !400": allowed, answered, denied, refused;
+				 * '?' malformed, '*' too large when edited, '#' closed */
 	struct {
 		const char *buf;
 		size_t len, passed;
@@ -73,6 +83,9 @@ void stage_settle(struct stage *s);
 
 /* "open", "finish up", "finish up down", "end denied", "end stale_body reset", "close tls" */
 void stage_describe_end(const struct stage *s, char *buf, size_t size);
+
+/* What is to be done with the head of a request for PATH; *N is 0 for most. */
+const struct header_action *const *stage_actions(struct span path, size_t *n);
 
 enum judged stage_verdict(const struct request *req, bool connect);
 

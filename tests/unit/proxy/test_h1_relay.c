@@ -21,6 +21,9 @@ static const struct talk denials[] = {
 static const struct talk ends[] = {
 #include "relay_talks_ends.inc"
 };
+static const struct talk edits[] = {
+#include "relay_talks_edits.inc"
+};
 static const struct talk bad[] = {
 #include "relay_talks_bad.inc"
 };
@@ -192,6 +195,11 @@ static void test_ends(void **state)
 	check_talks(ends, ARRAY_SIZE(ends));
 }
 
+static void test_edits(void **state)
+{
+	check_talks(edits, ARRAY_SIZE(edits));
+}
+
 static void test_bad(void **state)
 {
 	check_talks(bad, ARRAY_SIZE(bad));
@@ -200,9 +208,8 @@ static void test_bad(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),
-		cmocka_unit_test(test_denials),
-		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_plain), cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_ends),  cmocka_unit_test(test_edits),
 		cmocka_unit_test(test_bad),
 	};
 

@@ -29,15 +29,13 @@ static const struct flow flow = {
 	.destination = { .family = AF_INET, .port = 8080, .ip = { 192, 0, 2, 7 } },
 };
 
-static const struct rule_ref rule = {
-	.policy = "api",
-	.namespace_ = "shop",
-	.path = "egress[0].toPorts[0].rules.http[1]",
-	.index = 1,
-	.file = "f",
-	.line = 1,
-	.column = 1,
-};
+static const struct rule_ref rule = { .policy = "api",
+				      .namespace_ = "shop",
+				      .path = "egress[0].toPorts[0].rules.http[1]",
+				      .index = 1,
+				      .file = "f",
+				      .line = 1,
+				      .column = 1 };
 
 static void desk_open(struct desk *d, const char *labels)
 {
@@ -121,16 +119,17 @@ static struct h1_head *head_of(const char *method, const char *authority, const 
 static void test_forwarded(void **state)
 {
 	static const struct header_action watched[] = {
-		{ .kind = HEADER_LOG,
-		  .name = { "X-A", 3 },
-		  .value = { "hush", 4 },
-		  .secret = true },
+		{ .name = { "X-A", 3 }, .value = { "hush", 4 }, .secret = true },
 		{ .kind = HEADER_LOG, .name = { "X-\"B", 4 } },
+		{ .kind = HEADER_ADD, .name = { "X-C", 3 }, .value = { "a\377", 2 } },
+		{ HEADER_REPLACE, true, { "X-D", 3 }, { "hush", 4 } },
+		{ .kind = HEADER_DELETE, .name = { "X-E", 3 }, .value = { "e", 1 } },
 	};
 	struct verdict v = { .action = VERDICT_ALLOW,
 			     .rule = &rule,
-			     .actions = { &watched[0], &watched[1] },
-			     .n_actions = 2 };
+			     .actions = { &watched[0], &watched[1], &watched[2], &watched[3],
+					  &watched[4] },
+			     .n_actions = 5 };
 	struct exchange x = { 0 };
 	const char *record;
 	struct desk d;
@@ -153,7 +152,12 @@ static void test_forwarded(void **state)
 		check(record, "l7.method", "GET");
 		check(record, "l7.url", "http://h:8080/a?b=c");
 		check(record, "l7.url_truncated", NULL);
-		check(record, "l7.header_mismatches", "[\"X-A\",\"X-\\\"B\"]");
+		check(record, "l7.header_mismatches",
+		      "[{\"name\":\"X-A\",\"action\":\"LOG\",\"value\":\"[redacted]\"},"
+		      "{\"name\":\"X-\\\"B\",\"action\":\"LOG\"},"
+		      "{\"name\":\"X-C\",\"action\":\"ADD\",\"value\":\"a\\u00ff\"},"
+		      "{\"name\":\"X-D\",\"action\":\"REPLACE\",\"value\":\"[redacted]\"},"
+		      "{\"name\":\"X-E\",\"action\":\"DELETE\",\"value\":\"e\"}]");
 		assert_null(strstr(record, "hush"));
 		check(record, "l7.code", response ? "204" : NULL);
 		check(record, "policy.name", "api");
@@ -265,17 +269,22 @@ static void test_hostile_bytes(void **state)
 	desk_close(&d);
 }
 
-/* Whatever the length and the bytes of a URL, what is written is JSON, and says when it was cut. */
+/* Whatever the length and the bytes of a URL and of the headers that a rule changes, what is
+ * written is JSON, and says when it was cut. */
 static void test_long_urls(void **state)
 {
 	static const char fills[] = { 'a', '"', '\xff' };
 	static char path[70000];
 	char value[REPORT_RECORD_MAX];
 	struct exchange x = { 0 };
-	struct verdict v = { .action = VERDICT_ALLOW, .rule = &rule };
+	struct header_action long_one = { .kind = HEADER_REPLACE, .name = { path, 9000 } };
+	struct verdict v = { .rule = &rule, .n_actions = VERDICT_ACTIONS_MAX };
 	struct desk d;
 	unsigned cut = 0;
 
+	long_one.value = long_one.name;
+	for (size_t i = 0; i < VERDICT_ACTIONS_MAX; i++)
+		v.actions[i] = &long_one;
 	desk_open(&d, "");
 	for (size_t i = 0; i < ARRAY_SIZE(fills); i++) {
 		for (size_t len = 600; len < sizeof(path); len = len * 5 / 4 + 7) {
@@ -298,6 +307,8 @@ static void test_long_urls(void **state)
 		assert_true(json_get(record, "l7.url", value, sizeof(value)));
 		assert_true(truncated ? strlen(value) >= 600 : true);
 		assert_int_equal(strncmp(value, "http://h/", 9), 0);
+		if (json_get(record, "l7.header_mismatches", value, sizeof(value)))
+			assert_non_null(strstr(value, "...\",\"action\":\"REPLACE\",\"value\":"));
 	}
 	assert_true(cut > 20);
 	for (unsigned i = 0; i < d.reporter.denials.n; i++)

@@ -22,7 +22,8 @@ struct line {
 	const char *words[WORDS_MAX]; /* behind "run" */
 	enum run_options_result result;
 	/* OK: "policies|labels|log|user|workers|command", with "!" after the workers for
-	 * --no-confine, else something that is printed */
+	 * --no-confine and "?" for --print-policy; --allow stands behind the policies as +RULE,
+	 * --port behind the labels as :NAME=NUMBER/PROTOCOL. Else something that is printed. */
 	const char *want;
 };
 
@@ -42,6 +43,31 @@ static const struct line lines[] = {
 	{ { "--no-confine", "ls" }, RUN_OPTIONS_OK, "|||-|1!|ls" },
 	{ { "-n", "-w", "2", "ls", "-n" }, RUN_OPTIONS_OK, "|||-|2!|ls -n" },
 	{ { "-nw2", "ls" }, RUN_OPTIONS_OK, "|||-|2!|ls" },
+	{ { "-a", "GET http://a/", "-p", "x", "--allow=* http://b/", "ls" },
+	  RUN_OPTIONS_OK,
+	  "x+GET http://a/+* http://b/|||-|1|ls" },
+	{ { "--print-policy" }, RUN_OPTIONS_OK, "|||-|1?|" },
+	{ { "-p", "x", "--print-policy", "ls" }, RUN_OPTIONS_OK, "x|||-|1?|ls" },
+	{ { "-P", "web=80", "--port=web=65535/TCP", "-Pa-1=1/udp", "-P", "Web=007", "ls" },
+	  RUN_OPTIONS_OK,
+	  "|:web=80/0:web=65535/6:a-1=1/17:Web=7/0||-|1|ls" },
+	{ { "-P", "web", "ls" }, RUN_OPTIONS_ERROR, "--port web: a port is NAME=NUMBER" },
+	{ { "-P", "=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "80=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "-a=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "a-=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "a--b=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "a_b=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "abcdefghijklmnop=80", "ls" }, RUN_OPTIONS_ERROR, "a name is 1 to 15 letters" },
+	{ { "-P", "abcdefghijklmno=80", "ls" }, RUN_OPTIONS_OK, "|:abcdefghijklmno=80/0||-|1|ls" },
+	{ { "-P", "a=", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 65535" },
+	{ { "-P", "a=0", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 65535" },
+	{ { "-P", "a=65536", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 65535" },
+	{ { "-P", "a=-1", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 65535" },
+	{ { "-P", "a= 1", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 65535" },
+	{ { "-P", "a=1/", "ls" }, RUN_OPTIONS_ERROR, "only /tcp or /udp" },
+	{ { "-P", "a=1/sctp", "ls" }, RUN_OPTIONS_ERROR, "only /tcp or /udp" },
+	{ { "-P", "a=1x", "ls" }, RUN_OPTIONS_ERROR, "only /tcp or /udp" },
 	{ { "--no-confine=yes", "ls" }, RUN_OPTIONS_ERROR, "doesn't allow an argument" },
 	{ { NULL }, RUN_OPTIONS_ERROR, "no command to run" },
 	{ { "--" }, RUN_OPTIONS_ERROR, "no command to run" },
@@ -102,11 +128,15 @@ static void describe(const struct run_options *o, char *buf, size_t size)
 	assert_non_null(to);
 	for (size_t i = 0; i < o->n_policies; i++)
 		fprintf(to, "%s%s", i ? " " : "", o->policies[i]);
+	for (size_t i = 0; i < o->n_allows; i++)
+		fprintf(to, "+%s", o->allows[i]);
 	fprintf(to, "|");
 	for (size_t i = 0; i < o->n_labels; i++)
 		fprintf(to, "%s%s=%s", i ? " " : "", o->labels[i].key, o->labels[i].value);
-	fprintf(to, "|%s|%s|%u%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
-		o->no_confine ? "!" : "");
+	for (size_t i = 0; i < o->n_ports; i++)
+		fprintf(to, ":%s=%u/%u", o->ports[i].name, o->ports[i].port, o->ports[i].protocol);
+	fprintf(to, "|%s|%s|%u%s%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
+		o->no_confine ? "!" : "", o->print_policy ? "?" : "");
 	for (size_t i = 0; o->command[i]; i++)
 		fprintf(to, "%s%s", i ? " " : "", o->command[i]);
 	fclose(to);
@@ -164,12 +194,14 @@ static void test_lines(void **state)
 		}
 		assert_null(o.policies);
 		assert_null(o.labels);
+		assert_null(o.allows);
+		assert_null(o.ports);
 	}
 }
 
 static void test_no_memory(void **state)
 {
-	for (unsigned n = 1; n <= 2; n++) {
+	for (unsigned n = 1; n <= 4; n++) {
 		struct run_options o;
 		struct words words;
 		char printed[256];
