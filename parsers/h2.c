@@ -293,12 +293,18 @@ static ssize_t read_frame(struct h2 *p, const char *buf, size_t len, struct h2_h
 static ssize_t read_preface(struct h2 *p, const char *buf, size_t len, enum h2_event *ret)
 {
 	size_t n = len < H2_PREFACE_LEN ? len : H2_PREFACE_LEN;
+	int r;
 
 	if (n > 0 && memcmp(buf, H2_PREFACE, n) != 0)
 		return fail(p, NGHTTP2_PROTOCOL_ERROR, "not the preface of HTTP/2");
-	if (n < H2_PREFACE_LEN)
+	if (len < H2_PREFACE_LEN + H2_FRAME_HEADER_LEN)
 		return 0;
+	/* What follows shows that it is not some other protocol's words. */
 	p->state = WANT_SETTINGS;
+	read_frame_header(buf + H2_PREFACE_LEN, &p->frame);
+	r = check_header(p, &p->frame, buf + H2_PREFACE_LEN);
+	if (r < 0)
+		return r;
 	*ret = H2_HELLO;
 	return H2_PREFACE_LEN;
 }

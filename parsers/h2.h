@@ -49,7 +49,7 @@ struct h2_frame {
 
 enum h2_event {
 	H2_MORE,    /* nothing is complete: 0 bytes consumed */
-	H2_HELLO,   /* the client's preface */
+	H2_HELLO,   /* the client's preface, once the header of its SETTINGS has come as well */
 	H2_FRAME,   /* a whole frame: SETTINGS, PING, PRIORITY, RST_STREAM, WINDOW_UPDATE */
 	H2_HEADERS, /* a whole header block: the consumed bytes are its frames */
 	H2_BEGIN,   /* the header of any other frame; its payload follows */
@@ -67,6 +67,7 @@ struct h2_head {
 	struct span block; /* the HPACK bytes, without frame headers and padding */
 	uint8_t priority[5];
 	bool has_priority;
+	bool edited; /* FIELDS are not those of BLOCK any more; set by whoever changes them */
 
 	/* After h2_read_request(). Readings are left empty, see path.h. */
 	struct request req; /* headers without pseudo-headers, cookies joined */

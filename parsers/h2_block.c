@@ -44,6 +44,7 @@ int h2_inflate(struct h2 *p, struct h2_head *head)
 	int flags = 0;
 
 	head->n_fields = head->text_len = 0;
+	head->edited = false;
 	while (!(flags & NGHTTP2_HD_INFLATE_FINAL)) {
 		nghttp2_nv nv;
 		ssize_t n = nghttp2_hd_inflate_hd2(p->inflater, &nv, &flags, at, left, 1);

@@ -116,6 +116,10 @@ void h2_fail(struct h2_relay *r, enum relay_side by, uint32_t code, const char *
 	if (run)
 		h2_run_flush(r, run);
 	r->env->h2->broken(r->ctx, by, why);
+	if (!r->ends[RELAY_UP].greeted) {
+		h2_close(r, reason_for(by, code)); /* nothing can be said yet */
+		return;
+	}
 	h2_say(r, RELAY_DOWN);
 	h2_say_goaway(r, code);
 	if (r->state != H2_RELAY_OPEN)
@@ -241,6 +245,7 @@ static size_t read_events(struct h2_relay *r, const char *buf, size_t len, struc
 			break;
 		if (event == H2_BEGIN)
 			r->ends[from].passing = false;
+		r->events += from == RELAY_DOWN;
 		if (from == RELAY_DOWN)
 			h2_on_client(r, event, buf + at, (size_t)n, run);
 		else

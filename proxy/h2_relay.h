@@ -36,7 +36,8 @@
 
 /* What the relay asks of whoever owns the sockets, beside what struct relay_host has. */
 struct h2_relay_host {
-	/* Judge a whole request and remember in X what its record needs. */
+	/* Judge a whole request and remember in X what its record needs. What is to be passed on in
+	 * its place is stored in the fields of HEAD, which is then said to be edited. */
 	enum judged (*judge)(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
 	/* The policy has changed: may this stream go on? */
 	bool (*still_allowed)(void *ctx, struct h2_stream *s);
@@ -61,12 +62,12 @@ struct h2_relay_env {
 
 enum h2_relay_state { H2_RELAY_OPEN, H2_RELAY_ENDED, H2_RELAY_CLOSED };
 
-enum h2_note_kind { H2_NOTE_RST, H2_NOTE_DENIED, H2_NOTE_DENIED_CALL, H2_NOTE_MALFORMED };
+enum h2_note_kind { H2_NOTE_RST, H2_NOTE_ANSWER, H2_NOTE_DENIED_CALL };
 
 /* A frame of ours that waits for its turn. What it begins with depends on when it is sent, so it is
  * not written before. */
 struct h2_note {
-	uint32_t stream, code;
+	uint32_t stream, code; /* of RST_STREAM, or the status of an answer */
 	uint8_t kind;
 	bool reset; /* RST_STREAM(NO_ERROR) follows the answer */
 };
@@ -96,7 +97,7 @@ struct h2_relay {
 	uint32_t highest_seen, highest_passed; /* streams of requests */
 	uint32_t table, table_min; /* what the client's decoder has, and what it waits for */
 	uint32_t swallowed;	   /* in this tick */
-	uint32_t requests;	   /* request heads read so far */
+	uint32_t events;	   /* of the client, read so far */
 	uint8_t state;		   /* enum h2_relay_state */
 	bool extended_connect;	   /* the server has enabled it */
 	bool blocked;		   /* the client's bytes wait for room, not for more bytes */

@@ -28,11 +28,12 @@ static struct h2_stream *open_stream(const struct h2_relay *r, uint32_t id)
 }
 
 /* The request in env->head does not pass: answer it. */
-static void answer(struct h2_relay *r, enum h2_note_kind kind)
+static void answer(struct h2_relay *r, enum h2_note_kind kind, unsigned status)
 {
 	h2_drop_block(r, RELAY_DOWN);
 	h2_note(r, RELAY_DOWN,
 		(struct h2_note){ .stream = frame_of(r)->stream,
+				  .code = status,
 				  .kind = (uint8_t)kind,
 				  .reset = !ends_stream(r) });
 }
@@ -40,7 +41,7 @@ static void answer(struct h2_relay *r, enum h2_note_kind kind)
 static void refuse(struct h2_relay *r, const char *why)
 {
 	r->env->h2->refused(r->ctx, 400, why);
-	answer(r, H2_NOTE_MALFORMED);
+	answer(r, H2_NOTE_ANSWER, 400);
 }
 
 static void pass_request(struct h2_relay *r, const struct exchange *x, const char *bytes,
@@ -83,7 +84,6 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 	const char *why = NULL;
 
 	r->highest_seen = frame_of(r)->stream;
-	r->requests++;
 	if (r->streams.n >= H2_STREAMS_MAX || r->streams.kept >= H2_KEPT_MAX) {
 		fail(r, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams", run);
 		return;
@@ -97,10 +97,13 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 		pass_request(r, &x, bytes, len, run);
 		return;
 	case JUDGED_DENY:
-		answer(r, head->grpc == GRPC_CALL ? H2_NOTE_DENIED_CALL : H2_NOTE_DENIED);
+		answer(r, head->grpc == GRPC_CALL ? H2_NOTE_DENIED_CALL : H2_NOTE_ANSWER, 403);
 		break;
 	case JUDGED_MALFORMED:
-		answer(r, H2_NOTE_MALFORMED);
+		answer(r, H2_NOTE_ANSWER, 400);
+		break;
+	case JUDGED_TOO_LARGE:
+		answer(r, H2_NOTE_ANSWER, 431);
 		break;
 	case JUDGED_CLOSE:
 		r->state = H2_RELAY_CLOSED;

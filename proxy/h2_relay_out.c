@@ -2,6 +2,7 @@
 /* What leaves the relay: frames of the peers as they came, header blocks that have to be written
  * anew, and frames of our own. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "h2_relay_impl.h"
@@ -71,9 +72,10 @@ static void rewrite_block(struct h2_relay *r, struct h2_run *run)
 		memcpy(at, head->priority, sizeof(head->priority));
 		at += sizeof(head->priority);
 	}
-	if (!end->resized)
+	if (end->rewriting && !end->resized) {
 		at += h2_write_resize(at, 0);
-	end->resized = true;
+		end->resized = true;
+	}
 	at += h2_write_block(at, head);
 	len = (size_t)(at - frame) - H2_FRAME_HEADER_LEN;
 	if (len > H2_FRAME_SIZE_MIN) {
@@ -91,7 +93,10 @@ void h2_pass_block(struct h2_relay *r, struct h2_run *run, const char *bytes, si
 {
 	enum relay_side from = h2_other(run->to);
 
-	if (r->ends[from].rewriting) {
+	/* Literals leave the decoder's table as it is, which is right if BYTES would have. */
+	if (r->env->head.edited)
+		h2_drop_block(r, from);
+	if (r->env->head.edited || r->ends[from].rewriting) {
 		rewrite_block(r, run);
 		return;
 	}
@@ -173,7 +178,10 @@ static size_t write_answer(struct h2_relay *r, const struct h2_note *note, char 
 		at += write_field(at, "grpc-status", "7");
 		at += write_field(at, "grpc-message", "Access denied");
 	} else {
-		at += write_field(at, ":status", note->kind == H2_NOTE_DENIED ? "403" : "400");
+		char status[12];
+
+		snprintf(status, sizeof(status), "%u", note->code);
+		at += write_field(at, ":status", status);
 		at += write_field(at, "content-length", "0");
 	}
 	h2_write_frame_header(out, (uint32_t)(at - out - H2_FRAME_HEADER_LEN), NGHTTP2_HEADERS,

@@ -2,6 +2,7 @@
 #include "report.h"
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -59,16 +60,16 @@ static void push(struct reporter *r, struct text *t)
 }
 
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
-static bool add_url(struct text *t, const struct h1_head *head,
+static bool add_url(struct text *t, const struct report_ask *ask,
 		    void (*add)(struct text *, struct span))
 {
 	char buf[REPORT_URL_MAX];
 	struct text url = TEXT_INIT(buf);
 
-	if (!head->connect)
+	if (!ask->connect)
 		text_add(&url, "http://");
-	add(&url, head->req.authority);
-	add(&url, head->req.path);
+	add(&url, ask->req->authority);
+	add(&url, ask->req->path);
 	if (url.len > t->size - t->len) {
 		t->cut = true;
 		return false;
@@ -78,12 +79,15 @@ static bool add_url(struct text *t, const struct h1_head *head,
 	return !url.cut;
 }
 
-static void add_l7(struct text *t, const struct h1_head *head)
+static void add_l7(struct text *t, const struct report_ask *ask)
 {
-	text_addf(t, "\"protocol\":\"HTTP/1.%u\",\"method\":\"", head->version % 10u);
-	text_add_json(t, head->req.method);
+	text_addf(t, "\"protocol\":\"%s\",", ask->protocol);
+	if (ask->stream)
+		text_addf(t, "\"stream\":%u,", ask->stream);
+	text_add(t, "\"method\":\"");
+	text_add_json(t, ask->req->method);
 	text_add(t, "\",\"url\":\"");
-	if (add_url(t, head, text_add_json))
+	if (add_url(t, ask, text_add_json))
 		text_add(t, "\"");
 	else
 		text_add(t, "\",\"url_truncated\":true");
@@ -162,21 +166,21 @@ static void add_reason(struct text *t, const struct verdict *v)
 	text_addf(t, "\" differs in %s", field_names[v->failed]);
 }
 
-static void sum_up_denial(struct reporter *r, const struct h1_head *head, const struct verdict *v)
+static void sum_up_denial(struct reporter *r, const struct report_ask *ask, const struct verdict *v)
 {
 	char buf[REPORT_LINE_MAX + REPORT_URL_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	text_add_escaped(&t, head->req.method);
+	text_add_escaped(&t, ask->req->method);
 	text_add(&t, " ");
-	if (!add_url(&t, head, text_add_escaped))
+	if (!add_url(&t, ask, text_add_escaped))
 		text_add(&t, "...");
 	text_add(&t, ": ");
 	add_reason(&t, v);
 	denials_add(&r->denials, t.buf, t.len, 1);
 }
 
-static void log_denial(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+static void log_denial(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		       const struct verdict *v)
 {
 	char buf[REPORT_RECORD_MAX], reason_buf[REPORT_LINE_MAX];
@@ -184,8 +188,9 @@ static void log_denial(struct reporter *r, const struct flow *flow, const struct
 
 	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
-	add_l7(&t, head);
-	text_add(&t, ",\"code\":403},\"policy\":");
+	add_l7(&t, ask);
+	text_add(&t, ask->grpc ? ",\"code\":200,\"grpc_status\":7}" : ",\"code\":403}");
+	text_add(&t, ",\"policy\":");
 	if (v->rule)
 		add_rule(&t, v->rule);
 	else
@@ -225,21 +230,21 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	push(r, &t);
 }
 
-void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+void report_request(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		    const struct verdict *verdict, struct exchange *x)
 {
 	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[REPORT_LINE_MAX];
 	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
 
 	if (verdict->action == VERDICT_DENY) {
-		sum_up_denial(r, head, verdict);
+		sum_up_denial(r, ask, verdict);
 		if (r->log)
-			log_denial(r, flow, head, verdict);
+			log_denial(r, flow, ask, verdict);
 		return;
 	}
 	if (!r->log)
 		return;
-	add_l7(&l7, head);
+	add_l7(&l7, ask);
 	add_mismatches(&l7, verdict);
 	if (verdict->rule)
 		add_rule(&rule, verdict->rule);
@@ -270,6 +275,27 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
 	log_kept(r, flow, x, "RESPONSE", more);
 }
 
+void report_stream_end(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		       int grpc_status, uint32_t reset)
+{
+	char buf[192 + 1];
+	struct text more = { .buf = buf, .size = sizeof(buf) - 1 };
+
+	if (!r->log || !x->started_ns)
+		return;
+	if (!x->record) {
+		log_lose(r->log);
+		return;
+	}
+	if (grpc_status >= 0)
+		text_addf(&more, ",\"grpc_status\":%d", grpc_status);
+	if (reset)
+		text_addf(&more, ",\"reset\":\"%s\"", nghttp2_http2_strerror(reset));
+	text_addf(&more, ",\"duration_ns\":%" PRIu64, report_now() - x->started_ns);
+	buf[more.len] = '\0';
+	log_kept(r, flow, x, "END", buf);
+}
+
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why)
 {
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
@@ -277,7 +303,10 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 
 	text_add(&summary, "a request to ");
 	text_add_address(&summary, &flow->destination);
-	text_addf(&summary, ": answered %u: %s", status, why);
+	if (status)
+		text_addf(&summary, ": answered %u: %s", status, why);
+	else
+		text_addf(&summary, ": reset: %s", why);
 	denials_add(&r->denials, summary.buf, summary.len, 1);
 	if (!r->log)
 		return;
@@ -288,6 +317,26 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 	push(r, &t);
 }
 
+void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why)
+{
+	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
+	const char *who = by_client ? "the client" : "the server";
+
+	text_add(&summary, "a connection to ");
+	text_add_address(&summary, &flow->destination);
+	text_addf(&summary, ": %s broke HTTP/2: %s", who, why);
+	denials_add(&r->denials, summary.buf, summary.len, 1);
+	if (!r->log)
+		return;
+	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	text_addf(&t, ",\"l7\":{\"protocol\":\"HTTP/2\"},\"reason\":\"%s broke HTTP/2: ", who);
+	text_add_json(&t, span_of(why));
+	text_addf(&t, "\",\"close\":\"%s\",\"lane\":\"user\"",
+		  close_reason_name(by_client ? CLOSE_HTTP2 : CLOSE_HTTP2_SERVER));
+	push(r, &t);
+}
+
 /* The verdict under which a close is reported; NULL: it is nobody's business. */
 static const char *verdict_for(enum close_reason why)
 {
@@ -295,7 +344,6 @@ static const char *verdict_for(enum close_reason why)
 	case CLOSE_NOT_ALLOWED:
 	case CLOSE_NOT_HTTP:
 	case CLOSE_TLS:
-	case CLOSE_HTTP2:
 	case CLOSE_UNSOLICITED:
 	case CLOSE_UNREAD_RESPONSE:
 	case CLOSE_STALE_BODY:

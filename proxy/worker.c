@@ -101,6 +101,8 @@ int worker_init(struct worker *w, struct steer *steer, struct policy *policy,
 	w->reporter.labels = labels;
 	buffer_pool_init(&w->buffers);
 	w->relay_env = (struct h1_relay_env){ &conn_relay_host, &w->exchanges, &w->head };
+	w->h2_env.host = &conn_relay_host;
+	w->h2_env.h2 = &conn_h2_host;
 	r = uv_loop_init(&w->loop);
 	if (r < 0)
 		goto fail;

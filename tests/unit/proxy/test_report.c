@@ -102,18 +102,19 @@ static void check(const char *record, const char *path, const char *want)
 	assert_string_equal(value, want);
 }
 
-/* A head as the parser would leave it. */
-static struct h1_head *head_of(const char *method, const char *authority, const char *path)
+/* A request as a parser would leave it. */
+static const struct report_ask *ask_of(const char *method, const char *authority, const char *path)
 {
-	static struct h1_head head;
+	static struct request req;
+	static struct report_ask ask;
 
-	memset(&head, 0, sizeof(head));
-	head.version = 11;
-	head.connect = strcmp(method, "CONNECT") == 0;
-	head.req.method = span_of(method);
-	head.req.authority = span_of(authority);
-	head.req.path = span_of(path);
-	return &head;
+	req = (struct request){ .method = span_of(method),
+				.authority = span_of(authority),
+				.path = span_of(path) };
+	ask = (struct report_ask){ .req = &req,
+				   .protocol = "HTTP/1.1",
+				   .connect = strcmp(method, "CONNECT") == 0 };
+	return &ask;
 }
 
 static void test_forwarded(void **state)
@@ -135,7 +136,7 @@ static void test_forwarded(void **state)
 	struct desk d;
 
 	desk_open(&d, "\"k8s:app=web\",\"any:x=\\\"y\"");
-	report_request(&d.reporter, &flow, head_of("GET", "h:8080", "/a?b=c"), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("GET", "h:8080", "/a?b=c"), &v, &x);
 	report_response(&d.reporter, &flow, &x, 204);
 	assert_int_equal(desk_read(&d), 0);
 	for (int response = 0; response < 2; response++) {
@@ -201,7 +202,7 @@ static void test_denied(void **state)
 
 	desk_open(&d, "");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		report_request(&d.reporter, &flow, head_of("POST", "h", "/x"), &cases[i].v, &x);
+		report_request(&d.reporter, &flow, ask_of("POST", "h", "/x"), &cases[i].v, &x);
 	assert_null(x.record);
 	assert_int_equal(desk_read(&d), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -226,7 +227,7 @@ static void test_connect(void **state)
 	struct desk d;
 
 	desk_open(&d, "");
-	report_request(&d.reporter, &flow, head_of("CONNECT", "far:443", ""), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("CONNECT", "far:443", ""), &v, &x);
 	desk_read(&d);
 	check(desk_next(&d), "l7.url", "far:443");
 	assert_string_equal(d.reporter.denials.entries[0].text,
@@ -247,10 +248,10 @@ static void test_hostile_bytes(void **state)
 	odd.policy = "a\"\n\x1b[2Jb";
 	snprintf(url, sizeof(url), "http://h\"%s", path);
 	desk_open(&d, "");
-	report_request(&d.reporter, &flow, head_of("G\"T", "h\"", path), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("G\"T", "h\"", path), &v, &x);
 	v.action = VERDICT_DENY;
 	v.failed = FIELD_PATH;
-	report_request(&d.reporter, &flow, head_of("G\"T", "h\"", path), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("G\"T", "h\"", path), &v, &x);
 	assert_int_equal(desk_read(&d), 0);
 	for (int i = 0; i < 2; i++) {
 		const char *record = desk_next(&d);
@@ -292,11 +293,11 @@ static void test_long_urls(void **state)
 			path[0] = '/';
 			path[len] = '\0';
 			v.action = VERDICT_ALLOW;
-			report_request(&d.reporter, &flow, head_of("GET", "h", path), &v, &x);
+			report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
 			free(x.record);
 			x.record = NULL;
 			v.action = VERDICT_DENY;
-			report_request(&d.reporter, &flow, head_of("GET", "h", path), &v, &x);
+			report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
 		}
 	}
 	assert_int_equal(desk_read(&d), 0);
@@ -335,7 +336,7 @@ static void test_long_names(void **state)
 		for (int deny = 0; deny < 2; deny++) {
 			v.action = deny ? VERDICT_DENY : VERDICT_ALLOW;
 			v.failed = FIELD_PATH;
-			report_request(&d.reporter, &flow, head_of("GET", "h", "/"), &v, &x);
+			report_request(&d.reporter, &flow, ask_of("GET", "h", "/"), &v, &x);
 			reported++;
 		}
 		free(x.record);
@@ -366,6 +367,52 @@ static void test_refused(void **state)
 	desk_close(&d);
 }
 
+/* What HTTP/2 has that HTTP/1 has not: streams, and how a call ends. */
+static void test_http2(void **state)
+{
+	struct verdict allow = { .action = VERDICT_ALLOW }, deny = { .action = VERDICT_DENY };
+	struct report_ask ask = *ask_of("POST", "h", "/d.M/Get");
+	struct exchange x = { 0 };
+	const char *record;
+	struct desk d;
+
+	ask.protocol = "gRPC";
+	ask.stream = 7;
+	ask.grpc = true;
+	desk_open(&d, "");
+	report_request(&d.reporter, &flow, &ask, &allow, &x);
+	report_response(&d.reporter, &flow, &x, 200);
+	report_stream_end(&d.reporter, &flow, &x, 5, 0);
+	report_stream_end(&d.reporter, &flow, &x, -1, 8);
+	report_request(&d.reporter, &flow, &ask, &deny, NULL);
+	report_refused(&d.reporter, &flow, 0, "a body that is too long");
+	report_broken(&d.reporter, &flow, true, "a PUSH_PROMISE");
+	report_broken(&d.reporter, &flow, false, "a PUSH_PROMISE");
+	free(x.record);
+	desk_read(&d);
+	record = desk_next(&d);
+	check(record, "l7.protocol", "gRPC");
+	check(record, "l7.stream", "7");
+	check(desk_next(&d), "l7.code", "200");
+	record = desk_next(&d);
+	check(record, "l7.type", "END");
+	check(record, "l7.stream", "7");
+	check(record, "l7.grpc_status", "5");
+	check(desk_next(&d), "l7.reset", "CANCEL");
+	record = desk_next(&d);
+	check(record, "verdict", "DROPPED");
+	check(record, "l7.code", "200");
+	check(record, "l7.grpc_status", "7");
+	check(desk_next(&d), "reason", "a body that is too long");
+	record = desk_next(&d);
+	check(record, "reason", "the client broke HTTP/2: a PUSH_PROMISE");
+	check(record, "close", "http2");
+	check(desk_next(&d), "close", "http2_server");
+	assert_string_equal(d.reporter.denials.entries[1].text,
+			    "a request to 192.0.2.7:8080: reset: a body that is too long");
+	desk_close(&d);
+}
+
 /* Ordinary ends are nobody's business; what the command saw itself is no line of the summary. */
 static void test_closes(void **state)
 {
@@ -382,7 +429,9 @@ static void test_closes(void **state)
 		{ "ERROR", CLOSE_UPSTREAM_REFUSED, false },
 		{ "DROPPED", CLOSE_NOT_HTTP, true },
 		{ "DROPPED", CLOSE_TLS, true },
-		{ "DROPPED", CLOSE_HTTP2, true },
+		{ NULL, CLOSE_HTTP2, false }, /* report_broken() has said it */
+		{ NULL, CLOSE_HTTP2_LIMIT, false },
+		{ NULL, CLOSE_HTTP2_SERVER, false },
 		{ "DROPPED", CLOSE_UNSOLICITED, true },
 		{ "DROPPED", CLOSE_BAD_UPGRADE, true },
 		{ "DROPPED", CLOSE_NOT_ALLOWED, true },
@@ -455,11 +504,11 @@ static void test_without_log(void **state)
 	struct verdict v = { .action = VERDICT_ALLOW, .rule = &rule };
 	struct exchange x = { 0 };
 
-	report_request(&r, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&r, &flow, ask_of("GET", "h", "/"), &v, &x);
 	assert_null(x.record);
 	report_response(&r, &flow, &x, 200);
 	v.action = VERDICT_DENY;
-	report_request(&r, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&r, &flow, ask_of("GET", "h", "/"), &v, &x);
 	report_refused(&r, &flow, 400, "why");
 	report_close(&r, &flow, CLOSE_TLS);
 	assert_int_equal(r.denials.n, 3);
@@ -474,7 +523,7 @@ static void test_without_memory(void **state)
 
 	desk_open(&d, "");
 	fail_alloc_at(1);
-	report_request(&d.reporter, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("GET", "h", "/"), &v, &x);
 	assert_true(fail_alloc_happened());
 	fail_alloc_at(0);
 	assert_null(x.record);
@@ -487,12 +536,12 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_denied),
-		cmocka_unit_test(test_connect),	       cmocka_unit_test(test_hostile_bytes),
-		cmocka_unit_test(test_long_urls),      cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_closes),
-		cmocka_unit_test(test_events),	       cmocka_unit_test(test_without_log),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_forwarded),   cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_connect),	    cmocka_unit_test(test_hostile_bytes),
+		cmocka_unit_test(test_long_urls),   cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_refused),	    cmocka_unit_test(test_http2),
+		cmocka_unit_test(test_closes),	    cmocka_unit_test(test_events),
+		cmocka_unit_test(test_without_log), cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
