@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SETTINGS pass between client and server, and so do their acknowledgements. Two things change: a
- * server may not push, and no table is larger than ours. */
+/* SETTINGS pass between client and server, and so do their acknowledgements. Three things change: a
+ * server may not push, no table is larger than ours, and peers of gRPC do not agree on metadata
+ * with arbitrary bytes in it: they encode it then, as with any peer that does not know of this, and
+ * no field needs to be let pass that another server would take for several. */
 #include <errno.h>
 #include <string.h>
 #include "h2_relay_impl.h"
+
+/* GRPC_ALLOW_TRUE_BINARY_METADATA */
+#define H2_SETTINGS_GRPC_TRUE_BINARY 0xfe03
 
 /* What one setting means to the relay. Returns the value that passes. */
 static uint32_t read_setting(struct h2_relay *r, enum relay_side from, uint16_t id, uint32_t value)
@@ -20,6 +25,8 @@ static uint32_t read_setting(struct h2_relay *r, enum relay_side from, uint16_t 
 		if (from == RELAY_UP && value == 1)
 			r->extended_connect = true;
 		return value;
+	case H2_SETTINGS_GRPC_TRUE_BINARY:
+		return 0;
 	default:
 		return value;
 	}
