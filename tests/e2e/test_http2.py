@@ -62,32 +62,30 @@ def load(sluice, files, paths, requests):
 
 @pytest.mark.held
 def test_curl(sluice, files):
-    url = f"http://127.0.0.1:{files.port}/files/"
-    result = sluice.run(
-        tool("curl"), "-sS", "--http2-prior-knowledge", "-w", "%{http_code} %{http_version}\\n",
-        url + "public", "-o", "/dev/null", url + "public-large", "-o", "/dev/null", url + "secret",
-        "-o", "/dev/null", url + "public", policy=POLICY % (files.port, FILES), log=True)
-    assert result.out.decode().split("\n")[:-1] == ["for all", "200 2", "200 2", "403 2", "200 2"], \
-        result.err
-    assert result.denied("GET") == 1 and result.closed("done") == result.stats["conn.opened"] == 1
+    """One connection each: this curl cannot use one of prior knowledge again."""
+    fetch = (f"curl -sS --http2-prior-knowledge -w '%{{http_code}} %{{http_version}} %{{size_download}}\n'"
+             f" -o /dev/null http://127.0.0.1:{files.port}/files/")
+    result = sluice.run("sh", "-c", f"{fetch}public; {fetch}public-large; {fetch}secret",
+                        policy=POLICY % (files.port, FILES), log=True)
+    assert result.out.decode().splitlines() == ["200 2 8", "200 2 300000", "403 2 0"], result.err
+    assert result.denied("GET") == 1 and result.closed("done") == result.stats["conn.opened"] == 3
     records = [(r["verdict"], r["l7"]["type"], r["l7"]["protocol"], r["l7"].get("code"))
                for r in result.log]
     forwarded = [("FORWARDED", "REQUEST", "HTTP/2", None), ("FORWARDED", "RESPONSE", "HTTP/2", 200)]
-    assert records == [*forwarded, *forwarded, ("DROPPED", "REQUEST", "HTTP/2", 403), *forwarded]
-    streams = [r["l7"]["stream"] for r in result.log]
-    assert streams == sorted(streams) and len(set(streams)) == 4
+    assert records == [*forwarded, *forwarded, ("DROPPED", "REQUEST", "HTTP/2", 403)]
+    assert all(r["l7"]["stream"] % 2 == 1 for r in result.log)
     assert all(r["l7"]["latency_ns"] > 0 for r in result.log if r["l7"]["type"] == "RESPONSE")
 
 
 @pytest.mark.held
 def test_nghttp_multiplexes(sluice, files):
     urls = [f"http://127.0.0.1:{files.port}/files/{name}"
-            for name in ("public", "secret", "public-large", "secret", "public")]
+            for name in ("public", "secret", "public-large")]
     result = sluice.run(tool("nghttp"), "-nv", "--no-dep", *urls,
                         policy=POLICY % (files.port, FILES))
     statuses = re.findall(rb":status: (\d+)", result.out)
-    assert sorted(statuses) == [b"200"] * 3 + [b"403"] * 2, result.out
-    assert b"GOAWAY" not in result.out.split(b"send")[0]
+    assert sorted(statuses) == [b"200"] * 2 + [b"403"], result.out
+    assert result.stats["conn.opened"] == 1
 
 
 @pytest.mark.held
@@ -265,7 +263,9 @@ def check_doors(sluice, size, count):
             method = record["l7"]["url"].rpartition("/")[2]
             ends.setdefault(method, []).append(record["l7"].get("grpc_status",
                                                                 record["l7"].get("reset")))
-    assert ends["Fail"] == [5] and ends["Watch"] == [0] and ends["Slow"] == ["CANCEL"] * 2
+    assert ends["Fail"] == [5] and ends["Watch"] == [0]
+    # The server may notice the deadline before the client does.
+    assert ends["Slow"] in (["CANCEL", "CANCEL"], [4, "CANCEL"])
     assert all(r["l7"]["protocol"] == "gRPC" for r in result.log)
 
 
