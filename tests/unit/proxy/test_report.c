@@ -367,52 +367,6 @@ static void test_refused(void **state)
 	desk_close(&d);
 }
 
-/* What HTTP/2 has that HTTP/1 has not: streams, and how a call ends. */
-static void test_http2(void **state)
-{
-	struct verdict allow = { .action = VERDICT_ALLOW }, deny = { .action = VERDICT_DENY };
-	struct report_ask ask = *ask_of("POST", "h", "/d.M/Get");
-	struct exchange x = { 0 };
-	const char *record;
-	struct desk d;
-
-	ask.protocol = "gRPC";
-	ask.stream = 7;
-	ask.grpc = true;
-	desk_open(&d, "");
-	report_request(&d.reporter, &flow, &ask, &allow, &x);
-	report_response(&d.reporter, &flow, &x, 200);
-	report_stream_end(&d.reporter, &flow, &x, 5, 0);
-	report_stream_end(&d.reporter, &flow, &x, -1, 8);
-	report_request(&d.reporter, &flow, &ask, &deny, NULL);
-	report_refused(&d.reporter, &flow, 0, "a body that is too long");
-	report_broken(&d.reporter, &flow, true, "a PUSH_PROMISE");
-	report_broken(&d.reporter, &flow, false, "a PUSH_PROMISE");
-	free(x.record);
-	desk_read(&d);
-	record = desk_next(&d);
-	check(record, "l7.protocol", "gRPC");
-	check(record, "l7.stream", "7");
-	check(desk_next(&d), "l7.code", "200");
-	record = desk_next(&d);
-	check(record, "l7.type", "END");
-	check(record, "l7.stream", "7");
-	check(record, "l7.grpc_status", "5");
-	check(desk_next(&d), "l7.reset", "CANCEL");
-	record = desk_next(&d);
-	check(record, "verdict", "DROPPED");
-	check(record, "l7.code", "200");
-	check(record, "l7.grpc_status", "7");
-	check(desk_next(&d), "reason", "a body that is too long");
-	record = desk_next(&d);
-	check(record, "reason", "the client broke HTTP/2: a PUSH_PROMISE");
-	check(record, "close", "http2");
-	check(desk_next(&d), "close", "http2_server");
-	assert_string_equal(d.reporter.denials.entries[1].text,
-			    "a request to 192.0.2.7:8080: reset: a body that is too long");
-	desk_close(&d);
-}
-
 /* Ordinary ends are nobody's business; what the command saw itself is no line of the summary. */
 static void test_closes(void **state)
 {
@@ -536,12 +490,12 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forwarded),   cmocka_unit_test(test_denied),
-		cmocka_unit_test(test_connect),	    cmocka_unit_test(test_hostile_bytes),
-		cmocka_unit_test(test_long_urls),   cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_refused),	    cmocka_unit_test(test_http2),
-		cmocka_unit_test(test_closes),	    cmocka_unit_test(test_events),
-		cmocka_unit_test(test_without_log), cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_connect),	       cmocka_unit_test(test_hostile_bytes),
+		cmocka_unit_test(test_long_urls),      cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_closes),
+		cmocka_unit_test(test_events),	       cmocka_unit_test(test_without_log),
+		cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
