@@ -70,7 +70,7 @@ struct h2_head {
 	bool edited; /* FIELDS are not those of BLOCK any more; set by whoever changes them */
 
 	/* After h2_read_request(). Readings are left empty, see path.h. */
-	struct request req; /* headers without pseudo-headers, cookies joined */
+	struct request req; /* headers without pseudo-headers, but with Host; cookies joined */
 	struct header headers[H2_FIELDS_MAX];
 	struct span scheme, protocol; /* of :scheme, of :protocol */
 	bool connect;		      /* method CONNECT without :protocol */

@@ -217,7 +217,14 @@ int h2_read_request(struct h2_head *head, const char **reason)
 	head->has_length = facts.n_length > 0;
 	head->content_length = facts.content_length;
 	r = check_target(head, reason);
-	return r < 0 ? r : check_authority(head, &facts, reason);
+	if (r == 0)
+		r = check_authority(head, &facts, reason);
+	/* To rules on headers the authority is Host, as in HTTP/1. There is room: a request has two
+	 * pseudo-headers at least. */
+	if (r == 0 && !facts.n_host)
+		head->headers[head->req.n_headers++] =
+			(struct header){ SPAN_LITERAL("host"), head->req.authority };
+	return r;
 }
 
 int h2_read_trailers(const struct h2_head *head, const char **reason)

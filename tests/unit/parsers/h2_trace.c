@@ -20,6 +20,19 @@ __attribute__((format(printf, 2, 3))) static void note(struct h2_trace *t, const
 	t->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
+/* Rules on headers see it, whether it was sent or not. */
+static void check_host(const struct request *req)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < req->n_headers; i++)
+		if (span_eq(req->headers[i].name, SPAN_LITERAL("host"))) {
+			REQUIRE(span_eq_nocase(req->headers[i].value, req->authority));
+			n++;
+		}
+	REQUIRE(n == 1);
+}
+
 static void note_request(struct h2_trace *t)
 {
 	const struct request *req = &head.req;
@@ -32,7 +45,8 @@ static void note_request(struct h2_trace *t)
 	}
 	note(t, "%.*s %.*s %.*s +%zu", (int)req->method.len, req->method.ptr,
 	     (int)req->authority.len, req->authority.ptr, (int)req->path.len, req->path.ptr,
-	     req->n_headers);
+	     req->n_headers - 1);
+	check_host(req);
 	if (head.has_length)
 		note(t, " length %llu", (unsigned long long)head.content_length);
 	if (head.grpc)

@@ -2,7 +2,7 @@
 /* h2_trace.h - what h2_feed() makes of bytes, as text that does not depend on where they were cut.
  *
  * "PRI|SETTINGS|HEADERS 1 GET h /a +1|DATA 1 5/9|!1 a PUSH_PROMISE": a request with its number of
- * headers, DATA with the bytes that count and the length, an error with its code. */
+ * headers beside Host, DATA with the bytes that count and the length, an error with its code. */
 #ifndef SLUICE_TEST_H2_TRACE_H
 #define SLUICE_TEST_H2_TRACE_H
 
