@@ -130,10 +130,15 @@ struct h2_stream *h2_streams_next(const struct h2_streams *t, const struct h2_st
 
 void h2_streams_done(struct h2_streams *t)
 {
-	struct h2_stream *s;
+	struct h2_stream *s, *next;
 
-	while ((s = h2_streams_next(t, NULL)))
-		h2_streams_remove(t, s);
+	for (size_t i = 0; i < t->n_buckets; i++) {
+		for (s = t->buckets[i]; s; s = next) {
+			next = s->next;
+			free(s->x.record);
+			free(s);
+		}
+	}
 	free(t->buckets);
 	*t = (struct h2_streams){ 0 };
 }
