@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 # Debian's own Python, whatever else comes first in PATH: the tests need its pytest.
 PYTHON ?= /usr/bin/python3
 
-.PHONY: build dev fuzz deps check check-long demo install uninstall format clean help
+.PHONY: build dev fuzz deps check check-long demo bench bench-full bench-micro install uninstall format clean help
 
 build:
 	@packaging/install-packages --list build | sed 's/^/missing: /'
@@ -18,7 +18,7 @@ dev fuzz:
 	@cmake --build --preset $@ -j $(JOBS)
 
 deps:
-	@packaging/install-packages build demo check
+	@packaging/install-packages build demo check bench
 
 check:
 	@packaging/install-packages build demo check
@@ -32,6 +32,17 @@ demo:
 	@packaging/install-packages build demo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) demo/run
+
+# What each arm of the benchmark costs, against the others (docs/bench.md).
+bench bench-full:
+	@packaging/install-packages build bench
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) bench/run $(if $(filter bench-full,$@),--full)
+
+bench-micro:
+	@packaging/install-packages build bench
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) bench/micro/run
 
 # Installs what `make` has built: it neither builds nor asks for a compiler when run as root.
 install:
@@ -52,6 +63,9 @@ help:
 	@echo 'make demo                a real server, real clients, one policy: what passes and why (root)'
 	@echo 'make check               lint, unit, BPF and end-to-end tests, short fuzzing (root)'
 	@echo 'make check-long          the same, everything, and longer'
+	@echo 'make bench               sluice, HAProxy, nginx and Envoy compared, in three minutes (root)'
+	@echo 'make bench-full          the same, everything, in forty'
+	@echo 'make bench-micro         verdicts, heads and paths, in ns and in instructions'
 	@echo 'make install, uninstall  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make dev, make fuzz      the builds with sanitizers, in build/dev and build/fuzz'
 	@echo 'make deps                install what all of this needs from Debian 12 (root)'

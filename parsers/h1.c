@@ -149,7 +149,7 @@ static ssize_t feed_head(struct h1 *p, const char *buf, size_t len, struct h1_he
 	/* A server that speaks something else may never send what would end a head. */
 	if (len && p->kind == H1_RESPONSE && memcmp(buf, "HTTP/1.", len < 7 ? len : 7) != 0)
 		return fail(p, -EPROTO, "a version other than HTTP/1.0 and HTTP/1.1");
-	n = h1_section_end(buf, len, &p->scanned, &reason);
+	n = h1_section_end(buf, len, &head->limits, &p->scanned, &reason);
 	if (n < 0)
 		return fail(p, (int)n, reason);
 	if (n == 0) {
@@ -219,17 +219,17 @@ static ssize_t chunk_end(struct h1 *p, const char *buf, size_t len)
 	return 2;
 }
 
-static ssize_t trailer(struct h1 *p, const char *buf, size_t len)
+static ssize_t trailer(struct h1 *p, const char *buf, size_t len, const struct h1_limits *limits)
 {
 	const char *reason = NULL;
-	ssize_t n = h1_section_end(buf, len, &p->scanned, &reason);
+	ssize_t n = h1_section_end(buf, len, limits, &p->scanned, &reason);
 	int r;
 
 	if (n < 0)
 		return fail(p, (int)n, reason);
 	if (n == 0)
 		return 0;
-	r = h1_trailer(buf, (size_t)n, &reason);
+	r = h1_trailer(buf, (size_t)n, limits, &reason);
 	if (r < 0)
 		return fail(p, r, reason);
 	if (!llhttp_agrees(p, buf, (size_t)n, HPE_PAUSED))
@@ -241,7 +241,8 @@ static ssize_t trailer(struct h1 *p, const char *buf, size_t len)
 
 /* As many whole pieces as BUF holds in one event. What was checked is released even if an error
  * follows it, so that the events do not depend on where the network cut. */
-static ssize_t feed_chunked(struct h1 *p, const char *buf, size_t len, enum h1_event *ret)
+static ssize_t feed_chunked(struct h1 *p, const char *buf, size_t len,
+			    const struct h1_limits *limits, enum h1_event *ret)
 {
 	size_t used = 0;
 	ssize_t n = 0;
@@ -257,7 +258,7 @@ static ssize_t feed_chunked(struct h1 *p, const char *buf, size_t len, enum h1_e
 		else if (p->state == IN_CHUNK_END)
 			n = chunk_end(p, at, left);
 		else
-			n = trailer(p, at, left);
+			n = trailer(p, at, left, limits);
 		if (n <= 0)
 			break;
 		used += (size_t)n;
@@ -306,7 +307,7 @@ ssize_t h1_feed(struct h1 *p, const char *buf, size_t len, struct h1_head *head,
 	case IN_TRAILER:
 		break;
 	}
-	return feed_chunked(p, buf, len, ret);
+	return feed_chunked(p, buf, len, &head->limits, ret);
 }
 
 int h1_finish(struct h1 *p)

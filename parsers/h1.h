@@ -57,11 +57,18 @@ enum h1_upgrade {
 	H1_UPGRADE_OTHER,     /* any other or mixed Upgrade that is in force, h2c among them */
 };
 
+/* What a head may be at most; 0: as much as fits, H1_HEAD_MAX and H1_FIELDS_MAX. */
+struct h1_limits {
+	uint32_t head_size; /* bytes of a head or a trailer section */
+	uint32_t fields;
+};
+
 /* What a head says. Large: it is the caller's scratch, one per worker, valid until the next
  * h1_feed() into it or until the fed buffer changes. */
 struct h1_head {
-	uint8_t version; /* 10 or 11 */
-	uint16_t status; /* responses */
+	struct h1_limits limits; /* the caller's to set: they bound whatever is read into this */
+	uint8_t version;	 /* 10 or 11 */
+	uint16_t status;	 /* responses */
 	bool keep_alive; /* the sender will (request: wants to) keep the connection open after this
 			    message */
 	/* What the fields say. In a response to HEAD, and in a 304, it is not about this message:

@@ -146,13 +146,13 @@ bool h1_trailer_forbids(struct span name)
 	return false;
 }
 
-int h1_trailer(const char *buf, size_t len, const char **reason)
+int h1_trailer(const char *buf, size_t len, const struct h1_limits *limits, const char **reason)
 {
 	const char *at = buf, *end = buf + len;
 	struct header field;
 
 	for (size_t n = 0; at < end - 2; n++) {
-		if (n == H1_FIELDS_MAX) {
+		if (n == h1_fields_max(limits)) {
 			*reason = "too many trailer fields";
 			return -EMSGSIZE;
 		}

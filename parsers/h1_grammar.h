@@ -42,7 +42,14 @@ struct h1_facts {
  * before. Returns its length (2 for an empty section), or 0 when it is not complete, with *SCANNED
  * advanced. A bare LF is an error at once, a control character as well: whoever sends one need not
  * be waited for. */
-ssize_t h1_section_end(const char *buf, size_t len, uint32_t *scanned, const char **reason);
+ssize_t h1_section_end(const char *buf, size_t len, const struct h1_limits *limits,
+		       uint32_t *scanned, const char **reason);
+
+/* How many fields may be in one section. */
+static inline size_t h1_fields_max(const struct h1_limits *limits)
+{
+	return limits->fields && limits->fields < H1_FIELDS_MAX ? limits->fields : H1_FIELDS_MAX;
+}
 
 /* Read the field line at AT, inside a complete section. Returns the begin of the next line. */
 const char *h1_field_line(const char *at, struct header *ret, const char **reason);
@@ -78,6 +85,6 @@ ssize_t h1_chunk_line(const char *buf, size_t len, uint32_t *scanned, uint64_t *
 bool h1_trailer_forbids(struct span name);
 
 /* Check a complete trailer section. */
-int h1_trailer(const char *buf, size_t len, const char **reason);
+int h1_trailer(const char *buf, size_t len, const struct h1_limits *limits, const char **reason);
 
 #endif

@@ -21,9 +21,16 @@ static int check_text(const char *buf, size_t from, size_t len, const char **rea
 	return 0;
 }
 
-ssize_t h1_section_end(const char *buf, size_t len, uint32_t *scanned, const char **reason)
+static size_t size_max(const struct h1_limits *limits)
 {
-	size_t limit = len < H1_HEAD_MAX ? len : H1_HEAD_MAX, at = *scanned;
+	return limits->head_size && limits->head_size < H1_HEAD_MAX ? limits->head_size
+								    : H1_HEAD_MAX;
+}
+
+ssize_t h1_section_end(const char *buf, size_t len, const struct h1_limits *limits,
+		       uint32_t *scanned, const char **reason)
+{
+	size_t most = size_max(limits), limit = len < most ? len : most, at = *scanned;
 	const char *lf;
 
 	while (at < limit && (lf = memchr(buf + at, '\n', limit - at))) {
@@ -38,7 +45,7 @@ ssize_t h1_section_end(const char *buf, size_t len, uint32_t *scanned, const cha
 	if (check_text(buf, *scanned, limit, reason) < 0)
 		return -EPROTO;
 	*scanned = (uint32_t)limit;
-	if (len >= H1_HEAD_MAX) {
+	if (len >= most) {
 		*reason = "a head or trailer section over the limit";
 		return -EMSGSIZE;
 	}
@@ -90,7 +97,7 @@ static int read_fields(const char *at, const char *end, struct h1_head *head,
 	int r;
 
 	while (at < end - 2) {
-		if (n == H1_FIELDS_MAX) {
+		if (n == h1_fields_max(&head->limits)) {
 			*reason = "too many header fields";
 			return -EMSGSIZE;
 		}

@@ -52,7 +52,8 @@ const hs_database_t *automaton_database(const struct automaton *a)
 
 static int fail(struct automata *all, hs_compile_error_t *err, hs_error_t r, const char **why)
 {
-	*why = err && r == HS_COMPILER_ERROR
+	/* That memory ran out is an error of the compiler's as well: only errno tells. */
+	*why = err && r == HS_COMPILER_ERROR && errno != ENOMEM
 		       ? arena_copy(all->keep, err->message, strlen(err->message))
 		       : NULL;
 	hs_free_compile_error(err);
@@ -75,6 +76,7 @@ static int compile(struct automata *all, struct automaton *a, const char *const 
 		ids[i] = (unsigned)i;
 		flags[i] = FLAGS;
 	}
+	errno = 0;
 	r = hs_compile_multi(expressions, flags, ids, (unsigned)n, HS_MODE_BLOCK, NULL, &a->db,
 			     &err);
 	free(ids);

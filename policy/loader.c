@@ -48,8 +48,7 @@ static void cannot_read(struct loader *l, const char *path, int error)
 		l->error = -error;
 }
 
-/* Everything up to the end, or one byte more than is allowed. 0 or an errno. */
-static int read_all(int fd, char **ret, size_t *len)
+int loader_read_all(int fd, char **ret, size_t *len)
 {
 	size_t size = 0;
 	char *buf = NULL;
@@ -93,7 +92,7 @@ static void load_file(struct loader *l, const char *path)
 		cannot_read(l, path, errno);
 		return;
 	}
-	error = read_all(fd, &text, &len);
+	error = loader_read_all(fd, &text, &len);
 	close(fd);
 	if (error == ENOMEM) {
 		l->reader.oom = true;

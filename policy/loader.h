@@ -17,6 +17,10 @@ struct loader {
 void loader_text(struct loader *l, const char *name, const char *text, size_t len);
 void loader_path(struct loader *l, const char *path);
 
+/* Read everything up to the end of FD, or one byte more than YAML_BYTES_MAX, into *RET, which the
+ * caller frees. 0 or an errno. */
+int loader_read_all(int fd, char **ret, size_t *len);
+
 /* The rules of those documents that are about a workload with these labels. */
 struct selection {
 	struct rule **rules;

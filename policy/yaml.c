@@ -360,11 +360,18 @@ static int read_events(struct builder *b, struct fy_parser *parser, struct fy_di
 	bool end = false;
 	int r = 0;
 
+	/* libfyaml may take what it had no memory for as empty, or as an error in the text: all
+	 * that tells is errno. */
+	errno = 0;
 	while (r == 0 && !end && (event = fy_parser_parse(parser))) {
 		end = event->type == FYET_STREAM_END;
-		r = on_event(b, event);
+		r = errno == ENOMEM ? -ENOMEM : on_event(b, event);
+		if (errno == ENOMEM)
+			r = -ENOMEM;
 		fy_parser_event_free(parser, event);
 	}
+	if (errno == ENOMEM)
+		r = -ENOMEM;
 	if (r == 0 && !end)
 		r = report_syntax(b, fyd);
 	return r;

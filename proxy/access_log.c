@@ -24,7 +24,7 @@ struct log_writer {
 	_Atomic(uint64_t) tail; /* bytes ever taken; the log's thread writes it */
 	_Atomic(uint64_t) lost; /* records lost and not yet reported */
 	uint64_t lost_ever;	/* the owner's */
-	char ring[ACCESS_LOG_RING];
+	char *ring;
 };
 
 struct access_log {
@@ -35,7 +35,9 @@ struct access_log {
 	bool broken; /* the reader is gone: the rest is dropped */
 	uint64_t unwritten;
 	unsigned n_writers;
+	size_t queue; /* bytes of a ring */
 	struct log_writer *writers;
+	char *rings;
 };
 
 size_t access_log_time(char buf[static ACCESS_LOG_TIME_MAX])
@@ -62,10 +64,10 @@ void log_push(struct log_writer *w, const char *line, size_t len)
 {
 	uint64_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
 	uint64_t tail = atomic_load_explicit(&w->tail, memory_order_acquire);
-	size_t at = head % ACCESS_LOG_RING;
-	size_t first = ACCESS_LOG_RING - at < len ? ACCESS_LOG_RING - at : len;
+	size_t size = w->log->queue, at = head % size;
+	size_t first = size - at < len ? size - at : len;
 
-	if (len > ACCESS_LOG_RING - (head - tail)) {
+	if (len > size - (head - tail)) {
 		log_lose(w);
 		return;
 	}
@@ -137,11 +139,11 @@ static bool drain(struct access_log *log, struct log_writer *w)
 	bool any = head != tail;
 
 	while (tail != head) {
-		size_t at = tail % ACCESS_LOG_RING;
+		size_t at = tail % log->queue;
 		size_t n = head - tail;
 
-		if (n > ACCESS_LOG_RING - at)
-			n = ACCESS_LOG_RING - at;
+		if (n > log->queue - at)
+			n = log->queue - at;
 		if (n > CHUNK)
 			n = CHUNK;
 		if (!write_chunk(log, w->ring + at, n))
@@ -195,7 +197,7 @@ static int start_thread(struct access_log *log)
 	return r;
 }
 
-int access_log_open(const char *path, unsigned n_writers, struct access_log **ret,
+int access_log_open(const char *path, unsigned n_writers, size_t queue, struct access_log **ret,
 		    struct error *err)
 {
 	struct access_log *log = calloc(1, sizeof(*log));
@@ -208,11 +210,15 @@ int access_log_open(const char *path, unsigned n_writers, struct access_log **re
 	log->wake = -1;
 	log->fd = STDOUT_FILENO;
 	log->n_writers = n_writers;
+	log->queue = queue;
 	log->writers = calloc(n_writers, sizeof(*log->writers));
-	if (!log->writers)
+	log->rings = calloc(n_writers, queue);
+	if (!log->writers || !log->rings)
 		goto fail;
-	for (unsigned i = 0; i < n_writers; i++)
+	for (unsigned i = 0; i < n_writers; i++) {
 		log->writers[i].log = log;
+		log->writers[i].ring = log->rings + i * queue;
+	}
 	if (strcmp(path, "-") != 0) {
 		log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 		r = -errno;
@@ -236,6 +242,7 @@ fail:
 	if (log->close_fd)
 		close(log->fd);
 	free(log->writers);
+	free(log->rings);
 	free(log);
 	return r;
 }
@@ -263,6 +270,7 @@ uint64_t access_log_close(struct access_log *log)
 	if (log->close_fd)
 		close(log->fd);
 	free(log->writers);
+	free(log->rings);
 	free(log);
 	return lost;
 }

@@ -12,15 +12,15 @@
 #include <stdint.h>
 #include "sluice/error.h"
 
-#define ACCESS_LOG_RING	    (1024 * 1024) /* bytes per writer, a power of two */
 #define ACCESS_LOG_GRACE_MS 2000 /* how long closing waits for a reader that does not read */
 #define ACCESS_LOG_TIME_MAX 40
 
 struct access_log;
 struct log_writer;
 
-/* Open PATH ("-": standard output) for appending and start the thread. */
-int access_log_open(const char *path, unsigned n_writers, struct access_log **ret,
+/* Open PATH ("-": standard output) for appending and start the thread. QUEUE: bytes that may wait,
+ * for each writer. */
+int access_log_open(const char *path, unsigned n_writers, size_t queue, struct access_log **ret,
 		    struct error *err);
 /* Writer number I, for one thread. */
 struct log_writer *access_log_writer(struct access_log *log, unsigned i);

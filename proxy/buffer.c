@@ -14,9 +14,9 @@ size_t buffer_size(const struct buffer *b)
 	return sizes[b->class];
 }
 
-void buffer_pool_init(struct buffer_pool *p)
+void buffer_pool_init(struct buffer_pool *p, size_t limit)
 {
-	*p = (struct buffer_pool){ .limit = BUFFER_POOL_MAX };
+	*p = (struct buffer_pool){ .limit = limit };
 }
 
 void buffer_pool_done(struct buffer_pool *p)

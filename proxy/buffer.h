@@ -11,9 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUFFER_MAX	    (64 * 1024) /* the largest buffer: a whole request head fits */
-#define BUFFER_POOL_MAX	    (256UL * 1024 * 1024) /* bytes lent out at any time, per worker */
-#define BUFFER_POOL_RESERVE (4UL * BUFFER_MAX)	  /* below this, nothing new is read */
+#define BUFFER_MAX	    (64 * 1024)	       /* the largest buffer: a whole request head fits */
+#define BUFFER_POOL_RESERVE (4UL * BUFFER_MAX) /* below this, nothing new is read */
 #ifdef SLUICE_SANITIZED
 #define BUFFER_CACHED_MAX \
 	0 /* so that AddressSanitizer sees whoever uses a buffer that was given back */
@@ -38,7 +37,8 @@ struct buffer_pool {
 	size_t limit;
 };
 
-void buffer_pool_init(struct buffer_pool *p);
+/* LIMIT: bytes lent out at any time. */
+void buffer_pool_init(struct buffer_pool *p, size_t limit);
 /* All buffers must have come back. */
 void buffer_pool_done(struct buffer_pool *p);
 

@@ -31,8 +31,8 @@ int cmd_cleanup(int argc, char **argv)
 		       report.removed == 1 ? "" : "s");
 	if (report.held > 0) {
 		fprintf(stderr,
-			"sluice: processes of %u killed run%s still live and stay refused; end "
-			"those in %s\n",
+			"sluice: processes of %u killed run%s still live and stay refused, "
+			"unless with --audit; end those in %s\n",
 			report.held, report.held == 1 ? "" : "s", report.held_path);
 		return 1;
 	}

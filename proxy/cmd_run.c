@@ -79,7 +79,10 @@ static int run(const struct policy_source *source)
 	}
 	if (load_policy(source, &policy) < 0)
 		return EXIT_SLUICE;
-	if (o->no_confine)
+	if (o->audit && policy_n_selected(policy) > 0)
+		fprintf(stderr, "sluice: --audit: nothing is refused; what would have been is "
+				"recorded\n");
+	if (o->no_confine && !o->audit)
 		fprintf(stderr, "sluice: --no-confine: a command that means to can leave its "
 				"cgroup, and with it the policy\n");
 	r = malloc(sizeof(*r));

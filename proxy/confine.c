@@ -44,8 +44,6 @@ int confine_prepare(bool root, struct confine **ret, struct error *err)
 	r = confine_passed_prepare(&c->passed, err);
 	if (r == 0)
 		r = confine_view_prepare(&c->view, root, err);
-	if (r == 0)
-		r = confine_filter_prepare(&c->filter, err);
 	if (r < 0) {
 		confine_free(c);
 		return r;
@@ -61,7 +59,6 @@ void confine_free(struct confine *c)
 		return;
 	confine_passed_done(&c->passed);
 	confine_view_done(&c->view);
-	free(c->filter.filter);
 	if (c->domain_fd >= 0)
 		close(c->domain_fd);
 	free(c);
@@ -132,7 +129,7 @@ struct confine_failure confine_powers(const struct confine *c)
 	/* Without the flag a kernel before 5.16 would slow the command down for a threat that is
 	 * not ours. */
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-		    &c->filter) < 0)
+		    &confine_filter) < 0)
 		return failed("a seccomp filter");
 	return (struct confine_failure){ 0 };
 }

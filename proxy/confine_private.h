@@ -42,7 +42,6 @@ struct passed {
 struct confine {
 	struct view view;
 	struct passed passed;
-	struct sock_fprog filter;
 	int domain_fd; /* a Landlock ruleset, -1: this kernel's does not help */
 };
 
@@ -57,7 +56,9 @@ int confine_passed_prepare(struct passed *p, struct error *err);
 void confine_passed_reopen(const struct passed *p);
 void confine_passed_done(struct passed *p);
 
-int confine_filter_prepare(struct sock_fprog *filter, struct error *err);
+/* The system calls that the command does not have, as a program of the kernel's. Made with sluice
+ * itself, see confine_filter_make.c. */
+extern const struct sock_fprog confine_filter;
 
 /* The ruleset, or -1. */
 int confine_domain_prepare(bool root);

@@ -52,6 +52,7 @@ static void on_handle_closed(uv_handle_t *h)
 	if (c->next)
 		c->next->prev = c->prev;
 	w->metrics.open--;
+	worker_release(w);
 	free(c);
 }
 
@@ -112,6 +113,13 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	report_refused(&c->worker->reporter, &c->flow, status, why);
 }
 
+static void host_audited(void *ctx, enum close_reason why)
+{
+	struct conn *c = ctx;
+
+	report_audited(&c->worker->reporter, &c->flow, why);
+}
+
 static void host_finish(void *ctx, enum relay_side to)
 {
 	side_of(ctx, to)->finish = true;
@@ -129,8 +137,8 @@ static void host_end(void *ctx, enum close_reason why, bool reset)
 	c->why = (uint8_t)why;
 	side_close(&c->up, reset, on_handle_closed);
 	c->down.finish = true;
-	c->deadline_ms = now + CONN_DRAIN_IDLE_MS;
-	c->drain_until_ms = now + CONN_DRAIN_TOTAL_MS;
+	c->deadline_ms = now + w->shared->limits.drain_idle;
+	c->drain_until_ms = now + w->shared->limits.drain_time;
 }
 
 static void host_close(void *ctx, enum close_reason why)
@@ -144,6 +152,7 @@ const struct relay_host conn_relay_host = {
 	.judge = conn_judge,
 	.answered = host_answered,
 	.refused = host_refused,
+	.audited = host_audited,
 	.finish = host_finish,
 	.end = host_end,
 	.close = host_close,
@@ -213,18 +222,20 @@ static int events_for(struct conn *c, enum relay_side which)
 	return events;
 }
 
-/* A client is slow only while we read what it sends. */
+/* A client is slow only while we read what it sends. For want of buffers the time goes on: it is
+ * heads that never become whole which may hold them. */
 static void time_head(struct conn *c)
 {
 	uint32_t round;
+	bool waits = conn_waits_for_rest(c, &round);
 
-	if (c->state == CONN_DRAIN)
+	if (c->state == CONN_DRAIN || (waits && c->starved && c->deadline_ms))
 		return;
-	if (!conn_waits_for_rest(c, &round) || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
+	if (!waits || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
 		c->deadline_ms = 0;
 	} else if (!c->deadline_ms || c->heads_timed != round) {
 		c->heads_timed = round;
-		c->deadline_ms = uv_now(&c->worker->loop) + CONN_HEAD_TIMEOUT_MS;
+		c->deadline_ms = uv_now(&c->worker->loop) + c->worker->shared->limits.head_time;
 	}
 }
 
@@ -286,6 +297,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 
 	if (buffer_pool_low(&w->buffers) && !frees_buffers(c, from)) {
 		c->starved = true;
+		w->metrics.buffers_short++;
 		return;
 	}
 	n = side_read(s, &w->buffers, w->scratch, sizeof(w->scratch));
@@ -300,7 +312,8 @@ static void on_readable(struct conn *c, enum relay_side from)
 		return;
 	}
 	if (c->state == CONN_DRAIN)
-		c->deadline_ms = uv_now(&w->loop) + CONN_DRAIN_IDLE_MS;
+		c->deadline_ms = uv_now(&w->loop) + w->shared->limits.drain_idle;
+	c->moved_ms = uv_now(&w->loop);
 	if (n == 0 || !direct)
 		return;
 	used = conn_feed(c, from, w->scratch, (size_t)n);
@@ -322,6 +335,7 @@ static void on_writable(struct conn *c, enum relay_side to)
 		}
 		s->connecting = false;
 	}
+	c->moved_ms = uv_now(&c->worker->loop);
 	r = side_flush(s, &c->worker->buffers);
 	if (r < 0 && to == RELAY_DOWN)
 		conn_close(c, CLOSE_CLIENT_RESET);
@@ -390,6 +404,10 @@ static int open_up(struct conn *c)
 
 	if (fd < 0)
 		return fd;
+	if ((unsigned)fd >= c->worker->n_descriptors) {
+		close(fd);
+		return -EMFILE;
+	}
 	r = side_open(&c->up, &c->worker->loop, fd, c);
 	if (r < 0)
 		return r;
@@ -418,10 +436,11 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 	int r;
 
 	if (!c) {
-		close(fd);
+		side_reset(fd);
 		return -ENOMEM;
 	}
 	c->worker = w;
+	c->moved_ms = uv_now(&w->loop);
 	c->flow = *flow;
 	c->up.fd = -1;
 	h1_relay_init(&c->relay, &w->relay_env, c);

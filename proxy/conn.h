@@ -20,10 +20,6 @@
 #include "sluice/close_reason.h"
 #include "sluice/flow.h"
 
-#define CONN_HEAD_TIMEOUT_MS 60000 /* from the first byte of a head to its last */
-#define CONN_DRAIN_IDLE_MS   5000  /* a client that is drained may be silent for so long */
-#define CONN_DRAIN_TOTAL_MS  30000 /* and may take so long in all */
-
 struct worker;
 struct ruleset;
 struct policy;
@@ -49,13 +45,14 @@ struct conn {
 	uint32_t heads_timed;	   /* heads that had been read when DEADLINE_MS was set */
 	uint64_t deadline_ms;	   /* of a head or of a drain; 0: none */
 	uint64_t drain_until_ms;
+	uint64_t moved_ms;    /* when bytes last came or went */
 	uint8_t state;	      /* enum conn_state */
 	uint8_t open_handles; /* raised next to each successful side_open() */
 	uint8_t why;	      /* enum close_reason */
 	bool starved;	      /* reading waits for buffers */
 };
 
-/* Begin with the accepted socket FD. Closes FD on failure. */
+/* Begin with the accepted socket FD, for which worker_admit() was asked. Resets FD on failure. */
 int conn_open(struct worker *w, int fd, const struct flow *flow);
 
 /* Callable from any state or callback, any number of times; the first reason wins. C stays valid

@@ -19,9 +19,9 @@ static int prepare(struct denials *d)
 	return -1;
 }
 
-void denials_add(struct denials *d, const char *text, size_t len, uint64_t count)
+static void add(struct denials *d, bool audited, const char *text, size_t len, uint64_t count)
 {
-	uint64_t hash = hash_bytes(HASH_START, text, len);
+	uint64_t hash = hash_bytes(HASH_START, text, len) + audited;
 	size_t at = hash % TABLE_SIZE;
 	struct denial *entry;
 	char *copy;
@@ -32,8 +32,8 @@ void denials_add(struct denials *d, const char *text, size_t len, uint64_t count
 	}
 	for (; d->table[at]; at = (at + 1) % TABLE_SIZE) {
 		entry = &d->entries[d->table[at] - 1];
-		if (entry->hash == hash && strlen(entry->text) == len &&
-		    memcmp(entry->text, text, len) == 0) {
+		if (entry->hash == hash && entry->audited == audited &&
+		    strlen(entry->text) == len && memcmp(entry->text, text, len) == 0) {
 			entry->count += count;
 			return;
 		}
@@ -43,22 +43,34 @@ void denials_add(struct denials *d, const char *text, size_t len, uint64_t count
 		d->others += count;
 		return;
 	}
-	d->entries[d->n] = (struct denial){ .count = count, .hash = hash, .text = copy };
+	d->entries[d->n] = (struct denial){ count, hash, copy, audited };
 	d->table[at] = (uint16_t)++d->n;
+}
+
+void denials_add_audited(struct denials *d, const char *text, size_t len, uint64_t count)
+{
+	add(d, true, text, len, count);
+}
+
+void denials_add(struct denials *d, const char *text, size_t len, uint64_t count)
+{
+	add(d, false, text, len, count);
 }
 
 void denials_merge(struct denials *into, const struct denials *from)
 {
 	for (unsigned i = 0; i < from->n; i++)
-		denials_add(into, from->entries[i].text, strlen(from->entries[i].text),
-			    from->entries[i].count);
+		add(into, from->entries[i].audited, from->entries[i].text,
+		    strlen(from->entries[i].text), from->entries[i].count);
 	into->others += from->others;
 }
 
 void denials_print(const struct denials *d, FILE *to)
 {
 	for (unsigned i = 0; i < d->n; i++)
-		fprintf(to, "denied %" PRIu64 "× %s\n", d->entries[i].count, d->entries[i].text);
+		fprintf(to, "%s %" PRIu64 "× %s\n",
+			d->entries[i].audited ? "would have denied" : "denied", d->entries[i].count,
+			d->entries[i].text);
 	if (d->others > 0)
 		fprintf(to, "denied %" PRIu64 "× others, not listed\n", d->others);
 }

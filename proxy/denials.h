@@ -8,6 +8,7 @@
 #ifndef SLUICE_DENIALS_H
 #define SLUICE_DENIALS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -15,7 +16,8 @@
 
 struct denial {
 	uint64_t count, hash;
-	char *text; /* escaped: safe for a terminal */
+	char *text;   /* escaped: safe for a terminal */
+	bool audited; /* it passed, and would have been denied */
 };
 
 /* Zero it before first use. */
@@ -26,9 +28,12 @@ struct denials {
 	uint64_t others;
 };
 
+/* What would have been denied, in audit, is another line than what was. */
+void denials_add_audited(struct denials *d, const char *text, size_t len, uint64_t count);
 void denials_add(struct denials *d, const char *text, size_t len, uint64_t count);
 void denials_merge(struct denials *into, const struct denials *from);
-/* "denied 3x <text>", a line each, then how many others there were. */
+/* "denied 3x <text>" or "would have denied 3x <text>", a line each, then how many others there
+ * were. */
 void denials_print(const struct denials *d, FILE *to);
 void denials_done(struct denials *d);
 

@@ -22,6 +22,7 @@ struct exchange {
 	bool head, connect, expect; /* method HEAD, CONNECT; the request announced its body */
 	bool close;		    /* our answer is the last one on this connection */
 	bool response_begun;	    /* a byte of the final response has been passed on */
+	bool audited;		    /* it would have been denied */
 };
 
 struct exchange_pool {

@@ -11,10 +11,12 @@ static const struct {
 	const char *name;
 	unsigned next;
 } states[H1_RELAY_STATE_MAX] = {
-	[H1_RELAY_HTTP] = { "http", TO(HELD) | TO(RAW) | TO(LAST) | TO(ENDED) | TO(CLOSED) },
-	[H1_RELAY_HELD] = { "held", TO(HTTP) | TO(TUNNEL) | TO(RAW) | TO(CLOSED) },
+	[H1_RELAY_HTTP] = { "http",
+			    TO(HELD) | TO(RAW) | TO(BLIND) | TO(LAST) | TO(ENDED) | TO(CLOSED) },
+	[H1_RELAY_HELD] = { "held", TO(HTTP) | TO(TUNNEL) | TO(RAW) | TO(BLIND) | TO(CLOSED) },
 	[H1_RELAY_TUNNEL] = { "tunnel", TO(CLOSED) },
-	[H1_RELAY_RAW] = { "raw", TO(ENDED) | TO(CLOSED) },
+	[H1_RELAY_RAW] = { "raw", TO(BLIND) | TO(ENDED) | TO(CLOSED) },
+	[H1_RELAY_BLIND] = { "blind", TO(CLOSED) },
 	[H1_RELAY_LAST] = { "last", TO(RAW) | TO(ENDED) | TO(CLOSED) },
 	[H1_RELAY_ENDED] = { "ended", TO(CLOSED) },
 	[H1_RELAY_CLOSED] = { "closed", 0 },
@@ -28,7 +30,7 @@ void relay_move(struct h1_relay *r, enum h1_relay_state to)
 
 void relay_close(struct h1_relay *r, enum close_reason why)
 {
-	if (r->state == H1_RELAY_CLOSED)
+	if (r->state == H1_RELAY_CLOSED || relay_audited(r, why))
 		return;
 	relay_move(r, H1_RELAY_CLOSED);
 	r->env->host->close(r->ctx, why);
@@ -36,6 +38,8 @@ void relay_close(struct h1_relay *r, enum close_reason why)
 
 void relay_end(struct h1_relay *r, enum close_reason why)
 {
+	if (relay_audited(r, why))
+		return;
 	relay_move(r, H1_RELAY_ENDED);
 	r->env->host->end(r->ctx, why, r->cut_short);
 }
@@ -89,7 +93,7 @@ void relay_answer(struct h1_relay *r)
 			relay_close(r, why);
 			return;
 		}
-		r->env->host->send(r->ctx, RELAY_DOWN, buf, h1_answer_write(r->first, buf));
+		relay_send(r, RELAY_DOWN, buf, h1_answer_write(r->first, buf));
 		relay_pop(r);
 		if (close) {
 			relay_end(r, why);
@@ -124,6 +128,8 @@ void relay_reject(struct h1_relay *r, unsigned status, const char *why)
 	struct exchange *x;
 
 	r->env->host->refused(r->ctx, status, why);
+	if (relay_go_blind(r))
+		return;
 	if (r->state != H1_RELAY_HTTP) {
 		/* RAW: an answer of ours would be lost in the middle of the server's. */
 		r->cut_short = true;
@@ -147,6 +153,17 @@ void relay_reject(struct h1_relay *r, unsigned status, const char *why)
 	relay_answer(r);
 }
 
+void h1_relay_env_init(struct h1_relay_env *env, const struct relay_host *host,
+		       struct exchange_pool *exchanges, struct h1_head *head,
+		       const struct limits *limits)
+{
+	head->limits = (struct h1_limits){ .head_size = (uint32_t)limits->head_size,
+					   .fields = (uint32_t)limits->head_fields };
+	*env = (struct h1_relay_env){
+		.host = host, .exchanges = exchanges, .head = head, .limits = limits
+	};
+}
+
 void h1_relay_init(struct h1_relay *r, const struct h1_relay_env *env, void *ctx)
 {
 	*r = (struct h1_relay){ .env = env, .ctx = ctx, .state = H1_RELAY_HTTP };
@@ -165,10 +182,10 @@ static bool waits_in_vain(const struct h1_relay *r)
 {
 	if (!r->server_ended || r->in_request)
 		return false;
-	return r->state == H1_RELAY_HELD || r->n_exchanges >= H1_PIPELINE_MAX;
+	return r->state == H1_RELAY_HELD || r->n_exchanges >= r->env->limits->pipeline;
 }
 
-size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
+size_t relay_read(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
 {
 	bool down = from == RELAY_DOWN;
 
@@ -193,10 +210,11 @@ size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, 
 		}
 		return relay_read_responses(r, buf, len);
 	case H1_RELAY_TUNNEL:
-		r->env->host->send(r->ctx, down ? RELAY_UP : RELAY_DOWN, buf, len);
+		relay_send(r, down ? RELAY_UP : RELAY_DOWN, buf, len);
 		return len;
 	case H1_RELAY_LAST:
 		return down ? len : relay_read_responses(r, buf, len);
+	case H1_RELAY_BLIND:
 	case H1_RELAY_ENDED:
 	case H1_RELAY_CLOSED:
 	case H1_RELAY_STATE_MAX:
@@ -205,11 +223,16 @@ size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, 
 	return len;
 }
 
+size_t h1_relay_feed(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
+{
+	return r->env->audit ? relay_feed_audit(r, from, buf, len) : relay_read(r, from, buf, len);
+}
+
 bool h1_relay_wants(const struct h1_relay *r, enum relay_side from, size_t unused)
 {
 	if (from == RELAY_DOWN)
-		return !(r->blocked && unused > 0);
-	return r->state < H1_RELAY_ENDED && (r->detected || unused == 0);
+		return r->env->audit || !(r->blocked && unused > 0);
+	return r->state < H1_RELAY_ENDED && (r->env->audit || r->detected || unused == 0);
 }
 
 static void client_ended(struct h1_relay *r)
@@ -237,10 +260,13 @@ static void server_ended(struct h1_relay *r)
 
 void h1_relay_rest(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
 {
+	r->ahead[from] = 0;
+	if (from == RELAY_DOWN && r->blocked && relay_audited(r, CLOSE_UNFOLLOWED))
+		return;
 	if (from == RELAY_DOWN || !r->first || r->state >= H1_RELAY_ENDED)
 		return;
 	relay_go_raw(r);
-	r->env->host->send(r->ctx, RELAY_DOWN, buf, len);
+	relay_send(r, RELAY_DOWN, buf, len);
 }
 
 void h1_relay_eof(struct h1_relay *r, enum relay_side from)

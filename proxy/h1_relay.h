@@ -16,7 +16,12 @@
  *   LAST      one more answer of ours ends the connection; it waits for those before it.
  *   ENDED     that answer is queued: the client's side is half-closed and drained by the host.
  *   CLOSED    the host was told to reset both sides, or to hand the connection to the relay of
- * HTTP/2. Reachable from every state. */
+ *             HTTP/2. Reachable from every state.
+ *
+ * In audit the relay looks on and changes nothing (h1_relay_audit.c): every byte passes as soon as
+ * it is offered, ends likewise, and whatever would be refused is told to the host and passes. LAST,
+ * ENDED and CLOSED do not occur; in their place there is
+ *   BLIND     what passes cannot be read any more, and is not. */
 #ifndef SLUICE_H1_RELAY_H
 #define SLUICE_H1_RELAY_H
 
@@ -24,10 +29,10 @@
 #include <stddef.h>
 #include "exchange.h"
 #include "h1.h"
+#include "limit.h"
 #include "sluice/close_reason.h"
 
-#define H1_PIPELINE_MAX	   64	       /* exchanges open on one connection; more requests wait */
-#define H1_DENIED_BODY_MAX (64 * 1024) /* bytes of a denied request's body worth reading */
+#define H1_AUDIT_AHEAD_MAX (64 * 1024) /* bytes that pass while requests in them cannot be read */
 
 enum relay_side { RELAY_DOWN, RELAY_UP };
 
@@ -55,6 +60,9 @@ struct relay_host {
 	void (*answered)(void *ctx, const struct exchange *x, unsigned status);
 	/* A request was refused before it could be judged. WHY is a static phrase. */
 	void (*refused)(void *ctx, unsigned status, const char *why);
+	/* Audit: but for it the connection would end now, for this reason. May be NULL otherwise.
+	 */
+	void (*audited)(void *ctx, enum close_reason why);
 	/* The other side has ended its half: half-close this one once everything is sent. */
 	void (*finish)(void *ctx, enum relay_side to);
 	/* The last bytes for the client are queued: drop the server (RESET: it must not take what
@@ -72,6 +80,7 @@ enum h1_relay_state {
 	H1_RELAY_HELD,
 	H1_RELAY_TUNNEL,
 	H1_RELAY_RAW,
+	H1_RELAY_BLIND,
 	H1_RELAY_LAST,
 	H1_RELAY_ENDED,
 	H1_RELAY_CLOSED,
@@ -83,7 +92,14 @@ struct h1_relay_env {
 	const struct relay_host *host;
 	struct exchange_pool *exchanges;
 	struct h1_head *head; /* scratch */
+	const struct limits *limits;
+	bool audit;
 };
+
+/* HEAD becomes the scratch of all relays of ENV, and is bounded by LIMITS. */
+void h1_relay_env_init(struct h1_relay_env *env, const struct relay_host *host,
+		       struct exchange_pool *exchanges, struct h1_head *head,
+		       const struct limits *limits);
 
 /* Embedded in a connection. */
 struct h1_relay {
@@ -94,6 +110,7 @@ struct h1_relay {
 	struct exchange *current; /* that of the request being read, while it is in the queue */
 	uint64_t denied_body;	  /* bytes of the current denied body read so far */
 	uint32_t heads;		  /* request heads read so far */
+	uint32_t ahead[2];	  /* audit: bytes of each side that have passed and are not read */
 	uint16_t n_exchanges;
 	uint8_t state;	  /* enum h1_relay_state */
 	bool detected;	  /* the first bytes were HTTP/1 */

@@ -18,6 +18,10 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 		relay_close(r, CLOSE_TLS);
 		break;
 	case DETECT_HTTP2:
+		if (r->env->audit) {
+			relay_close(r, CLOSE_HTTP2_UNREAD);
+			break;
+		}
 		relay_move(r, H1_RELAY_CLOSED);
 		r->env->host->http2(r->ctx);
 		break;
@@ -26,6 +30,18 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 		break;
 	}
 	return false;
+}
+
+/* Each request can cost an answer, of ours or of the server, and those that wait must stay few. Nor
+ * may heads that grow make more wait for the server than was read. In audit none of them is ours.
+ */
+static bool must_wait(const struct h1_relay *r)
+{
+	const struct relay_host *host = r->env->host;
+
+	return r->n_exchanges >= r->env->limits->pipeline ||
+	       (!r->env->audit &&
+		(host->congested(r->ctx, RELAY_DOWN) || host->congested(r->ctx, RELAY_UP)));
 }
 
 /* The next bytes would begin a request (or go on with one that is not passed on). May they be read?
@@ -41,11 +57,7 @@ static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 		}
 		return false;
 	}
-	if (!r->in_request &&
-	    (r->n_exchanges >= H1_PIPELINE_MAX || r->env->host->congested(r->ctx, RELAY_DOWN) ||
-	     r->env->host->congested(r->ctx, RELAY_UP))) {
-		/* Each request can cost an answer, and those that wait must stay few. Nor may heads
-		 * that grow make more wait for the server than was read. */
+	if (!r->in_request && must_wait(r)) {
 		r->blocked = left > 0;
 		return false;
 	}
@@ -54,10 +66,10 @@ static bool may_go_on(struct h1_relay *r, size_t left, struct relay_run *run)
 
 /* Is the connection worth keeping after this denial? Not when a long or announced body would have
  * to be read for it, or when the client may already speak another protocol. */
-static bool denial_ends(const struct h1_head *head)
+static bool denial_ends(const struct h1_relay *r, const struct h1_head *head)
 {
 	return !head->keep_alive || head->expect_continue || head->connect ||
-	       (head->has_length && head->content_length > H1_DENIED_BODY_MAX);
+	       (head->has_length && head->content_length > r->env->limits->denied_body);
 }
 
 static void deny(struct h1_relay *r, struct exchange *x, unsigned status, bool close)
@@ -82,7 +94,19 @@ static void forward(struct h1_relay *r, const char *bytes, size_t len, struct sp
 		return;
 	}
 	relay_run_flush(r, RELAY_UP, run);
-	r->env->host->send(r->ctx, RELAY_UP, edited.ptr, edited.len);
+	relay_send(r, RELAY_UP, edited.ptr, edited.len);
+}
+
+static enum judged judge(struct h1_relay *r, struct h1_head *head, struct exchange *x,
+			 struct span *edited)
+{
+	enum judged verdict = r->env->host->judge(r->ctx, head, x, edited);
+
+	if (!r->env->audit || verdict == JUDGED_CLOSE)
+		return verdict;
+	/* The host has recorded what it is, and it passes as it came. */
+	*edited = (struct span){ 0 };
+	return JUDGED_ALLOW;
 }
 
 static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct relay_run *run)
@@ -104,14 +128,14 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 	r->in_request = true;
 	r->discarding = r->body_begun = r->body_stale = false;
 	r->current = x;
-	switch (r->env->host->judge(r->ctx, head, x, &edited)) {
+	switch (judge(r, head, x, &edited)) {
 	case JUDGED_ALLOW:
 		relay_push(r, x);
 		forward(r, bytes, len, edited, run);
 		return;
 	case JUDGED_DENY:
 		relay_run_flush(r, RELAY_UP, run);
-		deny(r, x, 403, denial_ends(head));
+		deny(r, x, 403, denial_ends(r, head));
 		return;
 	case JUDGED_MALFORMED:
 		relay_run_flush(r, RELAY_UP, run);
@@ -133,7 +157,7 @@ static void on_head(struct h1_relay *r, const char *bytes, size_t len, struct re
 static void on_denied_body(struct h1_relay *r, size_t len)
 {
 	r->denied_body += len;
-	if (r->denied_body <= H1_DENIED_BODY_MAX)
+	if (r->denied_body <= r->env->limits->denied_body)
 		return;
 	if (r->current) {
 		r->current->close = true; /* its answer still waits for its turn */

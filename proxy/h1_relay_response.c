@@ -115,7 +115,7 @@ size_t relay_read_responses(struct h1_relay *r, const char *buf, size_t len)
 		ssize_t n;
 
 		if (!r->first) {
-			if (at == len)
+			if (at == len || relay_is_behind(r))
 				break;
 			relay_run_flush(r, RELAY_DOWN, &run);
 			unsolicited(r);
@@ -129,6 +129,6 @@ size_t relay_read_responses(struct h1_relay *r, const char *buf, size_t len)
 	relay_run_flush(r, RELAY_DOWN, &run);
 	if (r->state != H1_RELAY_RAW)
 		return at;
-	r->env->host->send(r->ctx, RELAY_DOWN, buf + at, len - at);
+	relay_send(r, RELAY_DOWN, buf + at, len - at);
 	return len;
 }

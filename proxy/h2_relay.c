@@ -205,16 +205,22 @@ bool h2_relay_wants(const struct h2_relay *r, enum relay_side from, size_t unuse
 	return r->state == H2_RELAY_OPEN;
 }
 
-/* A request comes next, each can cost an answer, and those that wait must stay few. */
-static bool must_wait(struct h2_relay *r, const char *buf, size_t len)
+/* A header block comes next. What is written anew can be much longer than what was read, and each
+ * request can cost an answer: what waits must stay little. */
+static bool must_wait(struct h2_relay *r, enum relay_side from, const char *buf, size_t len)
 {
+	const struct relay_host *host = r->env->host;
 	struct h2_end *client = &r->ends[RELAY_DOWN];
 
-	if (client->in.left > 0 || len < H2_FRAME_HEADER_LEN || buf[3] != NGHTTP2_HEADERS)
+	if (r->ends[from].in.left > 0 || len < H2_FRAME_HEADER_LEN || buf[3] != NGHTTP2_HEADERS)
+		return false;
+	if (host->congested(r->ctx, h2_other(from)))
+		return true;
+	if (from == RELAY_UP)
 		return false;
 	if (client->n_notes >= H2_NOTES_MAX)
 		h2_say(r, RELAY_DOWN);
-	return client->n_notes >= H2_NOTES_MAX || r->env->host->congested(r->ctx, RELAY_DOWN);
+	return client->n_notes >= H2_NOTES_MAX || host->congested(r->ctx, RELAY_DOWN);
 }
 
 /* Returns the number of bytes used. */
@@ -228,8 +234,8 @@ static size_t read_events(struct h2_relay *r, const char *buf, size_t len, struc
 		enum h2_event event;
 		ssize_t n;
 
-		if (from == RELAY_DOWN && must_wait(r, buf + at, len - at)) {
-			r->blocked = true;
+		if (must_wait(r, from, buf + at, len - at)) {
+			r->blocked |= from == RELAY_DOWN;
 			break;
 		}
 		n = h2_feed(in, buf + at, len - at, &r->env->head, &event);

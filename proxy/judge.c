@@ -60,6 +60,17 @@ static bool edit(struct conn *c, const struct h1_head *head, const struct verdic
 	return true;
 }
 
+/* Nothing of this connection may be passed on; in audit that is recorded, and it is. */
+static enum judged give_up(struct conn *c, enum close_reason why)
+{
+	if (c->worker->relay_env.audit) {
+		conn_relay_host.audited(c, why);
+		return JUDGED_DENY;
+	}
+	conn_close(c, why);
+	return JUDGED_CLOSE;
+}
+
 /* Find the readings of REQ's path. JUDGED_ALLOW: it can be judged. */
 static enum judged read_path(struct conn *c, struct request *req)
 {
@@ -68,15 +79,11 @@ static enum judged read_path(struct conn *c, struct request *req)
 
 	if (c->state == CONN_CLOSING)
 		return JUDGED_CLOSE;
-	if (!conn_refresh_rules(c)) {
-		conn_close(c, CLOSE_NOT_ALLOWED);
-		return JUDGED_CLOSE;
-	}
+	if (!conn_refresh_rules(c))
+		return give_up(c, CLOSE_NOT_ALLOWED);
 	n = path_readings(req->path, &w->paths);
-	if (n == -ENOMEM) {
-		conn_close(c, CLOSE_OOM);
-		return JUDGED_CLOSE;
-	}
+	if (n == -ENOMEM)
+		return give_up(c, CLOSE_OOM);
 	if (n < 0)
 		return JUDGED_MALFORMED;
 	req->readings = w->paths.readings;

@@ -11,18 +11,30 @@
 #include "steer.h"
 #include "worker.h"
 
-static void refuse(int fd)
+/* Whose connection is it? False: the kernel steered none to us from PEER. */
+static bool find_flow(struct worker *w, const struct sockaddr_storage *peer, struct flow *ret)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	struct address client;
 
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(fd);
+	return sockaddr_to(peer, &client) == 0 && steer_take(w->steer, &client, ret) == 0;
+}
+
+/* What was accepted cannot be carried: count it and say so. */
+static void give_up(struct worker *w, const struct flow *flow, enum close_reason why)
+{
+	w->metrics.closed[why]++;
+	if (flow)
+		report_close(&w->reporter, flow, why);
 }
 
 /* Descriptors have run out: without one the connection would wait, and wake us, for ever. Returns
  * whether there was one to refuse. */
 static bool refuse_without_descriptor(struct listener *l)
 {
+	struct worker *w = l->poll.data;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	struct flow flow = { 0 };
 	int fd;
 
 	if (l->spare < 0) {
@@ -33,32 +45,35 @@ static bool refuse_without_descriptor(struct listener *l)
 		return false;
 	}
 	close(l->spare);
-	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		refuse(fd);
+	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
+	if (fd >= 0) {
+		if (find_flow(w, &peer, &flow))
+			give_up(w, &flow, CLOSE_LIMIT);
+		else
+			give_up(w, NULL, CLOSE_NOT_STEERED);
+		side_reset(fd);
+	}
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return fd >= 0;
 }
 
 static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
 {
-	struct address client;
 	struct flow flow = { 0 };
 
-	if (sockaddr_to(peer, &client) < 0 || steer_take(w->steer, &client, &flow) < 0) {
-		w->metrics.closed[CLOSE_NOT_STEERED]++;
-		refuse(fd);
+	if (!find_flow(w, peer, &flow)) {
+		give_up(w, NULL, CLOSE_NOT_STEERED);
+		side_reset(fd);
 		return;
 	}
-	if (w->metrics.open >= WORKER_CONNECTIONS_MAX) {
-		w->metrics.closed[CLOSE_LIMIT]++;
-		report_close(&w->reporter, &flow, CLOSE_LIMIT);
-		refuse(fd);
+	if ((unsigned)fd >= w->n_descriptors || !worker_admit(w)) {
+		give_up(w, &flow, CLOSE_LIMIT);
+		side_reset(fd);
 		return;
 	}
 	if (conn_open(w, fd, &flow) < 0) {
-		w->metrics.closed[CLOSE_OOM]++;
-		report_close(&w->reporter, &flow, CLOSE_OOM);
+		worker_release(w);
+		give_up(w, &flow, CLOSE_OOM);
 	}
 }
 
@@ -76,10 +91,7 @@ static bool accept_one(struct listener *l)
 		return true;
 	}
 	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-		if (!refuse_without_descriptor(l))
-			return false;
-		w->metrics.closed[CLOSE_LIMIT]++;
-		return true;
+		return refuse_without_descriptor(l);
 	}
 	return errno == ECONNABORTED || errno == EINTR;
 }

@@ -22,6 +22,7 @@ static const struct {
 	{ "requests.denied", offsetof(struct metrics, requests_denied) },
 	{ "requests.refused", offsetof(struct metrics, requests_refused) },
 	{ "buffers.in_use", offsetof(struct metrics, buffers_in_use) },
+	{ "buffers.short", offsetof(struct metrics, buffers_short) },
 };
 
 const char *close_reason_name(enum close_reason why)

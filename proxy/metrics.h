@@ -15,6 +15,7 @@ struct metrics {
 	uint64_t requests_denied;
 	uint64_t requests_refused; /* malformed, too large, too slow */
 	uint64_t buffers_in_use;
+	uint64_t buffers_short; /* how often reading had to wait for some */
 	uint64_t closed[CLOSE_REASON_MAX];
 };
 

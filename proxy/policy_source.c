@@ -128,25 +128,24 @@ void policy_source_done(struct policy_source *s)
 
 /* --- loading --- */
 
-static int load(const struct policy_source *s, struct policy_options *options, struct policy **ret,
-		struct diag *diag)
+/* What the options of the run say, and what MORE says besides. */
+static int load(const struct policy_source *s, const struct policy_options *more,
+		struct policy **ret, struct diag *diag)
 {
-	struct policy_text allow = { .name = "--allow", .text = s->allow };
+	const struct policy_text allow = { "--allow", s->allow, s->allow ? strlen(s->allow) : 0 };
+	struct policy_options options = *more;
 
-	options->paths = s->options->policies;
-	options->n_paths = s->options->n_policies;
-	options->labels = s->options->labels;
-	options->n_labels = s->options->n_labels;
-	options->secrets = s->options->secrets;
-	options->ports = s->options->ports;
-	options->n_ports = s->options->n_ports;
-	options->header_actions = true;
-	if (s->allow) {
-		allow.len = strlen(s->allow);
-		options->texts = &allow;
-		options->n_texts = 1;
-	}
-	return policy_load(options, ret, diag);
+	options.paths = s->options->policies;
+	options.n_paths = s->options->n_policies;
+	options.labels = s->options->labels;
+	options.n_labels = s->options->n_labels;
+	options.secrets = s->options->secrets;
+	options.ports = s->options->ports;
+	options.n_ports = s->options->n_ports;
+	options.header_actions = true;
+	options.texts = &allow;
+	options.n_texts = s->allow ? 1 : 0;
+	return policy_load(&options, ret, diag);
 }
 
 int policy_source_load(const struct policy_source *s, const struct policy *before,

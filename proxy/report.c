@@ -59,6 +59,20 @@ static void push(struct reporter *r, struct text *t)
 		log_push(r->log, t->buf, t->len);
 }
 
+/* The verdict on what the policy denies, and the line about it in the summary. */
+static const char *denied_verdict(const struct reporter *r)
+{
+	return r->audit ? "AUDIT" : "DROPPED";
+}
+
+static void sum_up(struct reporter *r, bool audited, const struct text *t)
+{
+	if (audited)
+		denials_add_audited(&r->denials, t->buf, t->len, 1);
+	else
+		denials_add(&r->denials, t->buf, t->len, 1);
+}
+
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
 static bool add_url(struct text *t, const struct report_ask *ask,
 		    void (*add)(struct text *, struct span))
@@ -177,32 +191,43 @@ static void sum_up_denial(struct reporter *r, const struct report_ask *ask, cons
 		text_add(&t, "...");
 	text_add(&t, ": ");
 	add_reason(&t, v);
-	denials_add(&r->denials, t.buf, t.len, 1);
+	sum_up(r, r->audit, &t);
+}
+
+/* The value of "policy", and why that rule or any other does not allow it. */
+static void add_nearest(struct text *t, const struct verdict *v)
+{
+	char reason_buf[REPORT_LINE_MAX];
+	struct text reason = TEXT_INIT(reason_buf);
+
+	if (v->rule)
+		add_rule(t, v->rule);
+	else
+		text_add(t, "null");
+	add_reason(&reason, v);
+	text_add(t, ",\"reason\":\"");
+	text_add_json(t, (struct span){ reason.buf, reason.len });
+	text_add(t, "\"");
 }
 
 static void log_denial(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		       const struct verdict *v)
 {
-	char buf[REPORT_RECORD_MAX], reason_buf[REPORT_LINE_MAX];
-	struct text t = TEXT_INIT(buf), reason = TEXT_INIT(reason_buf);
+	char buf[REPORT_RECORD_MAX];
+	struct text t = TEXT_INIT(buf);
 
 	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
 	add_l7(&t, ask);
 	text_add(&t, ask->grpc ? ",\"code\":200,\"grpc_status\":7}" : ",\"code\":403}");
 	text_add(&t, ",\"policy\":");
-	if (v->rule)
-		add_rule(&t, v->rule);
-	else
-		text_add(&t, "null");
-	add_reason(&reason, v);
-	text_add(&t, ",\"reason\":\"");
-	text_add_json(&t, (struct span){ reason.buf, reason.len });
-	text_add(&t, "\",\"lane\":\"user\"");
+	add_nearest(&t, v);
+	text_add(&t, ",\"lane\":\"user\"");
 	push(r, &t);
 }
 
-/* X keeps two strings behind each other: what stands in "l7", and the value of "policy". */
+/* X keeps two strings behind each other: what stands in "l7", and the value of "policy", in audit
+ * with the reason behind it. */
 static void keep(struct exchange *x, const struct text *l7, const struct text *rule)
 {
 	x->record = malloc(l7->len + rule->len + 2);
@@ -220,7 +245,7 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	begin(r, &t, "FORWARDED", &flow->client, &flow->destination);
+	begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", &flow->client, &flow->destination);
 	text_addf(&t, ",\"l7\":{\"type\":\"%s\",", type);
 	text_add(&t, x->record);
 	text_add(&t, more);
@@ -233,20 +258,24 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 void report_request(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		    const struct verdict *verdict, struct exchange *x)
 {
-	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[REPORT_LINE_MAX];
+	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[2 * REPORT_LINE_MAX];
 	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
 
 	if (verdict->action == VERDICT_DENY) {
 		sum_up_denial(r, ask, verdict);
-		if (r->log)
+		if (r->log && !r->audit)
 			log_denial(r, flow, ask, verdict);
-		return;
+		if (!r->audit)
+			return;
+		x->audited = true;
 	}
 	if (!r->log)
 		return;
 	add_l7(&l7, ask);
 	add_mismatches(&l7, verdict);
-	if (verdict->rule)
+	if (x->audited)
+		add_nearest(&rule, verdict);
+	else if (verdict->rule)
 		add_rule(&rule, verdict->rule);
 	else
 		text_add(&rule, "null");
@@ -307,11 +336,14 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 		text_addf(&summary, ": answered %u: %s", status, why);
 	else
 		text_addf(&summary, ": reset: %s", why);
-	denials_add(&r->denials, summary.buf, summary.len, 1);
+	sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
-	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
-	text_addf(&t, ",\"l7\":{\"type\":\"REQUEST\",\"code\":%u},\"reason\":\"", status);
+	begin(r, &t, denied_verdict(r), &flow->client, &flow->destination);
+	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
+	if (!r->audit) /* there it is the server who answers */
+		text_addf(&t, ",\"code\":%u", status);
+	text_add(&t, "},\"reason\":\"");
 	text_add_json(&t, span_of(why));
 	text_add(&t, "\",\"lane\":\"user\"");
 	push(r, &t);
@@ -351,6 +383,7 @@ static const char *verdict_for(enum close_reason why)
 		return "DROPPED";
 	case CLOSE_UPSTREAM_REFUSED:
 	case CLOSE_LIMIT:
+	case CLOSE_STALLED:
 	case CLOSE_OOM:
 	case CLOSE_INTERNAL:
 		return "ERROR";
@@ -359,20 +392,18 @@ static const char *verdict_for(enum close_reason why)
 	}
 }
 
-void report_close(struct reporter *r, const struct flow *flow, enum close_reason why)
+static void report_connection(struct reporter *r, const struct flow *flow, enum close_reason why,
+			      const char *verdict, bool audited)
 {
-	const char *verdict = verdict_for(why);
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
 	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
 
-	if (!verdict)
-		return;
 	if (why != CLOSE_UPSTREAM_REFUSED) {
 		/* The command saw that one itself, as it would have without us. */
 		text_add(&summary, "a connection to ");
 		text_add_address(&summary, &flow->destination);
 		text_addf(&summary, ": %s", close_reason_text(why));
-		denials_add(&r->denials, summary.buf, summary.len, 1);
+		sum_up(r, audited, &summary);
 	}
 	if (!r->log)
 		return;
@@ -380,6 +411,19 @@ void report_close(struct reporter *r, const struct flow *flow, enum close_reason
 	text_addf(&t, ",\"reason\":\"%s\",\"close\":\"%s\",\"lane\":\"user\"",
 		  close_reason_text(why), close_reason_name(why));
 	push(r, &t);
+}
+
+void report_close(struct reporter *r, const struct flow *flow, enum close_reason why)
+{
+	const char *verdict = verdict_for(why);
+
+	if (verdict)
+		report_connection(r, flow, why, verdict, false);
+}
+
+void report_audited(struct reporter *r, const struct flow *flow, enum close_reason why)
+{
+	report_connection(r, flow, why, "AUDIT", true);
 }
 
 static const char *protocol_name(uint8_t protocol)
@@ -412,6 +456,8 @@ static const struct {
 	[STEER_NO_ROOM] = { "connect", "too many connections are being opened at once" },
 	[STEER_CONNECT_UNSTEERABLE] = { "connect", "it has to be read, and its link-local address "
 						   "or its device would be lost" },
+	[STEER_CONNECT_PORT_TAKEN] = { "connect", "it has to be read, and its own port is in use "
+						  "already" },
 };
 
 void report_event(struct reporter *r, const struct steer_event *e)
@@ -428,10 +474,10 @@ void report_event(struct reporter *r, const struct steer_event *e)
 		text_add_address(&summary, &e->destination);
 	}
 	text_addf(&summary, " (%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
-	denials_add(&r->denials, summary.buf, summary.len, 1);
+	sum_up(r, e->audit, &summary);
 	if (!r->log)
 		return;
-	begin(r, &t, "DROPPED", &none, &e->destination);
+	begin(r, &t, e->audit ? "AUDIT" : "DROPPED", &none, &e->destination);
 	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
 	if (e->pid) { /* a packet has none */
 		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);

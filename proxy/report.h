@@ -27,6 +27,7 @@ struct reporter {
 	struct log_writer *log; /* NULL: no records */
 	struct denials denials;
 	const char *labels; /* of the workload, as the inside of a JSON array; not NULL */
+	bool audit;	    /* what is denied passes all the same, and is recorded as AUDIT */
 };
 
 /* A request, as it is reported. */
@@ -38,7 +39,7 @@ struct report_ask {
 	bool grpc;	      /* what is denied is answered in gRPC's way */
 };
 
-/* It was judged. If there is a log and the request was allowed, X keeps what its response will
+/* It was judged. If there is a log and the request is passed on, X keeps what its response will
  * need. */
 void report_request(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		    const struct verdict *verdict, struct exchange *x);
@@ -48,13 +49,16 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
 /* A stream of HTTP/2 is over: GRPC_STATUS or -1, and the code of RST_STREAM or 0. */
 void report_stream_end(struct reporter *r, const struct flow *flow, const struct exchange *x,
 		       int grpc_status, uint32_t reset);
-/* A request was answered STATUS before it could be judged; 0: its stream was reset. */
+/* A request was answered STATUS before it could be judged; 0: its stream was
+ * reset; in audit: it would have been. */
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why);
 /* An HTTP/2 connection ended because of what the client (or the server) sent. */
 void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why);
 /* A connection ended for a reason that its user should know; ordinary ends are not reported. */
 void report_close(struct reporter *r, const struct flow *flow, enum close_reason why);
-/* The kernel refused something. */
+/* Audit: a connection goes on unread that would have ended for this reason. */
+void report_audited(struct reporter *r, const struct flow *flow, enum close_reason why);
+/* The kernel refused something, or would have. */
 void report_event(struct reporter *r, const struct steer_event *e);
 
 /* Nanoseconds of the monotonic clock. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "loop.h"
 #include "text.h"
 
 static int render_labels(struct run *r, struct error *err)
@@ -27,17 +28,25 @@ static int open_log(struct run *r, struct error *err)
 	int code = 0;
 
 	if (r->options->log)
-		code = access_log_open(r->options->log, r->options->workers + 1, &r->log, err);
+		code = access_log_open(r->options->log, r->options->workers + 1,
+				       r->shared.limits.log_queue, &r->log, err);
 	r->reporter.labels = r->labels;
 	if (r->log)
 		r->reporter.log = access_log_writer(r->log, r->options->workers);
 	return code;
 }
 
-static int open_workers(struct run *r, struct error *err)
+/* Everything that may end the process for want of memory comes before anything that has to be
+ * removed. */
+static int open_loops(struct run *r, struct error *err)
 {
-	uint16_t ports[2] = { 0, 0 };
+	int code = loop_open(&r->loop, RUN_DESCRIPTORS_MAX);
 
+	if (code < 0) {
+		error_set(err, "cannot make an event loop: %s", uv_strerror(code));
+		return code;
+	}
+	r->loop_made = true;
 	r->workers = calloc(r->options->workers, sizeof(*r->workers));
 	if (!r->workers) {
 		error_set(err, "out of memory");
@@ -45,21 +54,31 @@ static int open_workers(struct run *r, struct error *err)
 	}
 	for (unsigned i = 0; i < r->options->workers; i++) {
 		struct log_writer *log = r->log ? access_log_writer(r->log, i) : NULL;
-		int code;
 
 		r->n_workers++;
-		code = worker_init(&r->workers[i], r->steer, r->policy, log, r->labels, err);
-		if (code == 0)
-			code = worker_listen(&r->workers[i], ports, err);
+		code = worker_init(&r->workers[i], &r->shared, r->policy, log, r->labels, err);
+		if (code == 0 && r->options->audit)
+			worker_set_audit(&r->workers[i]);
 		if (code < 0)
 			return code;
 	}
 	return 0;
 }
 
+static int open_listeners(struct run *r, struct error *err)
+{
+	uint16_t ports[2] = { 0, 0 };
+	int code = 0;
+
+	for (unsigned i = 0; code == 0 && i < r->n_workers; i++)
+		code = worker_listen(&r->workers[i], r->steer, ports, err);
+	return code;
+}
+
 static int open_steering(struct run *r, struct error *err)
 {
-	struct steer_options options = { .max_flows = RUN_FLOWS_MAX };
+	struct steer_options options = { .max_flows = (uint32_t)r->shared.limits.connects,
+					 .audit = r->options->audit };
 	int code = steer_open(&options, &r->steer, err);
 
 	if (code < 0)
@@ -67,7 +86,7 @@ static int open_steering(struct run *r, struct error *err)
 	code = steer_set_table(r->steer, policy_l4_table(r->policy), err);
 	if (code < 0)
 		return code;
-	code = open_workers(r, err);
+	code = open_listeners(r, err);
 	if (code < 0)
 		return code;
 	code = routes_open(r->steer, &r->routes, err);
@@ -90,7 +109,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 {
 	int code;
 
-	*r = (struct run){ .options = o, .policy = policy };
+	*r = (struct run){ .options = o, .policy = policy, .shared.limits = o->limits };
 	r->child.signal_fd = -1;
 	confine_self();
 	/* Before signals are blocked: a FIFO without a reader makes this wait. */
@@ -102,13 +121,9 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	if (code < 0)
 		return code;
 	clean_up();
-	code = uv_loop_init(&r->loop);
-	if (code < 0) {
-		error_set(err, "cannot make an event loop: %s", uv_strerror(code));
-		return code;
-	}
-	r->loop_made = true;
-	code = run_state_make(&r->state, err);
+	code = open_loops(r, err);
+	if (code == 0)
+		code = run_state_make(&r->state, err);
 	if (code < 0)
 		return code;
 	r->state_made = true;
@@ -186,7 +201,7 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	}
 	if (!r->kill_at_ms) {
-		r->kill_at_ms = uv_now(&r->loop) + RUN_TERM_GRACE_MS;
+		r->kill_at_ms = uv_now(&r->loop) + r->shared.limits.term_time;
 		cgroup_signal(&r->state.cgroup, SIGTERM);
 		cgroup_signal(&r->state.cgroup, SIGCONT); /* stopped ones would not notice */
 	} else if (uv_now(&r->loop) >= r->kill_at_ms) {

@@ -2,10 +2,10 @@
 /* run.h - one `sluice run`: everything that is made for one command, in the order in which it is
  * made.
  *
- * run_open() makes: the state and the cgroup, the programs with the policy's tables, the workers
- * with their listeners, the mirror of the routes, and only then attaches; run_loop() starts the
- * command and returns when it and everything it left behind have ended; run_close() undoes all in
- * reverse, whatever was reached. */
+ * run_open() makes: the event loops, the state and the cgroup, the programs with the policy's
+ * tables, the workers' listeners, the mirror of the routes, and only then attaches; run_loop()
+ * starts the command and returns when it and everything it left behind have ended; run_close()
+ * undoes all in reverse, whatever was reached. */
 #ifndef SLUICE_RUN_H
 #define SLUICE_RUN_H
 
@@ -18,9 +18,7 @@
 #include "steer.h"
 #include "worker.h"
 
-/* Connections between connect() and accept(): 16 accept queues, see LISTENER_BACKLOG. */
-#define RUN_FLOWS_MAX	    65536
-#define RUN_TERM_GRACE_MS   2000 /* what the command left gets SIGTERM, then SIGKILL */
+#define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
 #define RUN_LABELS_MAX	    4096
@@ -34,6 +32,7 @@ struct run {
 	struct steer *steer;
 	struct routes *routes;
 	struct access_log *log;
+	struct worker_shared shared;
 	struct worker *workers;
 	unsigned n_workers;
 	struct reporter reporter; /* for what the kernel refused */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config.h"
 #include "port_option.h"
 #include "sluice/array.h"
 #include "worker.h"
@@ -75,10 +76,43 @@ static int set_user(struct run_options *o, char *value)
 	return 0;
 }
 
+static int set_config(struct run_options *o, char *value)
+{
+	if (o->config) {
+		fprintf(stderr, "sluice: --config %s: there is one already, %s\n", value,
+			o->config);
+		return -EINVAL;
+	}
+	o->config = value;
+	return 0;
+}
+
+static int add_limit(struct run_options *o, char *value)
+{
+	char *equals = strchr(value, '=');
+
+	if (!equals || equals == value) {
+		fprintf(stderr, "sluice: --limit %s: a limit is NAME=VALUE\n", value);
+		return -EINVAL;
+	}
+	*equals = '\0';
+	o->set_limits[o->n_set_limits++] = value;
+	o->set_limits[o->n_set_limits++] = equals + 1;
+	return 0;
+}
+
 static int set_no_confine(struct run_options *o, char *value)
 {
 	(void)value;
 	o->no_confine = true;
+	return 0;
+}
+
+/* The program has to find everything as it would without us. */
+static int set_audit(struct run_options *o, char *value)
+{
+	(void)value;
+	o->audit = o->no_confine = true;
 	return 0;
 }
 
@@ -112,9 +146,14 @@ static const struct {
 	  set_secrets },
 	{ 'w', "workers", "N", "threads that carry the traffic (default 1)", set_workers },
 	{ 'u', "user", "NAME", "run the command as this user", set_user },
+	{ 'L', "limit", "NAME=VALUE", "change a limit (may be repeated; see --help-limits)",
+	  add_limit },
+	{ 'c', "config", "FILE", "read limits from a YAML file; --limit overrides it", set_config },
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
+	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
+	  set_audit },
 };
 
 static void usage(FILE *to)
@@ -137,6 +176,34 @@ static void usage(FILE *to)
 		fprintf(to, "  %-26s %s\n", left, table[i].help);
 	}
 	fprintf(to, "  %-26s %s\n", "-h, --help", "print this");
+	fprintf(to, "  %-26s %s\n", "    --help-limits", "print every limit and its default");
+}
+
+static void usage_limits(FILE *to)
+{
+	fprintf(to, "Limits of `sluice run`, set by --limit NAME=VALUE or, in a file that --config "
+		    "names, by\n\n"
+		    "  limits: {NAME: VALUE, ...}\n\n"
+		    "Each with its default, what it bounds, and what happens there. Sizes are "
+		    "bytes, or with k, M\n"
+		    "or G; times have a unit: ms, s, m or h. Times are looked at once a "
+		    "second.\n\n");
+	limits_print(to);
+}
+
+/* Defaults, then the file, then the options. */
+static int settle_limits(struct run_options *o)
+{
+	struct error err = { 0 };
+	int r = o->config ? config_read(o->config, &o->limits) : 0;
+
+	for (size_t i = 0; r == 0 && i < o->n_set_limits; i += 2)
+		r = limits_set(&o->limits, o->set_limits[i], o->set_limits[i + 1], &err);
+	if (r == 0)
+		r = limits_check(&o->limits, &err);
+	if (err.text[0])
+		fprintf(stderr, "sluice: --limit: %s\n", err.text);
+	return r;
 }
 
 static int take_option(struct run_options *o, int c, char *value)
@@ -150,7 +217,7 @@ static int take_option(struct run_options *o, int c, char *value)
 
 static enum run_options_result parse(struct run_options *o, int argc, char **argv)
 {
-	struct option longs[ARRAY_SIZE(table) + 2] = { 0 };
+	struct option longs[ARRAY_SIZE(table) + 3] = { 0 };
 	char shorts[2 * ARRAY_SIZE(table) + 3] = "+h"; /* stop at the command */
 	char *end = shorts + strlen(shorts);
 	int c;
@@ -166,10 +233,11 @@ static enum run_options_result parse(struct run_options *o, int argc, char **arg
 			*end++ = ':';
 	}
 	longs[ARRAY_SIZE(table)] = (struct option){ "help", no_argument, NULL, 'h' };
+	longs[ARRAY_SIZE(table) + 1] = (struct option){ "help-limits", no_argument, NULL, 'H' };
 	argv[0] = "sluice"; /* the name in getopt's messages */
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (c == 'h') {
-			usage(stdout);
+		if (c == 'h' || c == 'H') {
+			(c == 'h' ? usage : usage_limits)(stdout);
 			return RUN_OPTIONS_HELP;
 		}
 		if (take_option(o, c, optarg) < 0)
@@ -180,19 +248,20 @@ static enum run_options_result parse(struct run_options *o, int argc, char **arg
 		return RUN_OPTIONS_ERROR;
 	}
 	o->command = argv + optind;
-	return RUN_OPTIONS_OK;
+	return settle_limits(o) < 0 ? RUN_OPTIONS_ERROR : RUN_OPTIONS_OK;
 }
 
 enum run_options_result run_options_parse(struct run_options *o, int argc, char **argv)
 {
 	enum run_options_result result = RUN_OPTIONS_ERROR;
 
-	*o = (struct run_options){ .workers = 1 };
+	*o = (struct run_options){ .workers = 1, .limits = LIMITS_DEFAULT };
 	o->policies = calloc((size_t)argc, sizeof(*o->policies));
 	o->allows = calloc((size_t)argc, sizeof(*o->allows));
 	o->ports = calloc((size_t)argc, sizeof(*o->ports));
 	o->labels = calloc((size_t)argc, sizeof(*o->labels));
-	if (o->policies && o->allows && o->ports && o->labels)
+	o->set_limits = calloc((size_t)argc, 2 * sizeof(*o->set_limits));
+	if (o->policies && o->allows && o->ports && o->labels && o->set_limits)
 		result = parse(o, argc, argv);
 	else
 		fprintf(stderr, "sluice: out of memory\n");
@@ -207,6 +276,8 @@ void run_options_done(struct run_options *o)
 	free(o->allows);
 	free(o->ports);
 	free(o->labels);
+	free(o->set_limits);
+	o->set_limits = NULL;
 	o->policies = NULL;
 	o->allows = NULL;
 	o->ports = NULL;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "limit.h"
 #include "policy.h"
 
 struct run_options {
@@ -20,7 +21,12 @@ struct run_options {
 	const char *user;    /* NULL: as we are */
 	const char *secrets; /* the directory of secrets, NULL: none */
 	unsigned workers;
+	const char *config; /* a file, NULL: none */
+	char **set_limits;  /* "name", "value" in turn */
+	size_t n_set_limits;
+	struct limits limits; /* the defaults, then the file's, then those of options */
 	bool no_confine;
+	bool audit;	   /* implies NO_CONFINE */
 	bool print_policy; /* and do nothing else */
 	char **command;	   /* NULL-terminated; empty if there is none to run */
 };

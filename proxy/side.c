@@ -7,6 +7,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+void side_reset(int fd)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
 int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner)
 {
 	int on = 1, r;
@@ -18,7 +26,7 @@ int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	r = uv_poll_init(loop, &s->poll, fd);
 	if (r < 0) {
-		close(fd);
+		side_reset(fd);
 		s->fd = -1;
 		return r;
 	}
@@ -195,13 +203,11 @@ bool side_close(struct side *s, bool reset, uv_close_cb on_closed)
 {
 	if (s->fd < 0)
 		return false;
-	if (reset) {
-		struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	}
 	uv_close((uv_handle_t *)&s->poll, on_closed);
-	close(s->fd);
+	if (reset)
+		side_reset(s->fd);
+	else
+		close(s->fd);
 	s->fd = -1;
 	return true;
 }

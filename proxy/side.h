@@ -36,7 +36,10 @@ struct side {
 		      */
 };
 
-/* Take over FD. On failure FD is closed and a negative errno is returned. ON_EVENT gets the handle;
+/* Close FD by a reset. */
+void side_reset(int fd);
+
+/* Take over FD. On failure FD is reset and a negative errno is returned. ON_EVENT gets the handle;
  * its data is OWNER. */
 int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner);
 

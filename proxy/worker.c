@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 #include "conn.h"
+#include "loop.h"
+#include "shed.h"
 
 static void close_handles(struct worker *w)
 {
@@ -21,7 +23,7 @@ static void begin_to_stop(struct worker *w)
 {
 	struct conn *next;
 
-	w->stop_at_ms = uv_now(&w->loop) + WORKER_WIND_UP_MS;
+	w->stop_at_ms = uv_now(&w->loop) + w->shared->limits.wind_up;
 	for (int i = 0; i < 2; i++)
 		listener_close(&w->listeners[i]);
 	uv_timer_start(&w->tick, on_tick, WORKER_STOP_TICK_MS, WORKER_STOP_TICK_MS);
@@ -48,6 +50,7 @@ static void on_tick(uv_timer_t *timer)
 		else
 			conn_tick(c, now);
 	}
+	shed_stalled(w);
 	if (w->stop_at_ms && !w->conns && !uv_is_closing((uv_handle_t *)&w->wake))
 		close_handles(w);
 }
@@ -89,21 +92,23 @@ static void on_wake(uv_async_t *async)
 		begin_to_stop(w);
 }
 
-int worker_init(struct worker *w, struct steer *steer, struct policy *policy,
+int worker_init(struct worker *w, struct worker_shared *shared, struct policy *policy,
 		struct log_writer *log, const char *labels, struct error *err)
 {
 	int r;
 
 	memset(w, 0, sizeof(*w));
-	w->steer = steer;
+	w->shared = shared;
 	w->listeners[0].fd = w->listeners[1].fd = -1;
 	w->reporter.log = log;
 	w->reporter.labels = labels;
-	buffer_pool_init(&w->buffers);
-	w->relay_env = (struct h1_relay_env){ &conn_relay_host, &w->exchanges, &w->head };
+	buffer_pool_init(&w->buffers, shared->limits.buffers);
+	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
+			  &shared->limits);
 	w->h2_env.host = &conn_relay_host;
 	w->h2_env.h2 = &conn_h2_host;
-	r = uv_loop_init(&w->loop);
+	w->n_descriptors = 2 * (unsigned)shared->limits.connections + WORKER_DESCRIPTORS;
+	r = loop_open(&w->loop, w->n_descriptors);
 	if (r < 0)
 		goto fail;
 	r = uv_async_init(&w->loop, &w->wake, on_wake);
@@ -128,10 +133,17 @@ fail:
 	return r;
 }
 
-int worker_listen(struct worker *w, uint16_t ports[2], struct error *err)
+void worker_set_audit(struct worker *w)
+{
+	w->relay_env.audit = true;
+	w->reporter.audit = true;
+}
+
+int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err)
 {
 	static const int families[2] = { AF_INET, AF_INET6 };
 
+	w->steer = steer;
 	for (int i = 0; i < 2; i++) {
 		int r = listener_open(&w->listeners[i], w, families[i], &ports[i], err);
 
@@ -144,6 +156,19 @@ int worker_listen(struct worker *w, uint16_t ports[2], struct error *err)
 		}
 	}
 	return 0;
+}
+
+bool worker_admit(struct worker *w)
+{
+	if (atomic_fetch_add(&w->shared->connections, 1) < w->shared->limits.connections)
+		return true;
+	worker_release(w);
+	return false;
+}
+
+void worker_release(struct worker *w)
+{
+	atomic_fetch_sub(&w->shared->connections, 1);
 }
 
 static void worker_main(void *arg)

@@ -16,6 +16,7 @@
 #include "h1_edit.h"
 #include "h1_relay.h"
 #include "h2_relay.h"
+#include "limit.h"
 #include "listener.h"
 #include "metrics.h"
 #include "path.h"
@@ -23,16 +24,20 @@
 #include "report.h"
 #include "sluice/error.h"
 
-#define WORKER_READ_SIZE       (64 * 1024)
-#define WORKER_TICK_MS	       1000
-#define WORKER_STOP_TICK_MS    20 /* while stopping */
-#define WORKER_MAX	       64
-#define WORKER_CONNECTIONS_MAX 65536 /* per worker */
-#define WORKER_WIND_UP_MS                                                      \
-	5000 /* how long what is in flight may take when the command has ended \
-	      */
+#define WORKER_READ_SIZE    (64 * 1024)
+#define WORKER_TICK_MS	    1000
+#define WORKER_STOP_TICK_MS 20 /* while stopping */
+#define WORKER_MAX	    64
+#define WORKER_DESCRIPTORS  2048 /* beside the two of each connection */
 
 struct conn;
+
+/* What all workers of a run share: the limits, and the one number that is bounded for all of them
+ * together. */
+struct worker_shared {
+	struct limits limits;
+	_Atomic(uint64_t) connections; /* open, and those about to be */
+};
 
 struct worker {
 	uv_loop_t loop;
@@ -40,7 +45,8 @@ struct worker {
 	uv_async_t wake;
 	uv_timer_t tick;
 	struct listener listeners[2]; /* IPv4, IPv6 */
-	struct steer *steer;
+	struct steer *steer;	      /* from worker_listen() on */
+	struct worker_shared *shared;
 	struct policy *policy;
 	uint32_t policy_generation; /* raised with every new policy, from 1 */
 	struct judge_scratch *judge;
@@ -51,7 +57,8 @@ struct worker {
 	struct conn *conns;
 	struct metrics metrics;
 	struct reporter reporter;
-	uint64_t stop_at_ms; /* 0: not stopping */
+	unsigned n_descriptors; /* only those below can be watched: see loop.h */
+	uint64_t stop_at_ms;	/* 0: not stopping */
 	_Atomic(struct policy *) mailbox;
 	atomic_bool stop;
 	bool initialized, started;
@@ -61,12 +68,15 @@ struct worker {
 	char edited[H1_EDIT_MAX]; /* a head that a rule changes, while it is sent */
 };
 
-/* POLICY is taken a reference of. LOG may be NULL. Listeners are opened by worker_listen(). */
-int worker_init(struct worker *w, struct steer *steer, struct policy *policy,
+/* POLICY is taken a reference of. LOG may be NULL. SHARED outlives the worker. Nothing that others
+ * could see is made yet. */
+int worker_init(struct worker *w, struct worker_shared *shared, struct policy *policy,
 		struct log_writer *log, const char *labels, struct error *err);
+/* Before worker_start(): pass everything, and record what would have been denied. */
+void worker_set_audit(struct worker *w);
 /* Open the listeners; PORTS has a port per family (IPv4, IPv6), 0: let the kernel pick one and
  * store it. A family that the host does not have is left out (port stays 0). */
-int worker_listen(struct worker *w, uint16_t ports[2], struct error *err);
+int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err);
 int worker_start(struct worker *w, struct error *err);
 /* Any thread. The worker takes over the reference. */
 void worker_set_policy(struct worker *w, struct policy *policy);
@@ -76,5 +86,9 @@ void worker_join(struct worker *w);
 /* After worker_join(), or if it was never started. Accepts a worker whose worker_init() failed or
  * that is zeroed. */
 void worker_done(struct worker *w);
+
+/* For its thread: ask for one more connection, and give one back. */
+bool worker_admit(struct worker *w);
+void worker_release(struct worker *w);
 
 #endif

@@ -67,18 +67,39 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-static __always_inline int drop_as(__u32 kind, const struct endpoint *to, __u32 protocol)
+/* In audit it passes, and a socket is reported once: M, or NULL where there is none. */
+static __always_inline int drop_as(__u32 kind, const struct endpoint *to, __u32 protocol,
+				   struct mark *m)
 {
-	struct event_record *e = event_begin(kind, to, protocol);
+	struct event_record *e;
+
+	if (audit_mode && m) {
+		if (m->audited)
+			return 1;
+		m->audited = 1;
+	}
+	e = event_begin(kind, to, protocol);
+	if (e) {
+		e->audit = audit_mode;
+		bpf_ringbuf_submit(e, 0);
+	}
+	return audit_mode ? 1 : 0;
+}
+
+static __always_inline int drop(const struct packet *p, struct mark *m)
+{
+	return drop_as(STEER_PACKET_DROPPED, &p->to, p->protocol, m);
+}
+
+/* To our listener's port, which is not ours any more: whoever has it is not whom the application
+ * means, so that it must not pass in audit either. */
+static __always_inline int drop_astray(const struct packet *p)
+{
+	struct event_record *e = event_begin(STEER_PACKET_DROPPED, &p->to, p->protocol);
 
 	if (e)
 		bpf_ringbuf_submit(e, 0);
 	return 0;
-}
-
-static __always_inline int drop(const struct packet *p)
-{
-	return drop_as(STEER_PACKET_DROPPED, &p->to, p->protocol);
 }
 
 /* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
@@ -117,12 +138,12 @@ static __always_inline int pass_doomed(struct __sk_buff *skb, struct packet *p, 
 				       const struct steer_config *c, __u16 flags_word)
 {
 	if (!endpoint_same_address(&p->to, &m->destination) || route_of(c, &p->to) != ROUTE_LOCAL)
-		return drop(p);
+		return drop(p, m);
 	if (is_harmless(skb, p, flags_word))
 		return 1;
 	if (endpoint_same(&p->to, &m->destination))
 		remember_hidden(m);
-	return drop(p);
+	return drop(p, m);
 }
 
 static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, struct mark *m,
@@ -131,13 +152,13 @@ static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, str
 	__u16 port = 0;
 
 	if (!m)
-		return drop(p);
+		return drop(p, m);
 	if (m->fate == FATE_ALONE)
-		return mark_holds(c, m, DECIDE_TCP, 0) ? 1 : drop(p);
+		return mark_holds(c, m, DECIDE_TCP, 0) ? 1 : drop(p, m);
 	if (m->fate != FATE_STEERED && m->fate != FATE_DOOMED)
-		return drop(p);
+		return drop(p, m);
 	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
-		return drop(p);
+		return drop(p, m);
 	p->to.port = bpf_ntohs(port);
 	if (m->fate == FATE_DOOMED)
 		return pass_doomed(skb, p, m, c, flags_word);
@@ -147,7 +168,7 @@ static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, str
 			forget_hidden(skb, m);
 		return 1;
 	}
-	return is_harmless(skb, p, flags_word) ? 1 : drop(p);
+	return is_harmless(skb, p, flags_word) ? 1 : drop_astray(p);
 }
 
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
@@ -156,7 +177,7 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 	__u16 word = 0; /* header length, flags */
 
 	if (bpf_skb_load_bytes(skb, p->offset + TCP_FLAGS_OFFSET - 1, &word, sizeof(word)))
-		return drop(p);
+		return drop(p, m);
 	word = bpf_ntohs(word);
 	if ((word & (TCP_FLAG_BIT_SYN | TCP_FLAG_BIT_ACK)) == TCP_FLAG_BIT_SYN)
 		return pass_syn(skb, p, m, c, word);
@@ -164,7 +185,7 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 		return 1; /* no mark: accepted by the workload, which is not held to anything yet */
 	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_TCP, 0))
 		return 1;
-	return drop(p);
+	return drop(p, m);
 }
 
 /* From a socket that may not send to its peer: is this the datagram that sendmsg() vetted for
@@ -176,7 +197,7 @@ static __always_inline bool is_sent_elsewhere(const struct packet *p, const stru
 	struct endpoint peer = m->destination, vetted = m->sent_to;
 
 	return endpoint_same(&p->to, &vetted) && !endpoint_same(&p->to, &peer) &&
-	       udp_allowed(c, &p->to, cookie);
+	       (audit_mode || udp_allowed(c, &p->to, cookie));
 }
 
 /* An unconnected socket was vetted by sendmsg() for this datagram, unless the table changed between
@@ -188,34 +209,34 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 	__u64 cookie;
 
 	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
-		return drop(p);
+		return drop(p, m);
 	if (m->fate == FATE_ALONE && m->generation == c->generation)
 		return 1;
 	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
-		return drop(p);
+		return drop(p, m);
 	p->to.port = bpf_ntohs(port);
 	cookie = bpf_get_socket_cookie(skb);
 	if (!m->destination.family)
-		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p);
+		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p, m);
 	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_UDP, cookie))
 		return 1;
 	if (!is_sent_elsewhere(p, m, c, cookie)) {
 		struct endpoint to = m->destination;
 
-		return drop_as(STEER_SENDMSG_REFUSED, &to, DECIDE_UDP);
+		return drop_as(STEER_SENDMSG_REFUSED, &to, DECIDE_UDP, m);
 	}
 	return 1;
 }
 
 /* Neighbour discovery and multicast membership: without them IPv6 does not work. */
-static __always_inline int pass_icmpv6(struct __sk_buff *skb, struct packet *p)
+static __always_inline int pass_icmpv6(struct __sk_buff *skb, struct packet *p, struct mark *m)
 {
 	__u8 type = 0;
 
 	if (p->to.family == WIRE_IPV6 && !bpf_skb_load_bytes(skb, p->offset, &type, 1) &&
 	    ((type >= ICMPV6_MLD_FIRST && type <= ICMPV6_ND_LAST) || type == ICMPV6_MLD2_REPORT))
 		return 1;
-	return drop(p);
+	return drop(p, m);
 }
 
 SEC("cgroup_skb/egress")
@@ -228,18 +249,18 @@ int steer_backstop(struct __sk_buff *skb)
 
 	if (!c || !c->enforced)
 		return c != NULL;
-	if (skb->protocol == bpf_htons(ETH_P_IPV6) ? !parse_ipv6(skb, &p) : !parse_ipv4(skb, &p))
-		return drop(&p);
 	sk = skb->sk;
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
 	if (sk)
 		m = bpf_sk_storage_get(&marks, sk, NULL, 0);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6) ? !parse_ipv6(skb, &p) : !parse_ipv4(skb, &p))
+		return drop(&p, m);
 	if (p.protocol == IPPROTO_TCP)
 		return pass_tcp(skb, &p, m, c);
 	if (p.protocol == IPPROTO_UDP)
 		return pass_udp(skb, &p, m, c);
 	if (p.protocol == IPPROTO_ICMPV6)
-		return pass_icmpv6(skb, &p);
-	return drop(&p);
+		return pass_icmpv6(skb, &p, m);
+	return drop(&p, m);
 }

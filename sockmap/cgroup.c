@@ -64,6 +64,8 @@ static int own_cgroup(char *path, size_t size)
 		line[strcspn(line, "\n")] = '\0';
 		r = snprintf(path, size, "%s", line + 3) < (int)size ? 0 : -ENAMETOOLONG;
 	}
+	if (r == -ENOENT && !feof(f))
+		r = errno ? -errno : -EIO;
 	free(line);
 	fclose(f);
 	return r;

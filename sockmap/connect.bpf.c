@@ -16,6 +16,7 @@ struct attempt {
 	struct endpoint dial;	/* in: what was asked for; out: what connect() shall dial */
 	__u32 device;
 	__u32 protocol;
+	__u16 source_port; /* bound, host byte order, or 0 */
 };
 
 /* A socket that connects again starts anew; only the device that we took off is remembered. */
@@ -29,17 +30,63 @@ static __always_inline void mark_begin(struct mark *m, const struct attempt *a)
 	m->device = a->device ? a->device : device;
 }
 
+/* In audit: left alone, as if the table allowed it. */
+static __always_inline int refuse_attempt(__u32 kind, struct mark *m, const struct steer_config *c,
+					  const struct attempt *a)
+{
+	if (!refuse(kind, &a->to, a->protocol))
+		return 0;
+	m->device = 0;
+	m->audited = 1;
+	m->generation = c->generation;
+	m->fate = FATE_ALONE;
+	return 1;
+}
+
 static __always_inline int leave_alone(struct mark *m, const struct steer_config *c,
 				       const struct attempt *a)
 {
 	/* The socket was bound to a device until an earlier connect was steered: it would now leave
 	 * by another one than the application thinks. */
 	if (m->device && !a->device)
-		return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
+		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
 	m->device = 0;
 	m->generation = c->enforced ? c->generation : 0;
 	m->fate = FATE_ALONE;
 	return 1;
+}
+
+/* Is there already a connection from A's own port to our listener? Then the kernel would refuse
+ * another one, though A's destination is another than that one's. */
+static __always_inline bool port_is_taken(struct bpf_sock_addr *ctx, const struct attempt *a,
+					  const struct endpoint *listener)
+{
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *sk;
+	bool taken;
+
+	__builtin_memset(&tuple, 0, sizeof(tuple));
+	if (listener->family == WIRE_IPV4) {
+		tuple.ipv4.daddr = listener->ip[0];
+		tuple.ipv4.dport = bpf_htons(listener->port);
+		tuple.ipv4.saddr = a->source.family ? a->source.ip[0] : DECIDE_LOOPBACK;
+		tuple.ipv4.sport = bpf_htons(a->source_port);
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		__builtin_memcpy(tuple.ipv6.daddr, listener->ip, sizeof(listener->ip));
+		tuple.ipv6.dport = bpf_htons(listener->port);
+		if (a->source.family)
+			__builtin_memcpy(tuple.ipv6.saddr, a->source.ip, sizeof(a->source.ip));
+		else
+			tuple.ipv6.saddr[3] = bpf_htonl(1);
+		tuple.ipv6.sport = bpf_htons(a->source_port);
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return true; /* TIME_WAIT */
+	taken = !bpf_sk_storage_get(&listeners, sk, NULL, 0);
+	bpf_sk_release(sk);
+	return taken;
 }
 
 static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
@@ -55,14 +102,16 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 	/* The scope of the destination is not visible here: without a device nobody can say which
 	 * link is meant. And from a link-local source the loopback interface is not reachable. */
 	if ((endpoint_is_link_local(&a->to) && !m->device) || endpoint_is_link_local(&a->source))
-		return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
+		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
 	if (!listener.port || listener_at(ctx, &listener) != LISTENS_OURS)
-		return refuse(STEER_CONNECT_NO_LISTENER, &a->to, a->protocol);
+		return refuse_attempt(STEER_CONNECT_NO_LISTENER, m, c, a);
+	if (audit_mode && a->source_port && port_is_taken(ctx, a, &listener))
+		return refuse_attempt(STEER_CONNECT_PORT_TAKEN, m, c, a);
 	if (a->device) {
 		char none[4] = "";
 
 		if (bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none)))
-			return refuse(STEER_CONNECT_UNSTEERABLE, &a->to, a->protocol);
+			return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
 	}
 	listener.mapped = a->to.mapped;
 	a->dial = listener;
@@ -94,7 +143,7 @@ static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
 	bool nobody;
 
 	if (action == L4_REFUSE)
-		return refuse(STEER_CONNECT_REFUSED, &a->to, DECIDE_TCP);
+		return refuse_attempt(STEER_CONNECT_REFUSED, m, c, a);
 	if (action == L4_ALLOW)
 		return leave_alone(m, c, a);
 	nobody = route == ROUTE_LOCAL && nobody_listens(ctx, m, a);
@@ -124,7 +173,7 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 	if (a->protocol == DECIDE_TCP)
 		return judge_tcp(ctx, m, c, a);
 	if (a->protocol != DECIDE_UDP)
-		return refuse(STEER_CONNECT_REFUSED, &a->to, a->protocol);
+		return refuse_attempt(STEER_CONNECT_REFUSED, m, c, a);
 	if (udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
 		return leave_alone(m, c, a);
 	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What
@@ -142,6 +191,7 @@ static __always_inline void attempt_begin(struct bpf_sock_addr *ctx, struct atte
 	if (!sk)
 		return;
 	a->device = sk->bound_dev_if;
+	a->source_port = (__u16)sk->src_port;
 	if (sk->family == FAMILY_INET)
 		a->source = endpoint_ipv4(sk->src_ip4, 0);
 	else

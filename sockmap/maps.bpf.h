@@ -16,6 +16,10 @@
 
 #define MAP __weak SEC(".maps")
 
+/* Set before loading, so that the verifier removes from an enforcing program whatever lets pass.
+ * 1: nothing is refused; what would have been is reported, and marked as such. */
+const volatile __u32 audit_mode __weak = 0;
+
 /* What the hooks have made of a socket. Written by connect and sendmsg, under the socket's lock. */
 enum fate {
 	FATE_UNVETTED = 0, /* no SYN and no datagram of it passes the backstop */
@@ -35,6 +39,8 @@ struct mark {
 	struct flow_key key;
 	struct endpoint sent_to; /* UDP, REVOKED: what sendmsg() vetted last, beside DESTINATION */
 	__u32 by_hint;		 /* STEERED, since DESTINATION stands in hidden_listeners */
+	__u32 audited;		 /* audit: reported already, the rest of it passes silently */
+	struct endpoint noted;	 /* audit, UDP: the last place for which sendmsg() was reported */
 };
 
 struct {
@@ -187,7 +193,9 @@ static __always_inline struct event_record *event_begin(__u32 kind, const struct
 	return e;
 }
 
-/* A refusal of the current process. Returns 0, which is what a hook returns to refuse. */
+/* A refusal of the current process. Returns what a hook returns to refuse: 0. In audit it returns
+ * 1, and the caller goes on as if it were allowed. Whatever is refused by policy, or for want of
+ * means, goes through here or through drop_as() (backstop.bpf.c). */
 static __always_inline int refuse(__u32 kind, const struct endpoint *to, __u32 protocol)
 {
 	struct event_record *e = event_begin(kind, to, protocol);
@@ -195,9 +203,10 @@ static __always_inline int refuse(__u32 kind, const struct endpoint *to, __u32 p
 	if (e) {
 		e->pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 		bpf_get_current_comm(e->command, sizeof(e->command));
+		e->audit = audit_mode;
 		bpf_ringbuf_submit(e, 0);
 	}
-	return 0;
+	return audit_mode ? 1 : 0;
 }
 
 #endif

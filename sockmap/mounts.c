@@ -89,6 +89,9 @@ int mounts_each(int (*on_entry)(void *ctx, const struct mount_entry *m), void *c
 	while (r == 0 && getline(&line, &size, f) > 0)
 		if (parse_line(line, m) == 0)
 			r = on_entry(ctx, m);
+	/* No memory for a line is not the end: what follows must not be left out. */
+	if (r == 0 && !feof(f))
+		r = errno ? -errno : -EIO;
 	free(m);
 	free(line);
 	fclose(f);

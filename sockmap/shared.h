@@ -69,6 +69,7 @@ struct event_record {
 	__u32 kind; /* enum steer_event_kind */
 	__u32 pid;
 	__u32 protocol;
+	__u32 audit; /* 1: it passed all the same */
 	char command[16];
 };
 

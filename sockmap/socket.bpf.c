@@ -11,10 +11,23 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PROTOCOL_MPTCP 262
 
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
+
 /* Of the running kernel, not of the build's headers. */
 enum bpf_func_id___sluice {
 	BPF_FUNC_set_retval___sluice = 187,
 };
+
+/* Audit: the socket is had, and its packets pass the backstop without another report. */
+static __always_inline void note_audited(struct bpf_sock *ctx)
+{
+	struct mark *m = bpf_sk_storage_get(&marks, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (m)
+		m->audited = 1;
+}
 
 SEC("cgroup/sock_create")
 int steer_socket(struct bpf_sock *ctx)
@@ -26,7 +39,10 @@ int steer_socket(struct bpf_sock *ctx)
 		return 0;
 	if (!c->enforced || decide_socket(ctx->type, protocol))
 		return 1;
-	refuse(STEER_SOCKET_REFUSED, NULL, protocol);
+	if (refuse(STEER_SOCKET_REFUSED, NULL, protocol)) {
+		note_audited(ctx);
+		return 1;
+	}
 	/* "No such protocol" lets runtimes that prefer MPTCP fall back to TCP. */
 	if (protocol == PROTOCOL_MPTCP &&
 	    bpf_core_enum_value_exists(enum bpf_func_id___sluice, BPF_FUNC_set_retval___sluice))

@@ -23,7 +23,7 @@ static void explain_load(struct error *err, int r)
 			  "container without CAP_BPF and CAP_NET_ADMIN",
 			  strerror(-r));
 	else if (r == -ENOMEM)
-		error_set(err, "no memory for the BPF maps: lower the limit of connections");
+		error_set(err, "no memory for the BPF maps: lower the limit connects");
 	else
 		error_set(err,
 			  "the kernel refused the BPF programs (%s): Linux 5.15 or newer with "
@@ -54,13 +54,14 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows)
 	return 0;
 }
 
-static int load(struct steer *s, uint32_t max_flows)
+static int load(struct steer *s, uint32_t max_flows, bool audit)
 {
 	int r;
 
 	s->skel = steer_bpf__open();
 	if (!s->skel)
 		return -errno;
+	s->skel->rodata->audit_mode = audit;
 	r = set_sizes(s->skel, max_flows);
 	if (r < 0)
 		return r;
@@ -101,11 +102,13 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 		return -ENOMEM;
 	}
 	libbpf_set_print(NULL); /* what it would print is said in ERR */
-	r = load(s, max_flows < FLOWS_MIN ? FLOWS_MIN : max_flows);
+	s->audit = options->audit;
+	r = load(s, max_flows < FLOWS_MIN ? FLOWS_MIN : max_flows, s->audit);
 	if (r < 0)
 		goto fail;
 	s->config.generation = 1;
-	s->config.doomed_rto = in_ticks(DOOMED_RTO_NS);
+	/* In audit its SYN is not held back, and its answer may come from afar. */
+	s->config.doomed_rto = s->audit ? 0 : in_ticks(DOOMED_RTO_NS);
 	r = steer_write_config(s);
 	if (r < 0)
 		goto fail;
@@ -120,6 +123,16 @@ fail:
 	explain_load(err, r);
 	steer_close(s);
 	return r;
+}
+
+static int pin_link(const struct steer *s, struct bpf_link *link, const char *name)
+{
+	char path[sizeof(s->pin_dir) + 64];
+
+	if (s->audit)
+		return 0;
+	snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir, name);
+	return bpf_link__pin(link, path);
 }
 
 /* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering
@@ -139,14 +152,10 @@ static int attach_all(struct steer *s, int cgroup_fd)
 
 	_Static_assert(ARRAY_SIZE(programs) == STEER_LINKS, "one link for each program");
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		char path[sizeof(s->pin_dir) + 64];
-
 		s->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd);
 		if (!s->links[i])
 			return -errno;
-		snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir,
-			 bpf_program__name(programs[i]));
-		r = bpf_link__pin(s->links[i], path);
+		r = pin_link(s, s->links[i], bpf_program__name(programs[i]));
 		if (r < 0)
 			return r;
 	}
@@ -193,10 +202,12 @@ static int make_pin_dir(struct steer *s, const char *pin_dir)
 	return 0;
 }
 
-int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
+static int pin_maps(struct steer *s, const char *pin_dir, struct error *err)
 {
 	int r;
 
+	if (s->audit)
+		return 0;
 	r = make_pin_dir(s, pin_dir);
 	if (r < 0) {
 		error_set(err, "cannot make the directory %s for the BPF pins: %s", pin_dir,
@@ -204,10 +215,18 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 		return r;
 	}
 	r = bpf_object__pin_maps(s->skel->obj, s->pin_dir);
-	if (r < 0) {
+	if (r < 0)
 		error_set(err, "cannot pin the BPF maps in %s: %s", pin_dir, strerror(-r));
+	return r;
+}
+
+int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
+{
+	int r;
+
+	r = pin_maps(s, pin_dir, err);
+	if (r < 0)
 		return r;
-	}
 	r = attach_all(s, cgroup_fd);
 	if (r < 0)
 		explain_attach(err, r);

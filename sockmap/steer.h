@@ -5,11 +5,12 @@
  * Owns the BPF programs, maps and links of one workload. steer_open() loads, steer_attach() makes
  * it effective and pins, steer_close() detaches and unpins. If the process dies in between, the
  * pinned links stay: steered connects are then refused (EPERM), since no listener of ours answers
- * any more. steer_take() and steer_set_local() may be called from any thread; everything else from
- * one. */
+ * any more. In audit nothing is pinned: the programs go with the process, and refuse nothing.
+ * steer_take() and steer_set_local() may be called from any thread; everything else from one. */
 #ifndef SLUICE_STEER_H
 #define SLUICE_STEER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "sluice/error.h"
 #include "sluice/flow.h"
@@ -27,6 +28,9 @@ struct steer_options {
 	 * a new one, and is then refused), and for twice as many live connections what
 	 * getsockname() shall say (to others it says a loopback address). */
 	uint32_t max_flows;
+	/* Refuse nothing: what would be refused passes (unsteered), and is an event all the same.
+	 */
+	bool audit;
 };
 
 /* Open and load. On failure a sentence in ERR that says what to do. Returns 0, or a negative
@@ -42,7 +46,8 @@ int steer_set_table(struct steer *s, const struct l4_table *table, struct error 
  * taken for it. */
 int steer_add_listener(struct steer *s, int fd, struct error *err);
 
-/* Attach to the cgroup and pin links and maps below PIN_DIR (a directory on bpffs, made here). */
+/* Attach to the cgroup and, but for audit, pin links and maps below PIN_DIR (a directory on bpffs,
+ * made here). */
 int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err);
 
 /* Take the record of the connection that one of our listeners accepted from CLIENT, and delete it.
@@ -60,6 +65,7 @@ struct steer_event {
 	uint8_t protocol;
 	struct address destination; /* family 0 for STEER_SOCKET_REFUSED */
 	uint32_t pid;
+	bool audit;	  /* it passed all the same */
 	char command[16]; /* NUL-terminated, chosen by the workload: escape it */
 };
 

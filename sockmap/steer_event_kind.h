@@ -13,6 +13,8 @@ enum steer_event_kind {
 	STEER_NO_ROOM,		   /* no room to remember a steered connection: refused */
 	STEER_CONNECT_UNSTEERABLE, /* connect(): it has to be read, and its device or scope would be
 				      lost on the way */
+	STEER_CONNECT_PORT_TAKEN,  /* audit: left alone, since its own port is in use towards our
+				      listener */
 	STEER_EVENT_MAX,
 };
 

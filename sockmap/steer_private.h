@@ -22,6 +22,7 @@ struct steer {
 	struct steer_config config; /* as it stands in the map */
 	uint64_t netns;		    /* cookie of our listeners' network namespace, 0: none yet */
 	char pin_dir[512];	    /* "" until it was made */
+	bool audit;
 	void (*on_event)(void *ctx, const struct steer_event *e); /* only within read_events */
 	void *on_event_ctx;
 	unsigned events_read; /* within one steer_read_events() */

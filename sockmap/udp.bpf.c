@@ -5,6 +5,18 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Audit: what goes to one place in a row is reported once, and then passes as if it were allowed.
+ */
+static __always_inline int sendmsg_refuse(struct mark *m, const struct endpoint *to, __u32 protocol)
+{
+	if (audit_mode && m) {
+		if (endpoint_same(&m->noted, to))
+			return 1;
+		m->noted = *to;
+	}
+	return refuse(STEER_SENDMSG_REFUSED, to, protocol);
+}
+
 /* Marks the socket as vetted, so that the datagram passes the backstop. A socket that may not send
  * to the peer that it is connected to, or was, may send to others: the backstop is told to whom,
  * since a connected socket's other datagrams do not come here. */
@@ -14,9 +26,12 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct mark *m;
 
-	if (ctx->protocol != DECIDE_UDP || !ctx->sk || !udp_allowed(c, to, cookie))
+	if (!ctx->sk)
 		return refuse(STEER_SENDMSG_REFUSED, to, ctx->protocol);
 	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if ((ctx->protocol != DECIDE_UDP || !udp_allowed(c, to, cookie)) &&
+	    !sendmsg_refuse(m, to, ctx->protocol))
+		return 0;
 	if (!m)
 		return refuse(STEER_NO_ROOM, to, DECIDE_UDP);
 	if (m->fate == FATE_UNVETTED && !m->destination.family) {
@@ -26,7 +41,7 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct
 	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_UDP, cookie))
 		return 1;
 	if (m->fate != FATE_REVOKED)
-		return refuse(STEER_SENDMSG_REFUSED, to, DECIDE_UDP);
+		return sendmsg_refuse(m, to, DECIDE_UDP);
 	m->sent_to = *to;
 	return 1;
 }

@@ -14,6 +14,7 @@
 	X(NOT_ALLOWED, not_allowed, "the policy no longer allows this destination")               \
 	X(NOT_HTTP, not_http, "not HTTP on a port with HTTP rules")                               \
 	X(TLS, tls, "TLS on a port with HTTP rules: it cannot be read")                           \
+	X(HTTP2_UNREAD, http2_unread, "HTTP/2, which is not read in audit")                       \
 	X(HTTP2, http2, "the client broke the rules of HTTP/2")                                   \
 	X(HTTP2_LIMIT, http2_limit, "the client went over a limit of HTTP/2")                     \
 	X(HTTP2_SERVER, http2_server, "the server broke the rules of HTTP/2")                     \
@@ -25,7 +26,9 @@
 	X(STALE_BODY, stale_body, "a body that was announced, after its final answer")            \
 	X(UNSOLICITED, unsolicited, "the server spoke without being asked")                       \
 	X(BAD_UPGRADE, bad_upgrade, "the server switched to a protocol that cannot be read")      \
+	X(UNFOLLOWED, unfollowed, "more requests, or bytes behind an Upgrade, than can wait")     \
 	X(LIMIT, limit, "too many connections, or open files")                                    \
+	X(STALLED, stalled, "its bytes lay still while the buffers were used up")                 \
 	X(OOM, oom, "out of memory")                                                              \
 	X(SHUTDOWN, shutdown, "sluice is ending")                                                 \
 	X(INTERNAL, internal, "an error inside sluice")

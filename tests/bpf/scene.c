@@ -182,9 +182,9 @@ void scene_add_listeners(struct scene *s)
 		fail_msg("%s", err.text);
 }
 
-int scene_setup(void **state)
+static int setup(void **state, bool audit)
 {
-	const struct steer_options options = { .max_flows = 1024 };
+	const struct steer_options options = { .max_flows = 1024, .audit = audit };
 	struct scene *s = test_calloc(1, sizeof(*s));
 	struct error err = { "" };
 
@@ -201,6 +201,16 @@ int scene_setup(void **state)
 	if (steer_attach(s->steer, s->cgroup.fd, s->pin_dir, &err) < 0)
 		fail_msg("%s", err.text);
 	return 0;
+}
+
+int scene_setup(void **state)
+{
+	return setup(state, false);
+}
+
+int scene_setup_audit(void **state)
+{
+	return setup(state, true);
 }
 
 int scene_teardown(void **state)
@@ -226,6 +236,7 @@ static void on_event(void *ctx, const struct steer_event *e)
 
 	s->last_event = *e;
 	s->n_events[e->kind]++;
+	s->n_audited += e->audit;
 }
 
 void scene_read_events(struct scene *s)

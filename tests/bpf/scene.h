@@ -59,6 +59,7 @@ struct scene {
 	int listener4, listener6;
 	struct steer_event last_event;
 	unsigned n_events[STEER_EVENT_MAX];
+	unsigned n_audited; /* of all of them */
 };
 
 /* Run the cmocka group RUN in the world described above; returns main()'s exit code. */
@@ -66,6 +67,7 @@ int scene_main(int (*run)(void));
 
 /* Fixtures for each test: *STATE becomes a struct scene with everything attached. */
 int scene_setup(void **state);
+int scene_setup_audit(void **state);
 int scene_teardown(void **state);
 
 /* Pieces of it, for tests that need other ones. */

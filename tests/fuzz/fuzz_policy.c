@@ -8,6 +8,50 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static bool adds(const struct header_action *a)
+{
+	return a->kind == HEADER_ADD || a->kind == HEADER_REPLACE;
+}
+
+/* What is written into a request ends no line, and is no field that frames it. */
+static void check_action(const struct header_action *a)
+{
+	static const struct span framing[] = { SPAN_LITERAL("host"), SPAN_LITERAL("connection"),
+					       SPAN_LITERAL("content-length"),
+					       SPAN_LITERAL("content_length"),
+					       SPAN_LITERAL("transfer-encoding") };
+
+	if (a->kind == HEADER_LOG)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(framing); i++)
+		if (span_eq_nocase(a->name, framing[i]))
+			abort();
+	for (size_t i = 0; i < a->name.len; i++)
+		if (a->name.ptr[i] <= ' ' || a->name.ptr[i] >= 0x7f || a->name.ptr[i] == ':')
+			abort();
+	for (size_t i = 0; i < a->value.len; i++)
+		if (((unsigned char)a->value.ptr[i] < ' ' && a->value.ptr[i] != '\t') ||
+		    a->value.ptr[i] == 0x7f)
+			abort();
+	if (a->name.len == 0 || a->value.len == 0)
+		abort();
+}
+
+/* Nothing is added that the request's Connection would have the next proxy take out. */
+static void check_named(const struct ruleset *rules, struct judge_scratch *s, struct request req,
+			const struct header_action *a)
+{
+	struct header headers[] = { req.headers[0], { SPAN_LITERAL("Connection"), a->name } };
+	struct verdict v;
+
+	req.headers = headers;
+	req.n_headers = ARRAY_SIZE(headers);
+	v = ruleset_judge(rules, &req, s);
+	for (unsigned i = 0; i < v.n_actions; i++)
+		if (adds(v.actions[i]) && span_eq_nocase(v.actions[i]->name, a->name))
+			abort();
+}
+
 static void judge(const struct policy *p, const struct ruleset *rules)
 {
 	struct judge_scratch *s = judge_scratch_new(p);
@@ -35,6 +79,11 @@ static void judge(const struct policy *p, const struct ruleset *rules)
 	for (unsigned i = 0; i + 1 < v.n_actions; i++)
 		if (v.actions[i] == v.actions[i + 1])
 			abort();
+	for (unsigned i = 0; i < v.n_actions; i++) {
+		check_action(v.actions[i]);
+		if (adds(v.actions[i]))
+			check_named(rules, s, req, v.actions[i]);
+	}
 	/* More readings never allow more. */
 	req.n_readings = 2;
 	again = ruleset_judge(rules, &req, s);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 sluice_fuzzer(h1_relay
   SOURCES fuzz_h1_relay.c head_model.c relay_model.c relay_ops.c ../unit/proxy/relay_stage.c
+  ../unit/proxy/relay_stage_policy.c
   USES relay)
 if(TARGET fuzz_h1_relay)
   target_include_directories(fuzz_h1_relay PRIVATE ${CMAKE_SOURCE_DIR}/tests/lib

@@ -18,6 +18,7 @@ enum op {
 	OP_STICK_UP = 0xf6,
 	OP_CONGEST = 0xf7, /* every send fills the socket, or not any more */
 	OP_UP_FIRST = 0xf8,
+	OP_AUDIT = 0xf9, /* as the first byte: the relay only looks on */
 };
 
 #define REPEATED_MAX ((size_t)256 * 1024) /* bytes that repeats may make */
@@ -197,6 +198,9 @@ static void play_other(struct player *p, unsigned op)
 void ops_play(const uint8_t *data, size_t size, struct relay_model *m)
 {
 	struct player p = { .m = m, .at = data, .end = data + size, .last = "" };
+
+	if (size > 0 && *data == OP_AUDIT)
+		model_begin_audit(m);
 
 	while (p.at < p.end && !m->stage->closed) {
 		unsigned op = *p.at++;

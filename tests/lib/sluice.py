@@ -19,6 +19,7 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BINARY = os.path.realpath(os.path.join(ROOT, os.environ.get("SLUICE") or "build/sluice"))
 PUPPET = os.path.join(os.path.dirname(os.path.realpath(__file__)), "puppet.py")
 DENIAL = re.compile(r"^denied (\d+)× (.*)$")
+AUDIT = re.compile(r"^would have denied (\d+)× (.*)$")
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:")
 # What must be zero when sluice has ended.
 EMPTY_AT_END = "conn.open", "flows.open", "buffers.in_use"
@@ -28,14 +29,16 @@ class Result:
     """What a run left behind: its exit code, its output, its reports."""
 
     def __init__(self, run, code):
-        self.code = code
+        self.pid, self.code = run.pid, code
         self.out = run.read("out")
         self.err = run.read("err").decode(errors="surrogateescape")
         self.log = [json.loads(line) for line in run.read("log").decode().splitlines()]
         self.stats = json.loads(run.read("stats") or "{}")
         lines = self.err.splitlines()
         self.denials = [line for line in lines if DENIAL.match(line)]
-        self.other_lines = [line for line in lines if not DENIAL.match(line)]
+        self.audits = [line for line in lines if AUDIT.match(line)]
+        self.other_lines = [line for line in lines
+                            if not DENIAL.match(line) and not AUDIT.match(line)]
 
     def closed(self, reason):
         """How many connections ended for this reason."""
@@ -44,6 +47,10 @@ class Result:
     def denied(self, text):
         """How often the denial whose line contains TEXT happened."""
         return sum(int(DENIAL.match(line)[1]) for line in self.denials if text in line)
+
+    def audited(self, text):
+        """The same for what passed in audit."""
+        return sum(int(AUDIT.match(line)[1]) for line in self.audits if text in line)
 
 
 class Run:

@@ -211,6 +211,26 @@ static void test_chunk_limits(void **state)
 	assert_int_equal(chunked_with(3, H1_HEAD_MAX + 1), -EMSGSIZE);
 }
 
+/* Lower limits, as the caller sets them in its scratch; higher ones are those that there are. */
+static void test_lower_limits(void **state)
+{
+	const struct h1_limits low = { .head_size = 300, .fields = 5 },
+			       high = { .head_size = UINT32_MAX, .fields = UINT32_MAX };
+
+	whole.head.limits = cut.head.limits = low;
+	assert_int_equal(head_of(300), 0);
+	assert_int_equal(head_of(301), -EMSGSIZE);
+	assert_int_equal(head_of(H1_HEAD_MAX + 1), -EMSGSIZE);
+	assert_int_equal(head_with(5), 0);
+	assert_int_equal(head_with(6), -EMSGSIZE);
+	assert_int_equal(chunked_with(3, 300), 0);
+	assert_int_equal(chunked_with(3, 301), -EMSGSIZE);
+	whole.head.limits = cut.head.limits = high;
+	test_head_limit(state);
+	test_field_limit(state);
+	whole.head.limits = cut.head.limits = (struct h1_limits){ 0 };
+}
+
 /* A body of 1 TiB in a few calls: nothing is counted in less than 64 bits. */
 static void test_large_body(void **state)
 {
@@ -300,8 +320,9 @@ int main(void)
 		cmocka_unit_test(test_bad_requests),   cmocka_unit_test(test_bad_responses),
 		cmocka_unit_test(test_bad_after_good), cmocka_unit_test(test_head_limit),
 		cmocka_unit_test(test_field_limit),    cmocka_unit_test(test_chunk_limits),
-		cmocka_unit_test(test_large_body),     cmocka_unit_test(test_early_refusal),
-		cmocka_unit_test(test_expectation),    cmocka_unit_test(test_size),
+		cmocka_unit_test(test_lower_limits),   cmocka_unit_test(test_large_body),
+		cmocka_unit_test(test_early_refusal),  cmocka_unit_test(test_expectation),
+		cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,10 @@ static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len
 	h2_bytes_add(&side->sent, buf, len);
 	if (!s->no_readers)
 		h2_reader_feed(&side->reader, buf, len);
+	if (to == RELAY_UP)
+		s->at_once += len;
+	if (s->at_once > s->most_at_once)
+		s->most_at_once = s->at_once;
 	side->congested = s->congest;
 }
 
@@ -256,6 +260,7 @@ void h2_stage_settle(struct h2_stage *s)
 			;
 		drained = s->sides[RELAY_DOWN].congested || s->sides[RELAY_UP].congested;
 		s->sides[RELAY_DOWN].congested = s->sides[RELAY_UP].congested = false;
+		s->at_once = 0;
 		if (!s->closed && !s->ended)
 			h2_relay_step(&s->relay);
 	} while (drained);

@@ -13,26 +13,6 @@ static const char *const reason_names[CLOSE_REASON_MAX] = {
 #undef X
 };
 
-void stage_bytes_add(struct stage_bytes *b, const char *buf, size_t len)
-{
-	if (b->room - b->len < len) {
-		b->room = 2 * (b->len + len);
-		b->data = realloc(b->data, b->room);
-		REQUIRE(b->data);
-	}
-	if (len > 0)
-		memcpy(b->data + b->len, buf, len);
-	b->len += len;
-}
-
-static void bytes_drop(struct stage_bytes *b, size_t n)
-{
-	REQUIRE(n <= b->len);
-	b->len -= n;
-	if (b->len > 0)
-		memmove(b->data, b->data + n, b->len);
-}
-
 static void note(struct stage *s, const char *text, size_t len)
 {
 	if (s->log.len > 0)
@@ -84,6 +64,23 @@ static void check_edited(struct stage *s, enum relay_side to, const char *buf, s
 		s->watch->passed(s->watch_ctx, to, buf, len);
 }
 
+/* In audit the next of all the bytes that were read, and nothing else. */
+static void check_next(struct stage *s, enum relay_side to, const char *buf, size_t len)
+{
+	const struct stage_bytes *taken = &s->sides[to == RELAY_UP ? RELAY_DOWN : RELAY_UP].taken;
+	size_t at = s->sides[to].sent.len;
+
+	REQUIRE(is_offered(s, buf) && len <= taken->len - at);
+	REQUIRE(memcmp(buf, taken->data + at, len) == 0);
+}
+
+static void check_all_gone(const struct stage *s, enum relay_side from)
+{
+	REQUIRE(s->sides[from == RELAY_UP ? RELAY_DOWN : RELAY_UP].sent.len ==
+		s->sides[from].taken.len);
+	REQUIRE(!s->closed && !s->ended);
+}
+
 static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len)
 {
 	struct stage *s = ctx;
@@ -92,7 +89,9 @@ static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len
 	REQUIRE(!s->closed && !s->ended && !side->finished);
 	if (len == 0)
 		return;
-	if (is_offered(s, buf)) {
+	if (s->env.audit) {
+		check_next(s, to, buf, len);
+	} else if (is_offered(s, buf)) {
 		check_passed(s, to, buf, len);
 	} else if (s->edited.bytes && buf == s->edited.bytes) {
 		check_edited(s, to, buf, len);
@@ -112,74 +111,6 @@ static bool host_congested(void *ctx, enum relay_side to)
 	return s->sides[to].congested || s->sides[to].stuck;
 }
 
-static bool begins(struct span text, const char *prefix)
-{
-	return text.len >= strlen(prefix) && memcmp(text.ptr, prefix, strlen(prefix)) == 0;
-}
-
-enum judged stage_verdict(const struct request *req, bool connect)
-{
-	if (connect)
-		return begins(req->authority, "deny") ? JUDGED_DENY : JUDGED_ALLOW;
-	if (begins(req->path, "/deny"))
-		return JUDGED_DENY;
-	if (begins(req->path, "/bad"))
-		return JUDGED_MALFORMED;
-	if (begins(req->path, "/close"))
-		return JUDGED_CLOSE;
-	return JUDGED_ALLOW;
-}
-
-#define ACTION(k, n, v)                                                                         \
-	{                                                                                       \
-		.kind = HEADER_##k, .name = { n, sizeof(n) - 1 }, .value = { v, sizeof(v) - 1 } \
-	}
-
-static const struct header_action add = ACTION(ADD, "X-A", "one"),
-				  set = ACTION(REPLACE, "X-A", "one"),
-				  delete = ACTION(DELETE, "X-A", "one"),
-				  watch = ACTION(LOG, "X-A", "one"),
-				  add_other = ACTION(ADD, "X-B", "two"),
-				  delete_other = ACTION(DELETE, "x-b", "x"),
-				  add_late = ACTION(ADD, "x-a", "three");
-static char large_value[8192];
-static const struct header_action add_large = { .kind = HEADER_ADD,
-						.name = { "x-l", 3 },
-						.value = { large_value, sizeof(large_value) } };
-
-#define ACTIONS(...)                          \
-	(const struct header_action *const[]) \
-	{                                     \
-		__VA_ARGS__                   \
-	}
-#define LARGE &add_large, &add_large
-static const struct {
-	const char *path;
-	const struct header_action *const *actions;
-	size_t n;
-} edits[] = {
-	{ "/add", ACTIONS(&add), 1 },
-	{ "/set", ACTIONS(&set), 1 },
-	{ "/del", ACTIONS(&delete), 1 },
-	{ "/log", ACTIONS(&watch), 1 },
-	{ "/mix", ACTIONS(&watch, &add_other, &set, &delete_other, &add_late), 5 },
-	{ "/twice", ACTIONS(&add, &set, &add_other, &set), 4 },
-	{ "/none", ACTIONS(&add, &add_other, &delete, &delete_other), 4 },
-	{ "/long", ACTIONS(&add_large), 1 },
-	{ "/big", ACTIONS(LARGE, LARGE, LARGE, LARGE), 8 },
-};
-
-const struct header_action *const *stage_actions(struct span path, size_t *n)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
-		if (begins(path, edits[i].path)) {
-			*n = edits[i].n;
-			return edits[i].actions;
-		}
-	*n = 0;
-	return NULL;
-}
-
 /* Edit the head into exactly as many bytes as it takes. */
 static bool edit(struct stage *s, const struct h1_head *head, struct span *edited)
 {
@@ -190,7 +121,6 @@ static bool edit(struct stage *s, const struct h1_head *head, struct span *edite
 
 	if (!h1_edit_needed(actions, n))
 		return true;
-	memset(large_value, 'l', sizeof(large_value));
 	room = malloc(H1_EDIT_MAX);
 	REQUIRE(room);
 	len = h1_edit(head, actions, n, room);
@@ -200,7 +130,7 @@ static bool edit(struct stage *s, const struct h1_head *head, struct span *edite
 		REQUIRE(s->edited.bytes);
 		memcpy(s->edited.bytes, room, s->edited.len);
 		s->edited.behind = head->raw.ptr + head->raw.len;
-		s->edited.due = true;
+		s->edited.due = !s->env.audit; /* there it goes unused */
 		*edited = (struct span){ s->edited.bytes, s->edited.len };
 	}
 	free(room);
@@ -234,6 +164,8 @@ static enum judged host_judge(void *ctx, struct h1_head *head, struct exchange *
 	stage_bytes_add(&s->log, what.ptr, what.len);
 	if (s->watch && s->watch->judged)
 		s->watch->judged(s->watch_ctx, head, verdict);
+	if (verdict == JUDGED_CLOSE && s->env.audit)
+		return JUDGED_DENY; /* a host that audits closes nothing */
 	if (verdict == JUDGED_CLOSE) {
 		s->closed = true;
 		s->why = CLOSE_NOT_ALLOWED;
@@ -254,6 +186,15 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	note_number(s, '!', status);
 	if (s->watch && s->watch->refused)
 		s->watch->refused(s->watch_ctx, status);
+}
+
+static void host_audited(void *ctx, enum close_reason why)
+{
+	struct stage *s = ctx;
+
+	REQUIRE(s->env.audit);
+	note(s, "~", 1);
+	stage_bytes_add(&s->log, reason_names[why], strlen(reason_names[why]));
 }
 
 static void host_finish(void *ctx, enum relay_side to)
@@ -295,6 +236,7 @@ static const struct relay_host stage_host = {
 	.judge = host_judge,
 	.answered = host_answered,
 	.refused = host_refused,
+	.audited = host_audited,
 	.finish = host_finish,
 	.end = host_end,
 	.close = host_close,
@@ -318,10 +260,13 @@ static size_t offer(struct stage *s, enum relay_side from)
 	s->offer.buf = NULL;
 	free(copy);
 	REQUIRE(!s->edited.due);
+	if (s->env.audit)
+		check_all_gone(s, from);
 	REQUIRE(used <= len && s->offer.passed <= used);
-	REQUIRE(from == RELAY_DOWN || s->closed || s->ended || s->offer.passed == used);
-	REQUIRE(s->relay.n_exchanges <= H1_PIPELINE_MAX + 1);
-	bytes_drop(&side->unused, used);
+	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
+		s->offer.passed == used);
+	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
+	stage_bytes_drop(&side->unused, used);
 	return used;
 }
 
@@ -338,7 +283,7 @@ static void offer_rest(struct stage *s, enum relay_side from)
 	s->offer.passed = 0;
 	h1_relay_rest(&s->relay, from, rest->data, rest->len);
 	s->offer.buf = NULL;
-	bytes_drop(rest, rest->len);
+	stage_bytes_drop(rest, rest->len);
 }
 
 static bool may_read(struct stage *s, enum relay_side from)
@@ -368,7 +313,9 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	if (n > STAGE_BUFFER_MAX - side->unused.len)
 		n = STAGE_BUFFER_MAX - side->unused.len;
 	stage_bytes_add(&side->unused, side->wire.data, n);
-	bytes_drop(&side->wire, n);
+	if (s->env.audit)
+		stage_bytes_add(&side->taken, side->wire.data, n);
+	stage_bytes_drop(&side->wire, n);
 	return true;
 }
 
@@ -447,9 +394,17 @@ void stage_head_timeout(struct stage *s)
 
 void stage_begin(struct stage *s)
 {
+	static const struct limits limits = LIMITS_DEFAULT;
+
 	*s = (struct stage){ 0 };
-	s->env = (struct h1_relay_env){ &stage_host, &s->exchanges, &s->head };
+	h1_relay_env_init(&s->env, &stage_host, &s->exchanges, &s->head, &limits);
 	h1_relay_init(&s->relay, &s->env, s);
+}
+
+void stage_begin_audit(struct stage *s)
+{
+	stage_begin(s);
+	s->env.audit = true;
 }
 
 void stage_done(struct stage *s)
@@ -461,6 +416,7 @@ void stage_done(struct stage *s)
 		free(s->sides[i].wire.data);
 		free(s->sides[i].unused.data);
 		free(s->sides[i].sent.data);
+		free(s->sides[i].taken.data);
 	}
 	drop_edited(s);
 	free(s->log.data);

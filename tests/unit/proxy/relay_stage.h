@@ -7,6 +7,9 @@
  * is sent behind an end. Every offer is an exact-size copy on the heap, so that a sanitizer notices
  * an over-read.
  *
+ * In audit it holds the relay to more: after every offer all that was read has gone on, and nothing
+ * else has; nothing is closed or ended.
+ *
  * The judge denies by path: "/deny..." (or CONNECT to "deny...") is denied, "/bad..." is malformed,
  * at "/close..." the host closes the connection; everything else is allowed. Paths that begin like
  * those of stage_actions() are allowed, and their heads edited; one that grows too large is
@@ -15,20 +18,17 @@
 #define SLUICE_TEST_RELAY_STAGE_H
 
 #include "h1_relay.h"
+#include "stage_bytes.h"
 #include "sluice/verdict.h"
 
 /* What a connection reads at most before it has to be used. */
 #define STAGE_BUFFER_MAX ((size_t)64 * 1024)
 
-struct stage_bytes {
-	char *data;
-	size_t len, room;
-};
-
 struct stage_side {
 	struct stage_bytes wire;   /* sent by the peer, not read yet */
 	struct stage_bytes unused; /* read, offered, not used */
 	struct stage_bytes sent;   /* what the peer gets */
+	struct stage_bytes taken;  /* audit: all that was read */
 	bool hung_up;		   /* the peer ends its half behind what is on the wire */
 	bool eof, eof_passed;
 	bool finished;	/* the relay has half-closed it */
@@ -60,8 +60,9 @@ struct stage {
 		const char *behind; /* where the head in its place ends */
 		bool due;	    /* it has to be sent, once, before anything else */
 	} edited;
-	struct stage_bytes log; /* "+/a =200 -/deny !400": allowed, answered, denied, refused;
-				 * '?' malformed, '*' too large when edited, '#' closed */
+	/* "+/a =200 -/deny !400 ~tls": allowed, answered, denied, refused, audited; '?' malformed,
+	 * '*' too large when edited, '#' closed */
+	struct stage_bytes log;
 	struct {
 		const char *buf;
 		size_t len, passed;
@@ -72,6 +73,7 @@ struct stage {
 };
 
 void stage_begin(struct stage *s);
+void stage_begin_audit(struct stage *s);
 void stage_done(struct stage *s); /* everything borrowed must have come back */
 
 /* The peer of a side sends, or ends its half. Then everything happens that can. */
@@ -88,7 +90,5 @@ void stage_describe_end(const struct stage *s, char *buf, size_t size);
 const struct header_action *const *stage_actions(struct span path, size_t *n);
 
 enum judged stage_verdict(const struct request *req, bool connect);
-
-void stage_bytes_add(struct stage_bytes *b, const char *buf, size_t len);
 
 #endif

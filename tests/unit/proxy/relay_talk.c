@@ -77,7 +77,10 @@ void talk_play(const struct talk *t, const struct talk_cut *cut, struct stage *s
 {
 	size_t done[2] = { 0, 0 };
 
-	stage_begin(s);
+	if (cut->audit)
+		stage_begin_audit(s);
+	else
+		stage_begin(s);
 	s->congest = cut->congest;
 	s->up_first = cut->up_first;
 	for (size_t i = 0; i < TALK_STEPS_MAX && t->steps[i]; i++) {

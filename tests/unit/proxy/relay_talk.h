@@ -26,6 +26,7 @@ struct talk_cut {
 	size_t step;   /* or cut after so many bytes, again and again; 0: whole */
 	bool congest;  /* every send fills the other socket for a while */
 	bool up_first; /* the server's bytes have their turn first */
+	bool audit;    /* the relay only looks on */
 };
 
 /* Play it and leave the stage as it is in the end; the caller calls stage_done(). */

@@ -17,6 +17,8 @@
 #include "access_log.h"
 #include "json.h"
 
+#define QUEUE ((size_t)1024 * 1024)
+
 static uint64_t now_ms(void)
 {
 	struct timespec t;
@@ -132,7 +134,7 @@ static void test_whole_and_in_order(void **state)
 	uint64_t lost;
 	size_t len;
 
-	assert_int_equal(access_log_open(name, 3, &log, &err), 0);
+	assert_int_equal(access_log_open(name, 3, QUEUE, &log, &err), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		pushers[i] = (struct pusher){ access_log_writer(log, i), i, 40000 };
 		assert_int_equal(pthread_create(&threads[i], NULL, push_many, &pushers[i]), 0);
@@ -158,7 +160,7 @@ static void test_appends(void **state)
 	size_t len;
 
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(access_log_open(name, 1, &log, &err), 0);
+		assert_int_equal(access_log_open(name, 1, QUEUE, &log, &err), 0);
 		log_push(access_log_writer(log, 0), "{}\n", 3);
 		assert_int_equal(access_log_close(log), 0);
 	}
@@ -177,7 +179,7 @@ static void open_on_pipe(int pipe_fds[2], struct access_log **log)
 	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
 	assert_true(fcntl(pipe_fds[1], F_SETPIPE_SZ, 4096) >= 4096);
 	snprintf(name, sizeof(name), "/dev/fd/%d", pipe_fds[1]);
-	assert_int_equal(access_log_open(name, 1, log, &err), 0);
+	assert_int_equal(access_log_open(name, 1, QUEUE, log, &err), 0);
 	close(pipe_fds[1]);
 }
 
@@ -212,7 +214,7 @@ static void test_slow_reader(void **state)
 	open_on_pipe(fds, &log);
 	w = access_log_writer(log, 0);
 	begun = now_ms();
-	while (pushed < (size_t)2 * ACCESS_LOG_RING) {
+	while (pushed < (size_t)2 * QUEUE) {
 		size_t len = make_record(record, sizeof(record), 0, n++);
 
 		log_push(w, record, len);
@@ -280,7 +282,7 @@ static void test_cannot_open(void **state)
 	struct error err = { "" };
 	struct access_log *log = NULL;
 
-	assert_int_equal(access_log_open("/dev/null/x", 1, &log, &err), -ENOTDIR);
+	assert_int_equal(access_log_open("/dev/null/x", 1, QUEUE, &log, &err), -ENOTDIR);
 	assert_null(log);
 	assert_string_equal(err.text, "cannot open the log /dev/null/x: Not a directory");
 }

@@ -28,6 +28,11 @@ static const struct talk bad[] = {
 #include "relay_talks_bad.inc"
 };
 
+/* What audit makes of a connection; UP and DOWN are what the ends say. */
+static const struct talk audits[] = {
+#include "relay_talks_audit.inc"
+};
+
 /* Streams up to this are cut at every byte; in longer ones most bytes are like their neighbours. */
 #define CUT_ALL 1536
 #define STRIDE	1021
@@ -105,17 +110,75 @@ static bool check_end(const struct talk *t, const char *how)
 	return false;
 }
 
+/* In audit: is there anything that enforcing would not let be? */
+static bool is_objected(const struct stage_bytes *log)
+{
+	for (size_t i = 0; i < log->len; i++)
+		if (strchr("-?*#!~", log->data[i]) && (i == 0 || log->data[i - 1] == ' '))
+			return true;
+	return false;
+}
+
+static bool check_objection(const struct talk *t, const char *how)
+{
+	struct stage_bytes log = talk_expand(t->log);
+	bool ends_badly = strncmp(t->end, "close", 5) == 0 || strstr(t->end, "end ");
+	bool want = ends_badly || is_objected(&log), got = is_objected(&stage.log);
+
+	free(log.data);
+	stage_bytes_add(&stage.log, "", 1);
+	/* Audit waits for nobody, so it can lose sight where enforcing waits. */
+	if (got == want || (!want && strstr(stage.log.data, "~unfollowed")))
+		return true;
+	print_error("%s, %s: log in audit: %s\n", t->name, how, stage.log.data);
+	return false;
+}
+
+/* A talk of the other tables in audit: each end gets all that the other one says, and its end. */
+static bool check_all_passes(const struct talk *t, const char *how)
+{
+	struct stage_bytes said[2] = { { 0 }, { 0 } };
+	bool ended[2] = { false, false }, good = check_objection(t, how);
+
+	for (size_t i = 0; i < TALK_STEPS_MAX && t->steps[i]; i++) {
+		enum relay_side from = t->steps[i][0] == '>' ? RELAY_DOWN : RELAY_UP;
+		struct stage_bytes b = talk_expand(t->steps[i] + 1);
+
+		if (strcmp(t->steps[i] + 1, "$") == 0)
+			ended[from] = true;
+		else if (t->steps[i][0] != '!')
+			stage_bytes_add(&said[from], b.data, b.len);
+		free(b.data);
+	}
+	for (int from = 0; from < 2; from++) {
+		const struct stage_side *to = &stage.sides[!from];
+
+		if (to->sent.len != said[from].len || to->finished != ended[from] ||
+		    (said[from].len && memcmp(to->sent.data, said[from].data, to->sent.len) != 0)) {
+			print_error("%s, %s: audit: %zu of %zu bytes\n", t->name, how, to->sent.len,
+				    said[from].len);
+			good = false;
+		}
+		free(said[from].data);
+	}
+	return good;
+}
+
 static bool check_cut(const struct talk *t, const struct talk_cut *cut)
 {
+	bool in_audit = cut->audit && !(t >= audits && t < audits + ARRAY_SIZE(audits));
 	char how[80];
 	bool good;
 
 	snprintf(how, sizeof(how), "cut at %zu,%zu, step %zu%s%s", cut->at[0], cut->at[1],
 		 cut->step, cut->congest ? ", congested" : "", cut->up_first ? ", up first" : "");
 	talk_play(t, cut, &stage);
-	good = check_log(t, how) && check_bytes(t, how, "up", &stage.sides[RELAY_UP].sent, t->up) &&
-	       check_bytes(t, how, "down", &stage.sides[RELAY_DOWN].sent, t->down) &&
-	       check_end(t, how);
+	good = in_audit ? check_all_passes(t, how)
+			: check_log(t, how) &&
+				  check_bytes(t, how, "up", &stage.sides[RELAY_UP].sent, t->up) &&
+				  check_bytes(t, how, "down", &stage.sides[RELAY_DOWN].sent,
+					      t->down) &&
+				  check_end(t, how);
 	stage_done(&stage);
 	return good;
 }
@@ -137,11 +200,11 @@ static size_t stream_len(const struct talk *t, char mark)
 	return len;
 }
 
-static bool check_two_pieces(const struct talk *t, bool congest)
+static bool check_two_pieces(const struct talk *t, bool congest, bool audit)
 {
 	for (int side = 0; side < 2; side++) {
 		size_t len = stream_len(t, side == RELAY_DOWN ? '>' : '<');
-		struct talk_cut cut = { .congest = congest };
+		struct talk_cut cut = { .congest = congest, .audit = audit };
 
 		for (size_t at = 1; at<len; at += len> CUT_ALL && at > 300 ? STRIDE : 1) {
 			cut.at[side] = at;
@@ -152,7 +215,7 @@ static bool check_two_pieces(const struct talk *t, bool congest)
 	return true;
 }
 
-static bool check_steps(const struct talk *t)
+static bool check_steps(const struct talk *t, bool audit)
 {
 	size_t longest = stream_len(t, '>') + stream_len(t, '<');
 
@@ -160,21 +223,23 @@ static bool check_steps(const struct talk *t)
 		for (unsigned how = 0; how < 4; how++)
 			if (!check_cut(t, &(struct talk_cut){ .step = step,
 							      .congest = how & 1,
-							      .up_first = how & 2 }))
+							      .up_first = how & 2,
+							      .audit = audit }))
 				return false;
 	return true;
 }
 
-static void check_talks(const struct talk *talks, size_t n)
+static void check_talks(const struct talk *talks, size_t n, bool audit)
 {
 	unsigned bad_ones = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct talk *t = &talks[i];
 
-		if (!check_cut(t, &(struct talk_cut){ 0 }) ||
-		    !check_cut(t, &(struct talk_cut){ .up_first = true }) ||
-		    !check_two_pieces(t, false) || !check_two_pieces(t, true) || !check_steps(t))
+		if (!check_cut(t, &(struct talk_cut){ .audit = audit }) ||
+		    !check_cut(t, &(struct talk_cut){ .up_first = true, .audit = audit }) ||
+		    !check_two_pieces(t, false, audit) ||
+		    (!audit && !check_two_pieces(t, true, false)) || !check_steps(t, audit))
 			bad_ones++;
 	}
 	assert_int_equal(bad_ones, 0);
@@ -182,35 +247,59 @@ static void check_talks(const struct talk *talks, size_t n)
 
 static void test_plain(void **state)
 {
-	check_talks(plain, ARRAY_SIZE(plain));
+	check_talks(plain, ARRAY_SIZE(plain), false);
 }
 
 static void test_denials(void **state)
 {
-	check_talks(denials, ARRAY_SIZE(denials));
+	check_talks(denials, ARRAY_SIZE(denials), false);
 }
 
 static void test_ends(void **state)
 {
-	check_talks(ends, ARRAY_SIZE(ends));
+	check_talks(ends, ARRAY_SIZE(ends), false);
 }
 
 static void test_edits(void **state)
 {
-	check_talks(edits, ARRAY_SIZE(edits));
+	check_talks(edits, ARRAY_SIZE(edits), false);
 }
 
 static void test_bad(void **state)
 {
-	check_talks(bad, ARRAY_SIZE(bad));
+	check_talks(bad, ARRAY_SIZE(bad), false);
+}
+
+static void test_audit(void **state)
+{
+	check_talks(audits, ARRAY_SIZE(audits), true);
+}
+
+static void test_audit_of_bad(void **state)
+{
+	check_talks(bad, ARRAY_SIZE(bad), true);
+}
+
+/* Much of these is like what the other tables have: cut in small steps only. */
+static void test_audit_of_others(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		assert_true(check_steps(&plain[i], true));
+	for (size_t i = 0; i < ARRAY_SIZE(denials); i++)
+		assert_true(check_steps(&denials[i], true));
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		assert_true(check_steps(&ends[i], true));
+	for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
+		assert_true(check_steps(&edits[i], true));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain), cmocka_unit_test(test_denials),
-		cmocka_unit_test(test_ends),  cmocka_unit_test(test_edits),
-		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_plain),	     cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_ends),	     cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_bad),	     cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_audit_of_bad), cmocka_unit_test(test_audit_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,12 +122,36 @@ static void test_abuses(void **state)
 	check(abuses, ARRAY_SIZE(abuses));
 }
 
+/* Requests of few bytes, which are much longer where they are written anew, while the server does
+ * not read: what waits for it stays little. */
+static void test_written_anew_is_bounded(void **state)
+{
+	struct h2_bytes first = { 0 }, more = { 0 };
+	struct h2_stage stage;
+
+	h2_text_compile(HELLO "HEADERS 1 eh " FIELDS("GET", "/deny") "|+a={600*x}\n", 0, &first);
+	for (uint32_t id = 3; id < 6003; id += 2)
+		h2_text_compile("HEADERS $ eh #2|#6|:path=/a|:authority=h|#62|#62|#62|#62\n", id,
+				&more);
+	h2_stage_begin(&stage);
+	h2_stage_put(&stage, RELAY_DOWN, first.data, first.len);
+	h2_stage_put(&stage, RELAY_UP, "\0\0\0\4\0\0\0\0\0", 9);
+	stage.congest = true;
+	h2_stage_put(&stage, RELAY_DOWN, more.data, more.len);
+	assert_true(stage.most_at_once > 2400 && stage.most_at_once < 300000);
+	assert_int_equal(stage.n_allowed, 3000);
+	h2_stage_done(&stage);
+	h2_bytes_free(&first);
+	h2_bytes_free(&more);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_denials),
 		cmocka_unit_test(test_abuses),
+		cmocka_unit_test(test_written_anew_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

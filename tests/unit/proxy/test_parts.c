@@ -23,6 +23,8 @@
 #include "sockaddr.h"
 #include "text.h"
 
+#define BUFFERS ((size_t)256 * 1024 * 1024)
+
 static void test_buffer_sizes(void **state)
 {
 	static const struct {
@@ -33,7 +35,7 @@ static void test_buffer_sizes(void **state)
 	struct buffer *all[ARRAY_SIZE(cases)];
 	size_t sum = 0;
 
-	buffer_pool_init(&p);
+	buffer_pool_init(&p, BUFFERS);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		all[i] = buffer_get(&p, cases[i].wanted);
 		assert_non_null(all[i]);
@@ -59,7 +61,7 @@ static void test_buffer_cache(void **state)
 	struct buffer *all[BUFFER_CACHED_MAX + 10], *again;
 	struct buffer_pool p;
 
-	buffer_pool_init(&p);
+	buffer_pool_init(&p, BUFFERS);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		all[i] = buffer_get(&p, 1);
 	all[0]->start = 5;
@@ -84,7 +86,7 @@ static void test_buffer_limit(void **state)
 	struct buffer_pool p;
 	struct buffer *a, *b;
 
-	buffer_pool_init(&p);
+	buffer_pool_init(&p, BUFFERS);
 	p.limit = BUFFER_POOL_RESERVE + BUFFER_MAX;
 	assert_false(buffer_pool_low(&p));
 	a = buffer_get(&p, BUFFER_MAX);
@@ -318,6 +320,20 @@ static void test_denials(void **state)
 	denials_done(&b);
 }
 
+/* What passed in audit has lines of its own, also where it says the same. */
+static void test_denials_audited(void **state)
+{
+	struct denials a = { 0 }, b = { 0 };
+
+	denials_add_audited(&b, "one", 3, 2);
+	denials_add(&b, "one", 3, 1);
+	denials_add_audited(&a, "one", 3, 1);
+	denials_merge(&a, &b);
+	check_printed(&a, "would have denied 3× one\ndenied 1× one\n");
+	denials_done(&a);
+	denials_done(&b);
+}
+
 static void test_denials_bounded(void **state)
 {
 	struct denials d = { 0 };
@@ -439,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_as_text),
 		cmocka_unit_test(test_sockaddr),
 		cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_denials_audited),
 		cmocka_unit_test(test_denials_bounded),
 		cmocka_unit_test(test_denials_without_memory),
 		cmocka_unit_test(test_metrics),

@@ -22,8 +22,9 @@ struct line {
 	const char *words[WORDS_MAX]; /* behind "run" */
 	enum run_options_result result;
 	/* OK: "policies|labels|log|user|workers|command", with "!" after the workers for
-	 * --no-confine and "?" for --print-policy; --allow stands behind the policies as +RULE,
-	 * --port behind the labels as :NAME=NUMBER/PROTOCOL. Else something that is printed. */
+	 * --no-confine and "?" for --print-policy and "~" for --audit; --allow stands behind the
+	 * policies as +RULE, --port behind the labels as :NAME=NUMBER/PROTOCOL. Behind the command
+	 * is head-size where it is not the default. Else something that is printed. */
 	const char *want;
 };
 
@@ -43,6 +44,8 @@ static const struct line lines[] = {
 	{ { "--no-confine", "ls" }, RUN_OPTIONS_OK, "|||-|1!|ls" },
 	{ { "-n", "-w", "2", "ls", "-n" }, RUN_OPTIONS_OK, "|||-|2!|ls -n" },
 	{ { "-nw2", "ls" }, RUN_OPTIONS_OK, "|||-|2!|ls" },
+	{ { "--audit", "ls" }, RUN_OPTIONS_OK, "|||-|1!~|ls" },
+	{ { "-Aw2", "--", "ls", "-A" }, RUN_OPTIONS_OK, "|||-|2!~|ls -A" },
 	{ { "-a", "GET http://a/", "-p", "x", "--allow=* http://b/", "ls" },
 	  RUN_OPTIONS_OK,
 	  "x+GET http://a/+* http://b/|||-|1|ls" },
@@ -69,6 +72,17 @@ static const struct line lines[] = {
 	{ { "-P", "a=1/sctp", "ls" }, RUN_OPTIONS_ERROR, "only /tcp or /udp" },
 	{ { "-P", "a=1x", "ls" }, RUN_OPTIONS_ERROR, "only /tcp or /udp" },
 	{ { "--no-confine=yes", "ls" }, RUN_OPTIONS_ERROR, "doesn't allow an argument" },
+	{ { "-L", "head-size=1k", "--limit=head-size=2k", "ls" },
+	  RUN_OPTIONS_OK,
+	  "|||-|1|ls 2048" },
+	{ { "-L", "head-size", "ls" }, RUN_OPTIONS_ERROR, "a limit is NAME=VALUE" },
+	{ { "-L", "=1k", "ls" }, RUN_OPTIONS_ERROR, "a limit is NAME=VALUE" },
+	{ { "-L", "head-size=", "ls" }, RUN_OPTIONS_ERROR, "head-size must be a size" },
+	{ { "-L", "haed-size=1k", "ls" }, RUN_OPTIONS_ERROR, "did you mean \"head-size\"?" },
+	{ { "-L", "drain-idle=2m", "ls" }, RUN_OPTIONS_ERROR, "longer than drain-time" },
+	{ { "-c", "/dev/null", "-L", "head-size=1k", "ls" }, RUN_OPTIONS_OK, "|||-|1|ls 1024" },
+	{ { "-c", "/dev/null", "-c", "a", "ls" }, RUN_OPTIONS_ERROR, "there is one already" },
+	{ { "-c", "/dev/null/a", "ls" }, RUN_OPTIONS_ERROR, "/dev/null/a: cannot be read" },
 	{ { NULL }, RUN_OPTIONS_ERROR, "no command to run" },
 	{ { "--" }, RUN_OPTIONS_ERROR, "no command to run" },
 	{ { "-p", "a" }, RUN_OPTIONS_ERROR, "no command to run" },
@@ -85,6 +99,7 @@ static const struct line lines[] = {
 	{ { "-w", "", "ls" }, RUN_OPTIONS_ERROR, "a number from 1 to 64" },
 	{ { "--help" }, RUN_OPTIONS_HELP, "--policy FILE|DIR" },
 	{ { "-p", "a", "-h", "ls" }, RUN_OPTIONS_HELP, "Usage: sluice run" },
+	{ { "--help-limits" }, RUN_OPTIONS_HELP, "head-fields  256" },
 };
 
 /* Standard output and standard error, into a file while this is open. */
@@ -135,10 +150,12 @@ static void describe(const struct run_options *o, char *buf, size_t size)
 		fprintf(to, "%s%s=%s", i ? " " : "", o->labels[i].key, o->labels[i].value);
 	for (size_t i = 0; i < o->n_ports; i++)
 		fprintf(to, ":%s=%u/%u", o->ports[i].name, o->ports[i].port, o->ports[i].protocol);
-	fprintf(to, "|%s|%s|%u%s%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
-		o->no_confine ? "!" : "", o->print_policy ? "?" : "");
+	fprintf(to, "|%s|%s|%u%s%s%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
+		o->no_confine ? "!" : "", o->print_policy ? "?" : "", o->audit ? "~" : "");
 	for (size_t i = 0; o->command[i]; i++)
 		fprintf(to, "%s%s", i ? " " : "", o->command[i]);
+	if (o->limits.head_size != H1_HEAD_MAX)
+		fprintf(to, " %d", (int)o->limits.head_size);
 	fclose(to);
 }
 
@@ -201,7 +218,7 @@ static void test_lines(void **state)
 
 static void test_no_memory(void **state)
 {
-	for (unsigned n = 1; n <= 4; n++) {
+	for (unsigned n = 1; n <= 5; n++) {
 		struct run_options o;
 		struct words words;
 		char printed[256];

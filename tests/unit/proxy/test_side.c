@@ -21,6 +21,8 @@
 #include "sockaddr.h"
 #include "upstream.h"
 
+#define BUFFERS ((size_t)256 * 1024 * 1024)
+
 #define TURNS_MAX 1000
 
 /* A side whose peer the test plays. */
@@ -96,7 +98,7 @@ static void booth_open(struct booth *b, void (*pair)(int fds[2]))
 	pair(fds);
 	memset(b, 0, sizeof(*b));
 	assert_int_equal(uv_loop_init(&b->loop), 0);
-	buffer_pool_init(&b->pool);
+	buffer_pool_init(&b->pool, BUFFERS);
 	assert_int_equal(side_open(&b->side, &b->loop, fds[0], b), 0);
 	b->peer = fds[1];
 }

@@ -377,7 +377,7 @@ static void test_stop_in_time(void **state)
 	begun = uv_hrtime();
 	worker_stop(s.worker);
 	worker_join(s.worker);
-	assert_true(uv_hrtime() - begun < 3ULL * WORKER_WIND_UP_MS * 1000000);
+	assert_true(uv_hrtime() - begun < 3ULL * s.shared.limits.wind_up * 1000000);
 	assert_int_equal(s.worker->metrics.closed[CLOSE_SHUTDOWN], 1);
 	scene_hear_reset(&s, client);
 	close(client);

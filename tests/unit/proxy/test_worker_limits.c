@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker at its limits: slow readers, and no buffers, descriptors or memory. */
+/* A worker at its limits: slow readers, and no buffers or memory. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -8,12 +8,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "conn.h"
 #include "fail_alloc.h"
 #include "relay_talk.h"
+#include "shed.h"
 #include "worker_scene.h"
 
 static void begin(struct scene *s)
@@ -176,35 +176,89 @@ static void test_no_buffers(void **state)
 	for (int i = 0; i < 5; i++)
 		scene_turn(&s, -1, 0);
 	assert_int_equal(s.worker->metrics.requests_allowed, 0);
-	s.worker->buffers.limit = BUFFER_POOL_MAX;
+	s.worker->buffers.limit = s.shared.limits.buffers;
 	scene_hear(&s, server, GET("/a")); /* at the next tick */
 	close(client);
 	close(server);
 	scene_end(&s);
 }
 
-static void test_no_descriptors(void **state)
+static int stall(struct scene *s, int *server)
 {
-	struct rlimit old, few;
+	static char piece[64 * 1024];
+	int client = scene_connect(s, true);
+	size_t lent = s->worker->buffers.lent;
+
+	*server = scene_accept(s);
+	shrink_buffers(*server);
+	scene_say(s, client, POST("/a", "99999999", ""));
+	scene_hear(s, *server, POST("/a", "99999999", ""));
+	for (unsigned idle = 0; idle < 5; idle++) {
+		if (send(client, piece, sizeof(piece), MSG_NOSIGNAL) > 0)
+			idle = 0;
+		scene_turn(s, client, POLLOUT);
+	}
+	assert_true(s->worker->buffers.lent > lent);
+	return client;
+}
+
+/* All buffers are held by servers that do not read: when that has lasted, one goes for all others
+ * to go on. */
+static void test_stalled_are_shed(void **state)
+{
 	struct scene s;
-	int client, server, spare;
+	int clients[4], servers[4], client, server;
+	uint64_t time;
+
+	begin(&s);
+	for (int i = 0; i < 4; i++)
+		clients[i] = stall(&s, &servers[i]);
+	client = scene_connect(&s, true);
+	server = scene_accept(&s);
+	s.worker->buffers.limit = s.worker->buffers.lent + BUFFER_POOL_RESERVE - 1;
+	scene_say(&s, client, GET("/a"));
+	for (int i = 0; i < 5; i++)
+		scene_turn(&s, -1, 0);
+	assert_int_equal(s.worker->metrics.requests_allowed, 4);
+	assert_true(s.worker->metrics.buffers_short > 0);
+	shed_stalled(s.worker); /* it has not lasted yet */
+	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 0);
+	time = s.shared.limits.stall_time;
+	s.shared.limits.stall_time = 0;
+	shed_stalled(s.worker);
+	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 1);
+	s.shared.limits.stall_time = time;
+	scene_hear(&s, server, GET("/a"));
+	shed_stalled(s.worker); /* there is enough again */
+	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 1);
+	for (int i = 0; i < 4; i++) {
+		close(clients[i]);
+		close(servers[i]);
+	}
+	close(client);
+	close(server);
+	scene_end(&s);
+}
+
+/* Heads that never become whole hold buffers, and their time goes on when those are short. */
+static void test_slow_heads_without_buffers(void **state)
+{
+	struct scene s;
+	int client, server;
 
 	begin(&s);
 	client = scene_connect(&s, true);
-	s.steer.n_flows = 0;
-	spare = dup(0);
-	assert_true(spare >= 0);
-	close(spare);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	few = old;
-	few.rlim_cur = (rlim_t)spare;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	scene_hear_reset(&s, client);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	close(client);
-	assert_true(s.worker->metrics.closed[CLOSE_LIMIT] >= 1);
-	client = scene_connect(&s, true);
 	server = scene_accept(&s);
+	scene_say(&s, client, "GET /a HT");
+	for (int i = 0; i < 5; i++)
+		scene_turn(&s, -1, 0);
+	s.worker->buffers.limit = BUFFER_POOL_RESERVE - 1;
+	scene_say(&s, client, "TP/1.1\r\n");
+	for (int i = 0; i < 5; i++)
+		scene_turn(&s, -1, 0);
+	assert_true(s.worker->metrics.buffers_short > 0);
+	conn_tick(s.worker->conns, uv_now(&s.worker->loop) + s.shared.limits.head_time + 1);
+	scene_hear(&s, client, TOO_SLOW);
 	close(client);
 	close(server);
 	scene_end(&s);
@@ -298,14 +352,14 @@ static void test_slow_head(void **state)
 	begin(&s);
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
-	pass_time(&s, 10ULL * CONN_HEAD_TIMEOUT_MS); /* idle: all the time in the world */
+	pass_time(&s, 10ULL * s.shared.limits.head_time); /* idle: all the time in the world */
 	scene_say(&s, client, GET("/a") "GET /b HT");
 	scene_hear(&s, server, GET("/a"));
-	pass_time(&s, CONN_HEAD_TIMEOUT_MS / 2);
+	pass_time(&s, s.shared.limits.head_time / 2);
 	scene_say(&s, client, "TP/1.1\r\n");
 	scene_say(&s, server, OK("1", "1"));
 	scene_hear(&s, client, OK("1", "1"));
-	pass_time(&s, CONN_HEAD_TIMEOUT_MS + 1);
+	pass_time(&s, s.shared.limits.head_time + 1);
 	scene_hear(&s, client, TOO_SLOW);
 	scene_hear_end(&s, client);
 	scene_hear_end(&s, server);
@@ -329,14 +383,16 @@ static void test_drain_ends(void **state)
 		scene_say(&s, client, POST("/deny", "99999999", "some"));
 		scene_hear(&s, client, FORBIDDEN_LAST);
 		scene_hear_end(&s, client);
-		pass_time(&s, CONN_DRAIN_IDLE_MS / 2);
+		pass_time(&s, s.shared.limits.drain_idle / 2);
 		if (never_stops) {
 			/* Each read puts off the end of patience; but not that of all. */
 			s.worker->conns->deadline_ms = UINT64_MAX;
-			pass_time(&s, CONN_DRAIN_TOTAL_MS / 2);
+			pass_time(&s, s.shared.limits.drain_time / 2);
 		}
 		assert_int_equal(s.worker->conns->state, CONN_DRAIN);
-		pass_time(&s, (never_stops ? CONN_DRAIN_TOTAL_MS : CONN_DRAIN_IDLE_MS) + 1);
+		pass_time(&s,
+			  (never_stops ? s.shared.limits.drain_time : s.shared.limits.drain_idle) +
+				  1);
 		scene_wait_idle(&s);
 		assert_int_equal(s.worker->metrics.closed[CLOSE_DENIED], 1);
 		close(client);
@@ -348,10 +404,14 @@ static void test_drain_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slow_readers),  cmocka_unit_test(test_unread_denials),
-		cmocka_unit_test(test_no_buffers),    cmocka_unit_test(test_no_descriptors),
-		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_slow_head),
+		cmocka_unit_test(test_slow_readers),
+		cmocka_unit_test(test_unread_denials),
+		cmocka_unit_test(test_no_buffers),
+		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_slow_head),
 		cmocka_unit_test(test_drain_ends),
+		cmocka_unit_test(test_stalled_are_shed),
+		cmocka_unit_test(test_slow_heads_without_buffers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

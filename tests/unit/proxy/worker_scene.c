@@ -59,12 +59,13 @@ void scene_begin(struct scene *s, struct policy *policy)
 
 	/* The first loop of a process leaves a pipe behind. */
 	REQUIRE(uv_loop_init(&first) == 0 && uv_loop_close(&first) == 0);
-	*s = (struct scene){ .n_descriptors = count_descriptors() };
+	*s = (struct scene){ .n_descriptors = count_descriptors(),
+			     .shared.limits = LIMITS_DEFAULT };
 	s->worker = malloc(sizeof(*s->worker));
 	REQUIRE(s->worker);
-	REQUIRE(worker_init(s->worker, &s->steer, policy, NULL, "", &err) == 0);
+	REQUIRE(worker_init(s->worker, &s->shared, policy, NULL, "", &err) == 0);
 	policy_unref(policy);
-	REQUIRE(worker_listen(s->worker, s->ports, &err) == 0);
+	REQUIRE(worker_listen(s->worker, &s->steer, s->ports, &err) == 0);
 	REQUIRE(s->ports[0] != 0 && s->steer.n_listeners >= 1);
 	s->n_handles = count_handles(s);
 	s->listener = loopback_socket(&s->server);
@@ -78,7 +79,7 @@ void scene_end(struct scene *s)
 
 	close(s->listener);
 	scene_wait_idle(s);
-	REQUIRE(w->metrics.open == 0);
+	REQUIRE(w->metrics.open == 0 && s->shared.connections == 0);
 	REQUIRE(w->buffers.n_lent == 0 && w->buffers.lent == 0);
 	REQUIRE(w->exchanges.n_lent == 0);
 	REQUIRE(s->steer.n_flows == 0);

@@ -16,6 +16,7 @@
 
 struct scene {
 	struct worker *worker;
+	struct worker_shared shared; /* its limits may be changed at any time */
 	struct steer steer;
 	uint16_t ports[2];
 	struct address server;

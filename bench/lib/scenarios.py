@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured: the table of scenarios, and which of them each mode takes."""
+import resource
+from dataclasses import dataclass, replace
+
+import rules
+from arms import Setup
+
+KIB, MIB = 1 << 10, 1 << 20
+RELOAD_EVERY_S = 1
+FRAME_BYTES = 100       # payload of a WebSocket message
+
+IDLE_CONNECTIONS = 1000, 5000, 10000
+# A proxy needs two for each connection, and some for itself.
+SPARE_DESCRIPTORS = 200
+DESCRIPTORS = 2 * max(IDLE_CONNECTIONS) + SPARE_DESCRIPTORS
+
+LOAD, IDLE, RELOAD = "load", "idle", "reload"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    chart: str                      # the group of charts in which it is shown
+    setup: Setup = Setup()
+    kind: str = LOAD
+    connections: int = 16
+    target: str = None              # None: a path for each rule, in turn
+    method: str = "GET"
+    down: int = 0                   # bytes of the answer's body, if that is the point
+    up: int = 0                     # bytes of the request's body
+    close: bool = False
+    websocket: int = 0
+    expect: int = 200
+
+    def cannot(self):
+        """Why this cannot be measured here, or None."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if 2 * self.connections + SPARE_DESCRIPTORS > limit:
+            return f"a process may have {limit} descriptors here"
+        return None
+
+    def expected_of(self, arm):
+        """The status that ARM has to answer with."""
+        return self.expect if arm.filters else 200
+
+
+def _bodies():
+    for label, size, connections in ("64k", 64 * KIB, 16), ("1m", MIB, 8), ("100m", 100 * MIB, 2):
+        yield Scenario(f"h1-body-{label}-down", "bodies", target=f"{rules.BYTES}{size}",
+                       connections=connections, down=size)
+        yield Scenario(f"h1-body-{label}-up", "bodies", target=rules.UPLOAD, method="POST",
+                       connections=connections, up=size)
+
+
+SCENARIOS = [
+    *(Scenario(f"h1-keepalive-{n}", "keepalive", connections=n) for n in (1, 16, 64, 256)),
+    Scenario("h1-new-connection", "requests", close=True),
+    Scenario("h1-denied", "requests", target=rules.DENIED, expect=403),
+    Scenario("websocket-echo", "requests", target=rules.ECHO, websocket=FRAME_BYTES),
+    *_bodies(),
+    *(Scenario(f"h1-rules-{n}", "rules", Setup(rules=n)) for n in (10, 1000, 10000)),
+    *(Scenario(f"idle-{n}", "idle", kind=IDLE, connections=n) for n in IDLE_CONNECTIONS),
+    Scenario("connect-untouched", "untouched", Setup(l7=False), close=True),
+    Scenario("connect-untouched-bulk", "untouched", Setup(l7=False), connections=2,
+             target=f"{rules.BYTES}{100 * MIB}", down=100 * MIB),
+    Scenario("reload", "reload", Setup(rules=1000, reload=True), kind=RELOAD),
+]
+LOGGED = ("h1-keepalive-16", "h1-new-connection", "h1-denied")
+# What lies between client and server makes no difference to these.
+LOOPBACK_ONLY = ("h1-rules-", "idle-", "reload", "h1-denied")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How much of it, and for how long."""
+    rounds: int
+    seconds: float              # of load, in each round
+    reload_seconds: float
+    places: tuple
+    scenarios: tuple = None     # names; None: all
+    logged: bool = False        # some scenarios again, with logs
+    arms: tuple = None
+
+
+MODES = {
+    "quick": Mode(rounds=5, seconds=0.5, reload_seconds=0, places=("loopback",), scenarios=(
+        "h1-keepalive-16", "h1-keepalive-64", "h1-new-connection", "h1-rules-1000",
+        "h1-body-64k-down", "h1-body-1m-up", "h1-denied", "websocket-echo", "connect-untouched")),
+    "full": Mode(rounds=5, seconds=2.0, reload_seconds=4, places=("loopback", "veth"), logged=True),
+    "smoke": Mode(rounds=1, seconds=0.2, reload_seconds=0, places=("loopback",), scenarios=(
+        "h1-keepalive-16", "h1-body-1m-up", "h1-denied", "websocket-echo"),
+        arms=("direct", "sluice")),
+}
+
+
+def chosen(mode, place):
+    """The scenarios of MODE at PLACE, those with the same setup behind each other."""
+    named = [s for s in SCENARIOS if mode.scenarios is None or s.name in mode.scenarios]
+    if place != "loopback":
+        return [s for s in named if not s.name.startswith(LOOPBACK_ONLY)]
+    if mode.logged:
+        named += [replace(s, setup=replace(s.setup, log=True)) for s in named if s.name in LOGGED]
+    return sorted(named, key=lambda s: list(dict.fromkeys(n.setup for n in named)).index(s.setup))
