@@ -121,19 +121,42 @@ static uint32_t stream_of(const char *line)
 	return blank ? (uint32_t)strtoul(blank + 1, NULL, 10) : 0;
 }
 
+/* Does a field begin so? They stand behind the third blank, with bars between them. */
+static bool has_field(const char *line, size_t len, const char *field)
+{
+	const char *at = line, *end = line + len;
+	size_t n = strlen(field);
+
+	for (int blanks = 0; blanks < 3 && at; blanks++)
+		at = memchr(at + (blanks > 0), ' ', (size_t)(end - at) - (blanks > 0));
+	while (at) {
+		at++;
+		if ((size_t)(end - at) >= n && memcmp(at, field, n) == 0)
+			return true;
+		at = memchr(at, '|', (size_t)(end - at));
+	}
+	return false;
+}
+
+static bool is_request(const char *line, size_t len)
+{
+	return has_field(line, len, ":method=");
+}
+
 static void check_up(struct player *p, const char *line, size_t len)
 {
 	uint32_t id = stream_of(line);
 
-	REQUIRE(!memmem(line, len, "=/deny", 6) && !memmem(line, len, "=/bad", 5));
-	if (strncmp(line, "HEADERS", 7) == 0 && memmem(line, len, ":method=", 8)) {
+	if (strncmp(line, "HEADERS", 7) == 0 && is_request(line, len)) {
+		REQUIRE(!has_field(line, len, ":path=/deny") &&
+			!has_field(line, len, ":path=/bad"));
 		REQUIRE(id > p->last && id % 2 == 1);
 		p->last = id;
 		if (id < sizeof(p->passed))
 			p->passed[id] = 1;
 		return;
 	}
-	REQUIRE(!memmem(line, len, "|:", 2) || strncmp(line, "HEADERS", 7) != 0);
+	REQUIRE(strncmp(line, "HEADERS", 7) != 0 || !has_field(line, len, ":"));
 	if (id == 0 || strncmp(line, "PRIORITY", 8) == 0)
 		return;
 	REQUIRE(id <= p->last && (id >= sizeof(p->passed) || p->passed[id]));
@@ -143,13 +166,12 @@ static void check_side(struct player *p, enum relay_side side)
 {
 	const char *text = h2_reader_text(&p->stage.sides[side].reader);
 
+	REQUIRE(p->stage.sides[side].reader.faults == 0);
 	for (;;) {
 		const char *line = text + p->read[side], *end = strchr(line, '\n');
 
 		if (!end)
 			break;
-		REQUIRE(!memmem(line, (size_t)(end - line), "?undecodable", 12));
-		REQUIRE(!memmem(line, (size_t)(end - line), "?interleaved", 12));
 		if (side == RELAY_UP)
 			check_up(p, line, (size_t)(end - line));
 		p->read[side] = (size_t)(end + 1 - text);

@@ -289,7 +289,7 @@ static void say_text(struct h2_reader *r, const char *mark, const uint8_t *text,
 	}
 	say(r, mark);
 	for (size_t i = 0; i < len; i++)
-		sayf(r, isprint(text[i]) ? "%c" : "{%02x}", text[i]);
+		sayf(r, isprint(text[i]) && !strchr("|{}", text[i]) ? "%c" : "{%02x}", text[i]);
 }
 
 /* The fields of a whole header block. */
@@ -299,13 +299,13 @@ static void say_block(struct h2_reader *r, const char *block, size_t len)
 	const char *mark = " ";
 	int done = 0;
 
-	r->n_blocks++;
 	while (!(done & NGHTTP2_HD_INFLATE_FINAL)) {
 		nghttp2_nv nv;
 		ssize_t n = nghttp2_hd_inflate_hd2(r->inflater, &nv, &done, at, len, 1);
 
 		if (n < 0) {
 			say(r, "?undecodable");
+			r->faults++;
 			return;
 		}
 		at += n;
@@ -375,7 +375,7 @@ static size_t read_block(struct h2_reader *r, const char *at, size_t left)
 		}
 		end = (uint8_t)at[used + 4] & 4;
 		if (used > 0 && (uint8_t)at[used + 3] != NGHTTP2_CONTINUATION)
-			say(r, "?interleaved ");
+			r->faults++;
 		used += 9 + len;
 		if (payload - at == 9)
 			find_block((uint8_t)at[4], &payload, &len);

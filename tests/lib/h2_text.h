@@ -35,13 +35,13 @@ void h2_bytes_free(struct h2_bytes *b);
 void h2_text_compile(const char *text, uint32_t stream, struct h2_bytes *to);
 
 /* Reads frames back into lines, with a decoder of its own. Header blocks come out as plain
- * "name=value" items whatever they were encoded as, DATA as a text, or as *N where it is long. A
- * line that cannot be read begins with '?'. */
+ * "name=value" items whatever they were encoded as, DATA as a text, or as {N*x} where it is long.
+ * Bars and braces in names, values and texts are escaped like control characters. */
 struct h2_reader {
 	nghttp2_hd_inflater *inflater;
 	struct h2_bytes rest; /* of an incomplete frame, or header block */
 	struct h2_bytes lines;
-	unsigned n_blocks;
+	unsigned faults; /* blocks that could not be decoded, or were interrupted */
 };
 
 void h2_reader_begin(struct h2_reader *r);
