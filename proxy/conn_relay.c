@@ -4,6 +4,17 @@
 #include "conn.h"
 #include "worker.h"
 
+/* No frame is read before the streams are held to the newest policy. */
+static void hold_streams(struct conn *c)
+{
+	struct conn_h2 *h2 = c->h2;
+
+	if (h2->policy_generation == c->worker->policy_generation)
+		return;
+	h2->policy_generation = c->worker->policy_generation;
+	h2_relay_rejudge(&h2->relay);
+}
+
 size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t len)
 {
 	if (!c->h2) {
@@ -12,7 +23,8 @@ size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t l
 		if (!c->h2 || c->state == CONN_CLOSING)
 			return used;
 	}
-	return h2_relay_feed(&c->h2->relay, from, buf, len);
+	hold_streams(c);
+	return c->state == CONN_CLOSING ? len : h2_relay_feed(&c->h2->relay, from, buf, len);
 }
 
 void conn_rest(struct conn *c, enum relay_side from, const char *buf, size_t len)
@@ -67,16 +79,11 @@ void conn_h2_begin(void *ctx)
 
 void conn_h2_step(struct conn *c)
 {
-	struct conn_h2 *h2 = c->h2;
-
-	if (!h2 || c->state == CONN_CLOSING || c->state == CONN_DRAIN)
+	if (!c->h2 || c->state == CONN_CLOSING || c->state == CONN_DRAIN)
 		return;
-	if (h2->policy_generation != c->worker->policy_generation) {
-		h2->policy_generation = c->worker->policy_generation;
-		h2_relay_rejudge(&h2->relay);
-	}
+	hold_streams(c);
 	if (c->state != CONN_CLOSING)
-		h2_relay_step(&h2->relay);
+		h2_relay_step(&c->h2->relay);
 }
 
 void conn_h2_tick(struct conn *c)
