@@ -49,6 +49,8 @@ static void on_handle_closed(uv_handle_t *h)
 		c->prev->next = c->next;
 	else
 		w->conns = c->next;
+	if (w->sweep_next == c)
+		w->sweep_next = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
 	w->metrics.open--;
@@ -264,6 +266,8 @@ static bool pass_ends(struct conn *c)
 
 void conn_step(struct conn *c)
 {
+	if (!conn_hold(c))
+		return;
 	if (c->state == CONN_CONNECT && !c->up.connecting)
 		on_connected(c);
 	while (c->state != CONN_CLOSING && (pump(c, RELAY_DOWN) || pump(c, RELAY_UP)))
@@ -360,6 +364,8 @@ static void on_event(uv_poll_t *handle, int status, int events)
 	struct conn *c = handle->data;
 	enum relay_side which = handle == &c->down.poll ? RELAY_DOWN : RELAY_UP;
 
+	if (!conn_hold(c))
+		return;
 	if (status < 0) {
 		on_error(c, which);
 	} else {
@@ -376,7 +382,7 @@ static void on_event(uv_poll_t *handle, int status, int events)
 
 void conn_tick(struct conn *c, uint64_t now_ms)
 {
-	if (c->state == CONN_CLOSING)
+	if (!conn_hold(c))
 		return;
 	if (c->state == CONN_DRAIN && (now_ms >= c->deadline_ms || now_ms >= c->drain_until_ms)) {
 		conn_close(c, (enum close_reason)c->why);
@@ -456,6 +462,8 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 	w->conns = c;
 	w->metrics.opened++;
 	w->metrics.open++;
+	if (!conn_hold(c))
+		return 0;
 	r = open_up(c);
 	if (r < 0)
 		conn_close(c, reason_for(r));

@@ -59,6 +59,11 @@ int conn_open(struct worker *w, int fd, const struct flow *flow);
  * until the loop runs. CLOSE_DONE ends both sockets in order, everything else resets them. */
 void conn_close(struct conn *c, enum close_reason why);
 
+/* Hold C to the newest policy, if it has not met it: close it if its destination is not allowed any
+ * more, or if a request of which something is in flight would be denied. Returns false when C is
+ * closed. */
+bool conn_hold(struct conn *c);
+
 /* Once a worker tick: let the time pass. */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
@@ -81,17 +86,19 @@ bool conn_wants(const struct conn *c, enum relay_side from, size_t unused);
 /* Something of the client has begun and is not whole; *ROUND differs when it is another one. */
 bool conn_waits_for_rest(const struct conn *c, uint32_t *round);
 void conn_rest_timeout(struct conn *c);
-/* What the relay of HTTP/2 has to do by itself: hold its streams to a new policy, and send what
- * waited for room. */
+/* Hold the streams of HTTP/2 to the newest policy, each for itself. */
+void conn_h2_hold(struct conn *c);
+/* What waited for room may go now. */
 void conn_h2_step(struct conn *c);
 void conn_h2_tick(struct conn *c);
 void conn_h2_begin(void *ctx);
 void conn_relays_done(struct conn *c);
-/* Look up the rules of the connection's destination in the newest policy. False: it is no longer
- * allowed at all. */
-bool conn_refresh_rules(struct conn *c);
 enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
 bool conn_h2_still_allowed(void *ctx, struct h2_stream *s);
+/* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
+ * longer allowed at all. */
+bool conn_refresh_rules(struct conn *c);
+struct verdict conn_verdict(struct conn *c, const struct request *req);
 enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited);
 
 #endif

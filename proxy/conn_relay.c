@@ -4,12 +4,11 @@
 #include "conn.h"
 #include "worker.h"
 
-/* No frame is read before the streams are held to the newest policy. */
-static void hold_streams(struct conn *c)
+void conn_h2_hold(struct conn *c)
 {
 	struct conn_h2 *h2 = c->h2;
 
-	if (h2->policy_generation == c->worker->policy_generation)
+	if (!h2 || h2->policy_generation == c->worker->policy_generation)
 		return;
 	h2->policy_generation = c->worker->policy_generation;
 	h2_relay_rejudge(&h2->relay);
@@ -23,7 +22,7 @@ size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t l
 		if (!c->h2 || c->state == CONN_CLOSING)
 			return used;
 	}
-	hold_streams(c);
+	conn_h2_hold(c); /* before any frame is read */
 	return c->state == CONN_CLOSING ? len : h2_relay_feed(&c->h2->relay, from, buf, len);
 }
 
@@ -81,7 +80,7 @@ void conn_h2_step(struct conn *c)
 {
 	if (!c->h2 || c->state == CONN_CLOSING || c->state == CONN_DRAIN)
 		return;
-	hold_streams(c);
+	conn_h2_hold(c);
 	if (c->state != CONN_CLOSING)
 		h2_relay_step(&c->h2->relay);
 }

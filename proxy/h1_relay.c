@@ -54,9 +54,28 @@ void relay_push(struct h1_relay *r, struct exchange *x)
 	r->n_exchanges++;
 }
 
+/* X is answered, but bytes of it still pass. */
+static void carry(struct h1_relay *r, struct exchange *x)
+{
+	kept_request_free(&r->env->exchanges->kept, r->carried);
+	r->carried = x->kept;
+	x->kept = NULL;
+	r->carries = true;
+}
+
+void relay_carry_no_more(struct h1_relay *r)
+{
+	kept_request_free(&r->env->exchanges->kept, r->carried);
+	r->carried = NULL;
+	r->carries = false;
+}
+
 void relay_pop(struct h1_relay *r)
 {
 	struct exchange *x = r->first;
+
+	if (!x->answer && (r->tunnels || (r->current == x && r->in_request)))
+		carry(r, x);
 
 	r->first = x->next;
 	if (!r->first)
@@ -173,8 +192,21 @@ void h1_relay_init(struct h1_relay *r, const struct h1_relay_env *env, void *ctx
 
 void h1_relay_done(struct h1_relay *r)
 {
+	r->tunnels = r->in_request = false;
 	while (r->first)
 		relay_pop(r);
+	relay_carry_no_more(r);
+}
+
+bool h1_relay_in_flight(const struct h1_relay *r,
+			bool (*fn)(void *ctx, const struct kept_request *k), void *ctx)
+{
+	if (r->carries && !fn(ctx, r->carried))
+		return false;
+	for (const struct exchange *x = r->first; x; x = x->next)
+		if (!x->answer && !fn(ctx, x->kept))
+			return false;
+	return true;
 }
 
 /* What the client sent waits for an answer, and the server has ended: none will come. */

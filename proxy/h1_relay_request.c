@@ -173,6 +173,7 @@ static void on_end(struct h1_relay *r)
 
 	r->in_request = false;
 	r->current = NULL;
+	relay_carry_no_more(r);
 	if (!r->discarding && x && (x->connect || x->upgrade != H1_UPGRADE_NONE) &&
 	    r->state == H1_RELAY_HTTP)
 		relay_move(r, H1_RELAY_HELD);

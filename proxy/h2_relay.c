@@ -13,7 +13,8 @@ int h2_relay_init(struct h2_relay *r, struct h2_relay_env *env, void *ctx)
 	*r = (struct h2_relay){ .env = env,
 				.ctx = ctx,
 				.table = NGHTTP2_DEFAULT_HEADER_TABLE_SIZE,
-				.table_min = UINT32_MAX };
+				.table_min = UINT32_MAX,
+				.streams = { .kept = env->kept } };
 	e = h2_init(&r->ends[RELAY_DOWN].in, H2_CLIENT);
 	if (e == 0)
 		e = h2_init(&r->ends[RELAY_UP].in, H2_SERVER);

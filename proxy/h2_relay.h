@@ -27,10 +27,9 @@
 #include "h2_streams.h"
 #include "h2_write.h"
 
-#define H2_STREAMS_MAX	      16384		/* open at a time on a connection */
-#define H2_KEPT_MAX	      (8 * 1024 * 1024) /* bytes of their requests */
-#define H2_KILLED_MAX	      1024		/* streams that sluice has reset, remembered */
-#define H2_UNACKED_MAX	      64		/* SETTINGS of one side without an answer */
+#define H2_STREAMS_MAX	      16384 /* open at a time on a connection */
+#define H2_KILLED_MAX	      1024  /* streams that sluice has reset, remembered */
+#define H2_UNACKED_MAX	      64    /* SETTINGS of one side without an answer */
 #define H2_NOTES_MAX	      256 /* answers that wait for their turn; requests wait behind them */
 #define H2_SWALLOWED_PER_TICK 250000 /* frames that go nowhere, in a second */
 
@@ -56,6 +55,7 @@ struct h2_relay_host {
 struct h2_relay_env {
 	const struct relay_host *host; /* send, congested, finish, end, close */
 	const struct h2_relay_host *h2;
+	struct kept *kept;		   /* bounds the copies of requests that judge() makes */
 	struct h2_head head;		   /* scratch */
 	char out[2 * H2_WRITTEN_MAX + 32]; /* blocks that are written anew */
 };

@@ -48,9 +48,10 @@ static void pass_request(struct h2_relay *r, const struct exchange *x, const cha
 			 size_t len, struct h2_run *run)
 {
 	const struct h2_head *head = &r->env->head;
-	struct h2_stream *s = h2_streams_add(&r->streams, frame_of(r)->stream, head);
+	struct h2_stream *s = h2_streams_add(&r->streams, frame_of(r)->stream);
 
 	if (!s) {
+		kept_request_free(r->env->kept, x->kept);
 		free(x->record);
 		h2_close(r, CLOSE_OOM);
 		return;
@@ -84,7 +85,7 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 	const char *why = NULL;
 
 	r->highest_seen = frame_of(r)->stream;
-	if (r->streams.n >= H2_STREAMS_MAX || r->streams.kept >= H2_KEPT_MAX) {
+	if (r->streams.n >= H2_STREAMS_MAX) {
 		fail(r, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams", run);
 		return;
 	}

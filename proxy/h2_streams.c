@@ -2,7 +2,6 @@
 #include "h2_streams.h"
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define BUCKETS_MIN 16
 
@@ -37,58 +36,28 @@ static bool grow(struct h2_streams *t)
 	return true;
 }
 
-static size_t text_size(const struct request *req)
+struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id)
 {
-	size_t n = req->method.len + req->path.len + req->authority.len;
-
-	for (size_t i = 0; i < req->n_headers; i++)
-		n += req->headers[i].name.len + req->headers[i].value.len;
-	return n;
-}
-
-static struct span copy(char **at, struct span from)
-{
-	struct span to = { *at, from.len };
-
-	if (from.len > 0)
-		memcpy(*at, from.ptr, from.len);
-	*at += from.len;
-	return to;
-}
-
-static void keep(struct h2_stream *s, const struct request *req)
-{
-	char *at = (char *)&s->headers[req->n_headers];
-
-	s->req.method = copy(&at, req->method);
-	s->req.path = copy(&at, req->path);
-	s->req.authority = copy(&at, req->authority);
-	for (size_t i = 0; i < req->n_headers; i++)
-		s->headers[i] = (struct header){ copy(&at, req->headers[i].name),
-						 copy(&at, req->headers[i].value) };
-	s->req.headers = s->headers;
-	s->req.n_headers = req->n_headers;
-}
-
-struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id, const struct h2_head *head)
-{
-	size_t size = sizeof(struct h2_stream) + head->req.n_headers * sizeof(struct header) +
-		      text_size(&head->req);
 	struct h2_stream *s, **bucket;
 
 	if (!grow(t))
 		return NULL;
-	s = malloc(size);
+	s = malloc(sizeof(*s));
 	if (!s)
 		return NULL;
-	*s = (struct h2_stream){ .id = id, .kept = size, .grpc_status = -1 };
-	keep(s, &head->req);
+	*s = (struct h2_stream){ .id = id, .grpc_status = -1 };
 	bucket = bucket_of(t, id);
 	s->next = *bucket;
 	*bucket = s;
 	t->n++;
-	t->kept += size;
 	return s;
+}
+
+static void free_stream(struct h2_streams *t, struct h2_stream *s)
+{
+	kept_request_free(t->kept, s->x.kept);
+	free(s->x.record);
+	free(s);
 }
 
 struct h2_stream *h2_streams_find(const struct h2_streams *t, uint32_t id)
@@ -107,11 +76,9 @@ void h2_streams_remove(struct h2_streams *t, struct h2_stream *s)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	assert(t->n > 0 && t->kept >= s->kept);
+	assert(t->n > 0);
 	t->n--;
-	t->kept -= s->kept;
-	free(s->x.record);
-	free(s);
+	free_stream(t, s);
 }
 
 struct h2_stream *h2_streams_next(const struct h2_streams *t, const struct h2_stream *s)
@@ -135,10 +102,9 @@ void h2_streams_done(struct h2_streams *t)
 	for (size_t i = 0; i < t->n_buckets; i++) {
 		for (s = t->buckets[i]; s; s = next) {
 			next = s->next;
-			free(s->x.record);
-			free(s);
+			free_stream(t, s);
 		}
 	}
 	free(t->buckets);
-	*t = (struct h2_streams){ 0 };
+	*t = (struct h2_streams){ .kept = t->kept };
 }

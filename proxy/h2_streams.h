@@ -8,12 +8,11 @@
 #define SLUICE_H2_STREAMS_H
 
 #include "exchange.h"
-#include "h2.h"
 
 struct h2_stream {
 	struct h2_stream *next;	       /* of its bucket */
 	struct h2_stream *killed_next; /* younger one that sluice has reset as well */
-	struct exchange x;	       /* what its records need */
+	struct exchange x;	       /* what its records and a new policy need */
 	uint32_t id;
 	uint64_t body_left; /* of a body whose length was announced */
 	bool has_length;
@@ -25,19 +24,17 @@ struct h2_stream {
 	uint8_t grpc;	/* enum grpc_kind */
 	uint16_t status;
 	int16_t grpc_status; /* -1: none came */
-	size_t kept;	     /* bytes of this struct and of what it points to */
-	struct request req;  /* for judging it again; readings are left empty */
-	struct header headers[];
 };
 
 struct h2_streams {
 	struct h2_stream **buckets;
 	size_t n_buckets; /* a power of two, or 0 */
-	size_t n, kept;
+	size_t n;
+	struct kept *kept; /* of whom the copies of requests are */
 };
 
-/* Keep a copy of the request in HEAD. NULL when out of memory. ID must not be there yet. */
-struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id, const struct h2_head *head);
+/* NULL when out of memory. ID must not be there yet. */
+struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id);
 struct h2_stream *h2_streams_find(const struct h2_streams *t, uint32_t id);
 void h2_streams_remove(struct h2_streams *t, struct h2_stream *s);
 /* The one behind S, or the first for NULL; in no order. NULL at the end. Nothing may be added or

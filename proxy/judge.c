@@ -29,7 +29,7 @@ bool conn_refresh_rules(struct conn *c)
 	return true;
 }
 
-static struct verdict judge(struct conn *c, const struct request *req)
+struct verdict conn_verdict(struct conn *c, const struct request *req)
 {
 	struct worker *w = c->worker;
 	struct verdict v;
@@ -103,6 +103,18 @@ static enum judged count(struct conn *c, const struct verdict *v)
 	return JUDGED_ALLOW;
 }
 
+/* For a new policy to be asked about. */
+static void keep(struct conn *c, struct exchange *x, const struct report_ask *ask)
+{
+	x->kept = kept_request_new(&c->worker->exchanges.kept, ask->req);
+	if (!x->kept)
+		return;
+	x->kept->version = x->version;
+	x->kept->connect = ask->connect;
+	x->kept->grpc = ask->grpc;
+	x->kept->stream = ask->stream;
+}
+
 static const char too_many_readings[] = "a path that servers read in too many ways";
 
 enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited)
@@ -120,11 +132,14 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, stru
 		conn_relay_host.refused(c, 400, too_many_readings);
 	if (r != JUDGED_ALLOW)
 		return r;
-	v = judge(c, &head->req);
+	v = conn_verdict(c, &head->req);
 	if (!edit(c, head, &v, edited))
 		return JUDGED_TOO_LARGE;
 	report_request(&c->worker->reporter, &c->flow, &ask, &v, x);
-	return count(c, &v);
+	r = count(c, &v);
+	if (r == JUDGED_ALLOW)
+		keep(c, x, &ask);
+	return r;
 }
 
 static struct report_ask ask_of(const struct request *req, uint32_t stream, bool grpc)
@@ -149,31 +164,15 @@ enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, stru
 		conn_h2_host.refused(c, 400, too_many_readings);
 	if (r != JUDGED_ALLOW)
 		return r;
-	v = judge(c, &head->req);
+	v = conn_verdict(c, &head->req);
 	if (v.action == VERDICT_ALLOW && h1_edit_needed(v.actions, v.n_actions) &&
 	    h2_edit(head, v.actions, v.n_actions) < 0) {
 		conn_h2_host.refused(c, 431, "a head that is too large with what a rule adds");
 		return JUDGED_TOO_LARGE;
 	}
 	report_request(&c->worker->reporter, &c->flow, &ask, &v, x);
-	return count(c, &v);
-}
-
-bool conn_h2_still_allowed(void *ctx, struct h2_stream *s)
-{
-	struct conn *c = ctx;
-	enum judged r = read_path(c, &s->req);
-	struct report_ask ask = ask_of(&s->req, s->id, s->grpc == GRPC_CALL);
-	struct exchange none = { 0 };
-	struct verdict v;
-
-	if (r != JUDGED_ALLOW)
-		return false;
-	v = judge(c, &s->req);
-	s->req.readings = NULL; /* they are the scratch of whoever is judged next */
-	s->req.n_readings = 0;
-	if (v.action == VERDICT_ALLOW)
-		return true;
-	report_request(&c->worker->reporter, &c->flow, &ask, &v, &none);
-	return false;
+	r = count(c, &v);
+	if (r == JUDGED_ALLOW)
+		keep(c, x, &ask);
+	return r;
 }

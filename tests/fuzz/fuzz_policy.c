@@ -112,7 +112,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.n_texts = 1,
 		.ports = ports,
 		.n_ports = ARRAY_SIZE(ports),
-		.header_actions = true,
 		.lint = true,
 	};
 	int r = policy_load(&options, &p, &diag);

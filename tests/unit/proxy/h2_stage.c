@@ -124,12 +124,16 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 	s->n_denied += verdict == JUDGED_DENY;
 	x->record = malloc(1); /* for a sanitizer to miss */
 	REQUIRE(x->record);
+	if (verdict == JUDGED_ALLOW) {
+		x->kept = kept_request_new(&s->kept, &head->req);
+		REQUIRE(x->kept);
+	}
 	return verdict;
 }
 
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
-	return !begins(stream->req.path, "/later");
+	return !begins(stream->x.kept->req.path, "/later");
 }
 
 static void host_answered(void *ctx, const struct h2_stream *stream)
@@ -288,6 +292,8 @@ void h2_stage_begin(struct h2_stage *s)
 	REQUIRE(s->env);
 	s->env->host = &host;
 	s->env->h2 = &h2_host;
+	s->env->kept = &s->kept;
+	s->kept.max = SIZE_MAX;
 	h2_bytes_add(&s->log, "", 0);
 	for (int i = 0; i < 2; i++) {
 		h2_reader_begin(&s->sides[i].reader);
@@ -299,6 +305,7 @@ void h2_stage_begin(struct h2_stage *s)
 void h2_stage_done(struct h2_stage *s)
 {
 	h2_relay_done(&s->relay);
+	REQUIRE(s->kept.bytes == 0);
 	REQUIRE(s->n_over == s->n_allowed); /* each allowed stream ends, once */
 	free(s->env);
 	for (int i = 0; i < 2; i++) {

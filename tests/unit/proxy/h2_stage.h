@@ -25,6 +25,7 @@ struct h2_stage_side {
 struct h2_stage {
 	struct h2_relay relay;
 	struct h2_relay_env *env;
+	struct kept kept;
 	struct h2_stage_side sides[2];
 	bool congest;	 /* every send fills the socket until all that can be done was done */
 	bool up_first;	 /* the server's bytes have their turn first */

@@ -250,6 +250,38 @@ static void test_long_names(void **state)
 	desk_close(&d);
 }
 
+/* Everything at its longest at once, the labels too: nobody makes a record that is lost for it. */
+static void test_longest_record(void **state)
+{
+	static char labels[REPORT_LABELS_MAX], name[REPORT_LINE_MAX - 500], path[9000];
+	struct header_action action = { .kind = HEADER_REPLACE, .name = { path, 9000 } };
+	struct rule_ref odd = rule;
+	struct verdict v = { .action = VERDICT_DENY,
+			     .rule = &odd,
+			     .failed = FIELD_PATH,
+			     .n_actions = VERDICT_ACTIONS_MAX };
+	struct exchange x = { 0 };
+	struct desk d;
+
+	memset(labels, 'l', sizeof(labels) - 1);
+	labels[0] = labels[sizeof(labels) - 2] = '"';
+	memset(name, 'n', sizeof(name) - 1);
+	memset(path, '/', sizeof(path) - 1);
+	odd.policy = name;
+	action.value = action.name;
+	for (size_t i = 0; i < VERDICT_ACTIONS_MAX; i++)
+		v.actions[i] = &action;
+	desk_open(&d, labels);
+	d.reporter.audit = true; /* so that the reason is there as well */
+	report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
+	report_response(&d.reporter, &flow, &x, 200);
+	assert_int_equal(desk_read(&d), 0);
+	for (int response = 0; response < 2; response++)
+		assert_true(strlen(desk_next(&d)) > REPORT_RECORD_MAX - 3000);
+	free(x.record);
+	desk_close(&d);
+}
+
 static void test_refused(void **state)
 {
 	const char *record;
@@ -394,9 +426,9 @@ int main(void)
 		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_connect),	       cmocka_unit_test(test_hostile_bytes),
 		cmocka_unit_test(test_long_urls),      cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_closes),
-		cmocka_unit_test(test_events),	       cmocka_unit_test(test_without_log),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_longest_record), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_closes),	       cmocka_unit_test(test_events),
+		cmocka_unit_test(test_without_log),    cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -279,61 +279,6 @@ static void test_held_and_left(void **state)
 	scene_end(&s);
 }
 
-static void test_policy_swap(void **state)
-{
-	struct scene s;
-	int client, server;
-
-	begin(&s);
-	client = scene_connect(&s, true);
-	server = scene_accept(&s);
-	scene_say(&s, client, GET("/a"));
-	scene_hear(&s, server, GET("/a"));
-	worker_set_policy(s.worker, fake_policy_new(L4_STEER, "/never"));
-	worker_set_policy(s.worker, fake_policy_new(L4_STEER, "/a"));
-	scene_turn(&s, -1, 0);
-	scene_say(&s, server, OK("1", "1")); /* what is in flight goes on */
-	scene_hear(&s, client, OK("1", "1"));
-	scene_say(&s, client, GET("/a"));
-	scene_hear(&s, client, FORBIDDEN);
-	worker_set_policy(s.worker, fake_policy_new(L4_ALLOW, ""));
-	scene_turn(&s, -1, 0);
-	scene_say(&s, client, GET("/deny"));
-	scene_hear(&s, server, GET("/deny"));
-	worker_set_policy(s.worker, fake_policy_new(L4_REFUSE, ""));
-	scene_turn(&s, -1, 0);
-	scene_say(&s, client, GET("/a"));
-	scene_hear_reset(&s, client);
-	scene_hear_reset(&s, server);
-	close(client);
-	close(server);
-	scene_wait_idle(&s);
-	assert_int_equal(s.worker->metrics.closed[CLOSE_NOT_ALLOWED], 1);
-	scene_end(&s);
-}
-
-/* A policy that nobody has the memory to judge by closes everything. */
-static void test_policy_without_memory(void **state)
-{
-	struct policy *policy = fake_policy_new(L4_STEER, "");
-	struct scene s;
-	int client, server;
-
-	begin(&s);
-	client = scene_connect(&s, true);
-	server = scene_accept(&s);
-	policy->no_scratch = true;
-	worker_set_policy(s.worker, policy);
-	scene_hear_reset(&s, client);
-	scene_hear_reset(&s, server);
-	close(client);
-	close(server);
-	scene_wait_idle(&s);
-	assert_int_equal(s.worker->metrics.closed[CLOSE_OOM], 1);
-	assert_int_equal(s.worker->listeners[0].fd, -1);
-	scene_end(&s);
-}
-
 static void test_stop(void **state)
 {
 	struct scene s;
@@ -399,8 +344,6 @@ int main(void)
 		cmocka_unit_test(test_half_closes),
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_held_and_left),
-		cmocka_unit_test(test_policy_swap),
-		cmocka_unit_test(test_policy_without_memory),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_stop_in_time),
 	};

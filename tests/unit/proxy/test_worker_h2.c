@@ -50,6 +50,15 @@ static void begin(struct scene *s, int *client, int *server)
 	*server = scene_accept(s);
 }
 
+static void change(struct scene *s, const char *denied)
+{
+	struct policy *policy = fake_policy_new(L4_STEER, denied);
+
+	worker_set_policy(s->worker, worker_policy_new(policy, s->worker->policy_serial + 1));
+	policy_unref(policy);
+	scene_turn(s, -1, 0);
+}
+
 static void end(struct scene *s, int client, int server)
 {
 	close(client);
@@ -108,12 +117,12 @@ static void test_new_policy(void **state)
 	hear(&s, server, POST(1, "/a") POST(3, "/b"));
 	say(&s, server, down_hello);
 	hear(&s, client, down_hello);
-	worker_set_policy(s.worker, fake_policy_new(L4_STEER, "/a"));
+	change(&s, "/a");
 	scene_turn(&s, -1, 0);
 	say(&s, client, "DATA 1 - \"late\nDATA 3 - \"good\n");
 	hear(&s, server, "RST 1 - %8\nDATA 3 - \"good\n");
 	hear(&s, client, "RST 1 - %8\nWINDOW 0 - %4\n");
-	worker_set_policy(s.worker, fake_policy_new(L4_STEER, "/b"));
+	change(&s, "/b");
 	hear(&s, client, "RST 3 - %8\n"); /* though nobody says anything */
 	hear(&s, server, "RST 3 - %8\n");
 	say(&s, client, POST(5, "/a"));
