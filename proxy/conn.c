@@ -248,6 +248,11 @@ static bool ended(const struct side *s)
 	return s->eof_passed && (s->finished || (s->finish && !s->out));
 }
 
+static bool both_ended(const struct conn *c)
+{
+	return c->state == CONN_RELAY && ended(&c->down) && ended(&c->up);
+}
+
 static void on_event(uv_poll_t *handle, int status, int events);
 
 /* Half-close what has been sent completely. Returns false when the connection is closed. */
@@ -255,7 +260,7 @@ static bool pass_ends(struct conn *c)
 {
 	struct buffer_pool *pool = &c->worker->buffers;
 
-	if (c->state == CONN_RELAY && ended(&c->down) && ended(&c->up)) {
+	if (both_ended(c)) {
 		conn_close(c, CLOSE_DONE);
 		return false;
 	}
@@ -265,7 +270,7 @@ static bool pass_ends(struct conn *c)
 		side_flush(&c->up, pool);
 	if (c->state == CONN_DRAIN && c->down.eof && c->down.finished)
 		conn_close(c, (enum close_reason)c->why);
-	else if (c->state == CONN_RELAY && ended(&c->down) && ended(&c->up))
+	else if (both_ended(c))
 		conn_close(c, CLOSE_DONE);
 	return c->state != CONN_CLOSING;
 }
