@@ -48,6 +48,15 @@ bool h1_idle(const struct h1 *p)
 	return !p->error && ((p->state == IN_HEAD && !p->scanned) || p->state == SWITCHED);
 }
 
+uint64_t h1_body_left(const struct h1 *p)
+{
+	if (p->error)
+		return 0;
+	if (p->state == IN_REST)
+		return UINT64_MAX;
+	return p->state == IN_LENGTH || p->state == IN_CHUNK_DATA ? p->body_left : 0;
+}
+
 const char *h1_reason(const struct h1 *p)
 {
 	return p->reason ? p->reason : "";

@@ -118,6 +118,10 @@ ssize_t h1_feed(struct h1 *p, const char *buf, size_t len, struct h1_head *head,
  * messages or in a body that lasts until close), -EPROTO if it is cut short. */
 int h1_finish(struct h1 *p);
 
+/* So many of the next bytes belong to a body, whatever they are. 0: nobody knows; UINT64_MAX: all
+ * until the connection ends. */
+uint64_t h1_body_left(const struct h1 *p);
+
 /* No byte of the next message has been offered yet, and none is open. */
 bool h1_idle(const struct h1 *p);
 

@@ -87,3 +87,8 @@ bool buffer_pool_low(const struct buffer_pool *p)
 {
 	return p->lent + BUFFER_POOL_RESERVE > p->limit;
 }
+
+bool buffer_pool_ample(const struct buffer_pool *p, size_t size)
+{
+	return p->lent <= p->limit / 16 && p->lent + size + BUFFER_POOL_RESERVE <= p->limit;
+}

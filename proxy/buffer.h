@@ -51,6 +51,9 @@ void buffer_put(struct buffer_pool *p, struct buffer *b); /* accepts NULL */
  */
 bool buffer_pool_low(const struct buffer_pool *p);
 
+/* Nearly all of the pool is free: SIZE bytes at once are no harm. */
+bool buffer_pool_ample(const struct buffer_pool *p, size_t size);
+
 size_t buffer_size(const struct buffer *b);
 
 static inline size_t buffer_len(const struct buffer *b)

@@ -302,6 +302,17 @@ static void on_reset(struct conn *c, enum relay_side from)
 	conn_close(c, from == RELAY_DOWN ? CLOSE_CLIENT_RESET : CLOSE_UPSTREAM_RESET);
 }
 
+/* In a body or a tunnel more is read at once: what may be left over stays as little as ever. */
+static size_t read_size(struct conn *c, enum relay_side from)
+{
+	const size_t more = WORKER_BULK_SIZE - WORKER_READ_SIZE;
+	uint64_t sure = h1_relay_sure(&c->relay, from);
+
+	if (sure == 0 || !buffer_pool_ample(&c->worker->buffers, WORKER_BULK_SIZE))
+		return WORKER_READ_SIZE;
+	return WORKER_READ_SIZE + (sure < more ? (size_t)sure : more);
+}
+
 static void on_readable(struct conn *c, enum relay_side from)
 {
 	struct worker *w = c->worker;
@@ -315,7 +326,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 		w->metrics.buffers_short++;
 		return;
 	}
-	n = side_read(s, &w->buffers, w->scratch, sizeof(w->scratch));
+	n = side_read(s, &w->buffers, w->scratch, read_size(c, from));
 	if (n == -EAGAIN)
 		return;
 	if (n == -ENOBUFS || n == -ENOMEM) {

@@ -269,6 +269,22 @@ bool h1_relay_wants(const struct h1_relay *r, enum relay_side from, size_t unuse
 	return r->state < H1_RELAY_ENDED && (r->env->audit || r->detected || unused == 0);
 }
 
+uint64_t h1_relay_sure(const struct h1_relay *r, enum relay_side from)
+{
+	if (r->env->audit)
+		return 0; /* a copy is kept of what cannot be read yet */
+	if (r->state == H1_RELAY_TUNNEL)
+		return UINT64_MAX;
+	if (from == RELAY_UP) {
+		if (r->state == H1_RELAY_RAW)
+			return UINT64_MAX;
+		return r->state < H1_RELAY_ENDED && r->in_response ? h1_body_left(&r->res) : 0;
+	}
+	if (r->state != H1_RELAY_HTTP || !r->in_request || r->discarding || r->body_stale)
+		return 0;
+	return h1_body_left(&r->req);
+}
+
 static void client_ended(struct h1_relay *r)
 {
 	r->head_incomplete = false; /* it never will be whole */

@@ -165,4 +165,8 @@ void h1_relay_done(struct h1_relay *r);
 /* May more bytes be read from this side, as far as the relay is concerned? */
 bool h1_relay_wants(const struct h1_relay *r, enum relay_side from, size_t unused);
 
+/* So many of the next bytes of this side will be used as soon as they are offered, whatever they
+ * are, unless the connection ends: they belong to a body or a tunnel. 0: nobody knows. */
+uint64_t h1_relay_sure(const struct h1_relay *r, enum relay_side from);
+
 #endif

@@ -70,7 +70,7 @@ ssize_t side_read(struct side *s, struct buffer_pool *pool, char *scratch, size_
 
 int side_keep(struct side *s, struct buffer_pool *pool, const char *buf, size_t len)
 {
-	s->in = buffer_get(pool, len);
+	s->in = len <= BUFFER_MAX ? buffer_get(pool, len) : NULL;
 	if (!s->in)
 		return -ENOBUFS;
 	memcpy(s->in->data, buf, len);

@@ -5,7 +5,7 @@
  * IN holds bytes that were read and wait for more or for room; OUT holds bytes that the kernel did
  *not take. Both are borrowed from the worker's pool and NULL on an idle connection. A side with
  *bytes in OUT is congested: nobody reads for it until they are gone, so OUT stays below one read
- *plus the answers of ours.
+ *(WORKER_BULK_SIZE at most) plus the answers of ours.
  *
  *	eof	read	finished	written
  *	no	yes	no		yes		open
@@ -54,7 +54,8 @@ int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner);
  * another negative errno when the peer reset the connection. */
 ssize_t side_read(struct side *s, struct buffer_pool *pool, char *scratch, size_t size);
 
-/* Bytes that were offered and not used begin at BUF: keep them in IN. Returns 0 or -ENOBUFS. */
+/* Bytes that were offered and not used begin at BUF: keep them in IN. Returns 0, or
+ * -ENOBUFS, also when they are more than BUFFER_MAX. */
 int side_keep(struct side *s, struct buffer_pool *pool, const char *buf, size_t len);
 
 /* The first N bytes of IN were used. */

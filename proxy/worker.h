@@ -24,7 +24,8 @@
 #include "report.h"
 #include "sluice/error.h"
 
-#define WORKER_READ_SIZE    (64 * 1024)
+#define WORKER_READ_SIZE    (64 * 1024)	 /* what is left of it unused fits BUFFER_MAX */
+#define WORKER_BULK_SIZE    (512 * 1024) /* the same with what is sure to be used before it */
 #define WORKER_TICK_MS	    1000
 #define WORKER_STOP_TICK_MS 20 /* while stopping */
 #define WORKER_MAX	    64
@@ -71,7 +72,7 @@ struct worker {
 	bool initialized, started;
 	struct h1_head head;
 	struct h2_relay_env h2_env;
-	char scratch[WORKER_READ_SIZE];
+	char scratch[WORKER_BULK_SIZE];
 	char edited[H1_EDIT_MAX]; /* a head that a rule changes, while it is sent */
 };
 

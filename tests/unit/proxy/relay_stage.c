@@ -247,6 +247,7 @@ static const struct relay_host stage_host = {
 static size_t offer(struct stage *s, enum relay_side from)
 {
 	struct stage_side *side = &s->sides[from];
+	uint64_t sure = h1_relay_sure(&s->relay, from);
 	size_t len = side->unused.len, used;
 	char *copy = malloc(len);
 
@@ -263,6 +264,8 @@ static size_t offer(struct stage *s, enum relay_side from)
 	if (s->env.audit)
 		check_all_gone(s, from);
 	REQUIRE(used <= len && s->offer.passed <= used);
+	REQUIRE(used == len || used >= sure || s->closed);
+	REQUIRE(len - used <= STAGE_BUFFER_MAX || s->closed);
 	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
 		s->offer.passed == used);
 	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
@@ -296,6 +299,17 @@ static bool may_read(struct stage *s, enum relay_side from)
 	       h1_relay_wants(&s->relay, from, side->unused.len);
 }
 
+/* How much a connection reads at most, beside what is unused. */
+static size_t read_size(struct stage *s, enum relay_side from)
+{
+	const struct stage_side *side = &s->sides[from];
+	uint64_t sure = h1_relay_sure(&s->relay, from);
+
+	if (side->unused.len > 0)
+		return STAGE_BUFFER_MAX - side->unused.len;
+	return STAGE_BUFFER_MAX + (sure < STAGE_SURE_MAX ? (size_t)sure : STAGE_SURE_MAX);
+}
+
 /* Returns whether anything was read. */
 static bool take_from_wire(struct stage *s, enum relay_side from)
 {
@@ -310,8 +324,8 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	}
 	/* Whoever wants more has used what it had, or has room for it. */
 	REQUIRE(side->unused.len < STAGE_BUFFER_MAX);
-	if (n > STAGE_BUFFER_MAX - side->unused.len)
-		n = STAGE_BUFFER_MAX - side->unused.len;
+	if (n > read_size(s, from))
+		n = read_size(s, from);
 	stage_bytes_add(&side->unused, side->wire.data, n);
 	if (s->env.audit)
 		stage_bytes_add(&side->taken, side->wire.data, n);

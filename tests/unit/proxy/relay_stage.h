@@ -23,6 +23,8 @@
 
 /* What a connection reads at most before it has to be used. */
 #define STAGE_BUFFER_MAX ((size_t)64 * 1024)
+/* What it may read before that, if it is sure to be used. */
+#define STAGE_SURE_MAX ((size_t)448 * 1024)
 
 struct stage_side {
 	struct stage_bytes wire;   /* sent by the peer, not read yet */

@@ -94,6 +94,12 @@ static void test_buffer_limit(void **state)
 	assert_false(buffer_pool_low(&p));
 	b = buffer_get(&p, 1);
 	assert_true(buffer_pool_low(&p));
+	p.limit = 32UL * BUFFER_MAX; /* two buffers are a sixteenth */
+	assert_true(buffer_pool_ample(&p, BUFFER_MAX));
+	assert_true(buffer_pool_ample(&p, 32UL * BUFFER_MAX - p.lent - BUFFER_POOL_RESERVE));
+	assert_false(buffer_pool_ample(&p, 32UL * BUFFER_MAX - p.lent - BUFFER_POOL_RESERVE + 1));
+	p.limit = 16UL * BUFFER_MAX;
+	assert_false(buffer_pool_ample(&p, 1));
 	p.limit = BUFFER_MAX + 4096;
 	assert_null(buffer_get(&p, 1));
 	buffer_put(&p, b);

@@ -77,7 +77,7 @@ static void carry(struct scene *s, int from, int to)
 		carry_on(s, &c);
 		receive(s, &c);
 	}
-	assert_true(c.lent <= 4UL * BUFFER_MAX);
+	assert_true(c.lent <= WORKER_BULK_SIZE + 2UL * BUFFER_MAX);
 }
 
 static void test_slow_readers(void **state)
@@ -101,6 +101,75 @@ static void test_slow_readers(void **state)
 	close(client);
 	close(server);
 	scene_end(&s);
+}
+
+static void put_all(struct scene *s, int fd, const char *buf, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		ssize_t n = send(fd, buf + at, len - at, MSG_NOSIGNAL);
+
+		at += n > 0 ? (size_t)n : 0;
+		scene_turn(s, fd, POLLOUT);
+	}
+}
+
+static void get_all(struct scene *s, int fd, char *buf, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		ssize_t n = recv(fd, buf + at, len - at, 0);
+
+		assert_true(n != 0);
+		at += n > 0 ? (size_t)n : 0;
+		if (n < 0)
+			scene_turn(s, fd, POLLIN);
+	}
+}
+
+/* A long body is read in long pieces, and requests behind it that have to wait are more than can be
+ * kept: none is lost. */
+static void test_requests_behind_a_body(void **state)
+{
+	enum { BODY = 1000 * 1000 + 1, REQUESTS = 6000, SHARE = 60 };
+	static const char get[] = GET("/b"), ok[] = OK("1", "2");
+	size_t len, head, gets = REQUESTS * (sizeof(get) - 1), oks = REQUESTS * (sizeof(ok) - 1);
+	char *sent, *seen, *answers, *heard;
+	int client, server;
+	struct scene s;
+
+	begin(&s);
+	sent = malloc(200 + BODY + gets);
+	seen = malloc(200 + BODY + gets);
+	answers = malloc(oks + sizeof(ok));
+	heard = malloc(oks + sizeof(ok));
+	assert_true(sent && seen && answers && heard);
+	head = (size_t)snprintf(sent, 200, POST("/a", "%d", ""), BODY);
+	for (size_t i = 0; i < BODY; i++)
+		sent[head + i] = byte_at(i);
+	for (size_t i = 0; i < REQUESTS; i++)
+		memcpy(sent + head + BODY + i * (sizeof(get) - 1), get, sizeof(get) - 1);
+	for (size_t i = 0; i < REQUESTS + 1; i++)
+		memcpy(answers + i * (sizeof(ok) - 1), ok, sizeof(ok) - 1);
+	len = head + BODY + gets;
+	client = scene_connect(&s, true);
+	server = scene_accept(&s);
+	put_all(&s, client, sent, len);
+	get_all(&s, server, seen, head + BODY);
+	put_all(&s, server, answers, sizeof(ok) - 1);
+	for (size_t at = 0; at < REQUESTS; at += SHARE) {
+		get_all(&s, server, seen + head + BODY + at * (sizeof(get) - 1),
+			SHARE * (sizeof(get) - 1));
+		put_all(&s, server, answers, SHARE * (sizeof(ok) - 1));
+	}
+	get_all(&s, client, heard, oks + sizeof(ok) - 1);
+	assert_memory_equal(seen, sent, len);
+	assert_memory_equal(heard, answers, oks + sizeof(ok) - 1);
+	close(client);
+	close(server);
+	scene_end(&s);
+	free(sent);
+	free(seen);
+	free(answers);
+	free(heard);
 }
 
 static void shrink_buffers(int fd)
@@ -405,6 +474,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slow_readers),
+		cmocka_unit_test(test_requests_behind_a_body),
 		cmocka_unit_test(test_unread_denials),
 		cmocka_unit_test(test_no_buffers),
 		cmocka_unit_test(test_out_of_memory),
