@@ -21,6 +21,8 @@ void loader_text(struct loader *l, const char *name, const char *text, size_t le
 	char *copy = arena_copy(r->mem, text, len);
 	int error;
 
+	reader_depends(r, name, strlen(name));
+	reader_depends(r, text, len);
 	if (r->options->on_text)
 		r->options->on_text(r->options->on_text_ctx, &(struct policy_text){ .name = name,
 										    .text = text,

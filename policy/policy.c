@@ -17,6 +17,7 @@ struct policy {
 	struct l4 l4; /* identities, address borders and rulesets */
 	struct l4_table table;
 	unsigned n_selected;
+	uint64_t digest;	  /* of what it was made of */
 	struct patterns patterns; /* what the next policy may take over */
 	struct automata automata;
 };
@@ -64,6 +65,7 @@ static int build_begin(struct build *b, const struct policy_options *options, st
 		.patterns = &b->policy->patterns,
 		.options = options,
 		.diag = diag,
+		.digest = HASH_START,
 	};
 	return 0;
 }
@@ -159,8 +161,10 @@ static int build_end(struct build *b, const struct label *labels, size_t n_label
 		r = compile(b, labels, n_labels);
 	if (r == 0 && b->loader.reader.options->lint)
 		r = lint(b);
-	if (r == 0)
+	if (r == 0) {
 		forget_build(b->policy);
+		b->policy->digest = b->loader.reader.digest;
+	}
 	if (r == 0 && b->diag->oom)
 		r = -ENOMEM;
 	if (r == -ENOMEM)
@@ -217,6 +221,11 @@ struct policy *policy_unref(struct policy *p)
 unsigned policy_n_selected(const struct policy *p)
 {
 	return p->n_selected;
+}
+
+bool policy_same_text(const struct policy *a, const struct policy *b)
+{
+	return a->digest == b->digest;
 }
 
 const struct l4_table *policy_l4_table(const struct policy *p)

@@ -50,9 +50,6 @@ struct policy_options {
 	/* A directory with the secrets that policies refer to: SECRETS/namespace/name, or
 	 * SECRETS/name for one without namespace. NULL: none is known. */
 	const char *secrets;
-	/* The caller carries out struct header_action of every kind. Without it ADD, REPLACE and
-	 * DELETE are refused, since what is not done must not be promised. */
-	bool header_actions;
 	/* Called with each text as it is read, also with those that turn out to be wrong. */
 	void (*on_text)(void *ctx, const struct policy_text *text);
 	void *on_text_ctx;
@@ -82,6 +79,11 @@ struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
 /* How many documents selected the workload and mention egress; 0: everything is left alone. */
 unsigned policy_n_selected(const struct policy *p);
 
+/* Were both made of the same files, texts and secrets, with the same content? Then, and with the
+ * same options, they are the same. By 64 bits of hash: for noticing changes, not for holding off
+ * whoever writes policies. */
+bool policy_same_text(const struct policy *a, const struct policy *b);
+
 /* What it took to make P. */
 struct policy_stats {
 	size_t rulesets, rules; /* HTTP rules, in each ruleset those that differ */
@@ -108,8 +110,8 @@ void judge_scratch_free(struct judge_scratch *s);
 /* Judge REQ: ALLOW only if every reading of its path is allowed by some rule whose other fields
  * match too. Total: DENY when no rule matches or when anything is unclear. Never allocates, never
  * fails; its time does not grow with the number of rules. A denial names no rule yet: see
- * ruleset_explain(). An ALLOW may come with actions, which have to be carried out on
- * the request before it is forwarded (struct policy_options, header_actions). */
+ * ruleset_explain(). An ALLOW may come with actions, which have to be carried out on the request
+ * before it is forwarded. */
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
 			     struct judge_scratch *scratch);
 

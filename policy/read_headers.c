@@ -171,12 +171,6 @@ static void read_mismatch(struct reader *r, const struct node *value, void *into
 		diag_hint(r->diag, item,
 			  "it must be LOG, ADD, DELETE or REPLACE; without the key the rule does "
 			  "not match");
-	} else if (x->match.mismatch != MISMATCH_LOG && !r->options->header_actions) {
-		item = reader_error(r, value,
-				    "the action %s is not supported yet: requests are "
-				    "forwarded as they were sent",
-				    value->text.ptr);
-		diag_hint(r->diag, item, "leave \"mismatch\" out, or use LOG");
 	}
 }
 
@@ -250,6 +244,9 @@ static void resolve_secret(struct reader *r, struct match_reader *x)
 	if (!find_namespace(r, x))
 		return;
 	found = secret_read(r->options->secrets, &x->name, r->mem, &x->match.value, &why);
+	reader_depends(r, &found, sizeof(found));
+	if (found > 0)
+		reader_depends(r, x->match.value.ptr, x->match.value.len);
 	if (found == -ENOMEM) {
 		r->oom = true;
 	} else if (found < 0) {

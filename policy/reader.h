@@ -8,6 +8,7 @@
 #define SLUICE_READER_H
 
 #include <stdint.h>
+#include "hash.h"
 #include "node.h"
 
 struct patterns;
@@ -22,6 +23,7 @@ struct reader {
 	const struct policy_options *options;
 	const char *namespace_; /* of the document that is being read */
 	size_t rules;		/* HTTP rules read so far, in all files */
+	uint64_t digest;	/* of everything that was read: names, texts, secrets */
 	bool oom;
 };
 
@@ -38,6 +40,12 @@ reader_error(struct reader *r, const struct node *at, const char *format, ...);
 
 __attribute__((format(printf, 3, 4))) struct diag_item *
 reader_warn(struct reader *r, const struct node *at, const char *format, ...);
+
+/* The policy depends on these bytes, which come from outside. */
+static inline void reader_depends(struct reader *r, const void *bytes, size_t len)
+{
+	r->digest = hash_bytes(hash_bytes(r->digest, &len, sizeof(len)), bytes, len);
+}
 
 /* Memory from r->mem; notes when there is none. */
 void *reader_alloc(struct reader *r, size_t size);

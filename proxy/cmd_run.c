@@ -65,33 +65,11 @@ static int print_policy(const struct policy_source *source)
 	return r ? EXIT_SLUICE : 0;
 }
 
-static int run(const struct policy_source *source)
+static int run_policy(struct run *r, const struct run_options *o, struct policy *policy)
 {
-	const struct run_options *o = source->options;
 	struct error err = { 0 };
-	struct policy *policy;
-	struct run *r;
-	int code, status = EXIT_SLUICE;
+	int code = run_open(r, o, policy, &err), status = EXIT_SLUICE;
 
-	if (probe_requirements(&err) < 0) {
-		fprintf(stderr, "sluice: %s\n", err.text);
-		return EXIT_SLUICE;
-	}
-	if (load_policy(source, &policy) < 0)
-		return EXIT_SLUICE;
-	if (o->audit && policy_n_selected(policy) > 0)
-		fprintf(stderr, "sluice: --audit: nothing is refused; what would have been is "
-				"recorded\n");
-	if (o->no_confine && !o->audit)
-		fprintf(stderr, "sluice: --no-confine: a command that means to can leave its "
-				"cgroup, and with it the policy\n");
-	r = malloc(sizeof(*r));
-	if (!r) {
-		policy_unref(policy);
-		fprintf(stderr, "sluice: out of memory\n");
-		return EXIT_SLUICE;
-	}
-	code = run_open(r, o, policy, &err);
 	if (code == 0) {
 		code = run_loop(r, &err);
 		if (r->child.not_executed)
@@ -102,6 +80,37 @@ static int run(const struct policy_source *source)
 	else
 		status = child_exit_status(&r->child);
 	run_close(r);
+	return status;
+}
+
+static int run(const struct policy_source *source)
+{
+	const struct run_options *o = source->options;
+	struct error err = { 0 };
+	struct policy *policy;
+	struct run *r;
+	int status = EXIT_SLUICE;
+
+	if (probe_requirements(&err) < 0) {
+		fprintf(stderr, "sluice: %s\n", err.text);
+		return EXIT_SLUICE;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r || reload_init(&r->reload, source) < 0) {
+		fprintf(stderr, "sluice: out of memory\n");
+		if (r)
+			reload_done(r);
+	} else if (load_policy(source, &policy) == 0) {
+		if (o->audit && policy_n_selected(policy) > 0)
+			fprintf(stderr, "sluice: --audit: nothing is refused; what would have been "
+					"is recorded\n");
+		if (o->no_confine && !o->audit)
+			fprintf(stderr, "sluice: --no-confine: a command that means to can leave "
+					"its cgroup, and with it the policy\n");
+		status = run_policy(r, o, policy);
+	} else {
+		reload_done(r);
+	}
 	free(r);
 	return status;
 }

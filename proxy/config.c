@@ -24,7 +24,7 @@ static int read_into(const char *path, struct limits *limits, struct settings *s
 	struct settings_section sections[] = {
 		{ .name = "limits" }, OPTION("policy"),	 OPTION("label"),      OPTION("log"),
 		OPTION("secrets"),    OPTION("workers"), OPTION("user"),       OPTION("allow"),
-		OPTION("audit"),      OPTION("port"),	 OPTION("no-confine"),
+		OPTION("audit"),      OPTION("port"),	 OPTION("no-confine"), OPTION("follow"),
 	};
 	struct error err = { 0 };
 	int r;

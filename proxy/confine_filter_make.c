@@ -104,6 +104,8 @@ static int print(scmp_filter_ctx ctx)
 	while (r == 0 && fread(&code, sizeof(code), 1, file) == 1)
 		if (printf("{ 0x%x, %u, %u, 0x%x },\n", code.code, code.jt, code.jf, code.k) < 0)
 			r = -errno;
+	if (r == 0 && ferror(file)) /* half a filter would be built in */
+		r = -EIO;
 	if (file)
 		fclose(file);
 	return r;

@@ -19,6 +19,19 @@ static int prepare(struct denials *d)
 	return -1;
 }
 
+static void add_other(struct denials *d, bool audited, uint64_t count)
+{
+	if (audited)
+		d->others_audited += count;
+	else
+		d->others += count;
+}
+
+static const char *word_for(bool audited)
+{
+	return audited ? "would have denied" : "denied";
+}
+
 static void add(struct denials *d, bool audited, const char *text, size_t len, uint64_t count)
 {
 	uint64_t hash = hash_bytes(HASH_START, text, len) + audited;
@@ -27,7 +40,7 @@ static void add(struct denials *d, bool audited, const char *text, size_t len, u
 	char *copy;
 
 	if (prepare(d) < 0) {
-		d->others += count;
+		add_other(d, audited, count);
 		return;
 	}
 	for (; d->table[at]; at = (at + 1) % TABLE_SIZE) {
@@ -40,7 +53,7 @@ static void add(struct denials *d, bool audited, const char *text, size_t len, u
 	}
 	copy = d->n < DENIALS_MAX ? strndup(text, len) : NULL;
 	if (!copy) {
-		d->others += count;
+		add_other(d, audited, count);
 		return;
 	}
 	d->entries[d->n] = (struct denial){ count, hash, copy, audited };
@@ -63,16 +76,22 @@ void denials_merge(struct denials *into, const struct denials *from)
 		add(into, from->entries[i].audited, from->entries[i].text,
 		    strlen(from->entries[i].text), from->entries[i].count);
 	into->others += from->others;
+	into->others_audited += from->others_audited;
+}
+
+static void print_others(bool audited, uint64_t count, FILE *to)
+{
+	if (count > 0)
+		fprintf(to, "%s %" PRIu64 "× others, not listed\n", word_for(audited), count);
 }
 
 void denials_print(const struct denials *d, FILE *to)
 {
 	for (unsigned i = 0; i < d->n; i++)
-		fprintf(to, "%s %" PRIu64 "× %s\n",
-			d->entries[i].audited ? "would have denied" : "denied", d->entries[i].count,
-			d->entries[i].text);
-	if (d->others > 0)
-		fprintf(to, "denied %" PRIu64 "× others, not listed\n", d->others);
+		fprintf(to, "%s %" PRIu64 "× %s\n", word_for(d->entries[i].audited),
+			d->entries[i].count, d->entries[i].text);
+	print_others(false, d->others, to);
+	print_others(true, d->others_audited, to);
 }
 
 void denials_done(struct denials *d)

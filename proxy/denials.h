@@ -25,7 +25,7 @@ struct denials {
 	struct denial *entries; /* in the order of their first occurrence */
 	uint16_t *table;	/* hash table of indices + 1 */
 	unsigned n;
-	uint64_t others;
+	uint64_t others, others_audited;
 };
 
 /* What would have been denied, in audit, is another line than what was. */

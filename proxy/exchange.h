@@ -9,16 +9,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "kept_request.h"
 
 #define EXCHANGE_CACHED_MAX 256
 
 struct exchange {
 	struct exchange *next;
-	uint64_t started_ns; /* monotonic; 0 when nobody will ask for the latency */
-	char *record;	     /* the record's part that request and response share, or NULL */
-	uint16_t answer;     /* 0: forwarded, the server answers; else the status that we answer */
-	uint8_t version;     /* of the request: 10 or 11 */
-	uint8_t upgrade;     /* enum h1_upgrade */
+	uint64_t started_ns;	   /* monotonic; 0 when nobody will ask for the latency */
+	char *record;		   /* the record's part that request and response share, or NULL */
+	struct kept_request *kept; /* what was judged; NULL: nothing was forwarded, or no room */
+	uint16_t answer; /* 0: forwarded, the server answers; else the status that we answer */
+	uint8_t version; /* of the request: 10 or 11 */
+	uint8_t upgrade; /* enum h1_upgrade */
 	bool head, connect, expect; /* method HEAD, CONNECT; the request announced its body */
 	bool close;		    /* our answer is the last one on this connection */
 	bool response_begun;	    /* a byte of the final response has been passed on */
@@ -29,6 +31,7 @@ struct exchange_pool {
 	struct exchange *cached;
 	unsigned n_cached;
 	unsigned n_lent;
+	struct kept kept;
 };
 
 struct exchange *exchange_get(struct exchange_pool *p); /* zeroed; NULL when out of memory */

@@ -3,6 +3,7 @@
  * h1_relay_request.c, what a server's do in h1_relay_response.c. */
 #include "h1_relay_impl.h"
 #include <assert.h>
+#include "detect.h"
 #include "h1_answer.h"
 
 #define TO(s) (1u << H1_RELAY_##s)
@@ -53,9 +54,28 @@ void relay_push(struct h1_relay *r, struct exchange *x)
 	r->n_exchanges++;
 }
 
+/* X is answered, but bytes of it still pass. */
+static void carry(struct h1_relay *r, struct exchange *x)
+{
+	kept_request_free(&r->env->exchanges->kept, r->carried);
+	r->carried = x->kept;
+	x->kept = NULL;
+	r->carries = true;
+}
+
+void relay_carry_no_more(struct h1_relay *r)
+{
+	kept_request_free(&r->env->exchanges->kept, r->carried);
+	r->carried = NULL;
+	r->carries = false;
+}
+
 void relay_pop(struct h1_relay *r)
 {
 	struct exchange *x = r->first;
+
+	if (!x->answer && (r->tunnels || (r->current == x && r->in_request)))
+		carry(r, x);
 
 	r->first = x->next;
 	if (!r->first)
@@ -172,8 +192,21 @@ void h1_relay_init(struct h1_relay *r, const struct h1_relay_env *env, void *ctx
 
 void h1_relay_done(struct h1_relay *r)
 {
+	r->tunnels = r->in_request = false;
 	while (r->first)
 		relay_pop(r);
+	relay_carry_no_more(r);
+}
+
+bool h1_relay_in_flight(const struct h1_relay *r,
+			bool (*fn)(void *ctx, const struct kept_request *k), void *ctx)
+{
+	if (r->carries && !fn(ctx, r->carried))
+		return false;
+	for (const struct exchange *x = r->first; x; x = x->next)
+		if (!x->answer && !fn(ctx, x->kept))
+			return false;
+	return true;
 }
 
 /* What the client sent waits for an answer, and the server has ended: none will come. */
@@ -196,6 +229,8 @@ size_t relay_read(struct h1_relay *r, enum relay_side from, const char *buf, siz
 		relay_audited(r, CLOSE_UNFOLLOWED);
 		return len;
 	}
+	if (!down && !r->detected && detect_http2_greeting(buf, len))
+		return 0; /* until it is known what the client speaks */
 	switch ((enum h1_relay_state)r->state) {
 	case H1_RELAY_HTTP:
 	case H1_RELAY_RAW:
@@ -231,7 +266,7 @@ bool h1_relay_wants(const struct h1_relay *r, enum relay_side from, size_t unuse
 {
 	if (from == RELAY_DOWN)
 		return r->env->audit || !(r->blocked && unused > 0);
-	return r->state < H1_RELAY_ENDED;
+	return r->state < H1_RELAY_ENDED && (r->env->audit || r->detected || unused == 0);
 }
 
 static void client_ended(struct h1_relay *r)

@@ -15,7 +15,8 @@
  *             further request passes, since nobody knows which answer would be whose.
  *   LAST      one more answer of ours ends the connection; it waits for those before it.
  *   ENDED     that answer is queued: the client's side is half-closed and drained by the host.
- *   CLOSED    the host was told to reset both sides. Reachable from every state.
+ *   CLOSED    the host was told to reset both sides, or to hand the connection to the relay of
+ *             HTTP/2. Reachable from every state.
  *
  * In audit the relay looks on and changes nothing (h1_relay_audit.c): every byte passes as soon as
  * it is offered, ends likewise, and whatever would be refused is told to the host and passes. LAST,
@@ -69,6 +70,9 @@ struct relay_host {
 	void (*end)(void *ctx, enum close_reason why, bool reset);
 	/* Close both sides now, by a reset. */
 	void (*close)(void *ctx, enum close_reason why);
+	/* The connection begins with the preface of HTTP/2, of which nothing was used: another
+	 * relay takes over, and this one is CLOSED. */
+	void (*http2)(void *ctx);
 };
 
 enum h1_relay_state {
@@ -104,9 +108,12 @@ struct h1_relay {
 	void *ctx;
 	struct exchange *first, *last; /* open exchanges, oldest first */
 	struct exchange *current; /* that of the request being read, while it is in the queue */
-	uint64_t denied_body;	  /* bytes of the current denied body read so far */
-	uint32_t heads;		  /* request heads read so far */
-	uint32_t ahead[2];	  /* audit: bytes of each side that have passed and are not read */
+	/* Of an exchange that has been answered and still carries bytes: a tunnel, or a body that
+	 * goes on behind its answer. */
+	struct kept_request *carried;
+	uint64_t denied_body; /* bytes of the current denied body read so far */
+	uint32_t heads;	      /* request heads read so far */
+	uint32_t ahead[2];    /* audit: bytes of each side that have passed and are not read */
 	uint16_t n_exchanges;
 	uint8_t state;	  /* enum h1_relay_state */
 	bool detected;	  /* the first bytes were HTTP/1 */
@@ -114,6 +121,7 @@ struct h1_relay {
 	bool in_request;  /* its head was read, its end was not */
 	bool in_response; /* likewise, for a final response */
 	bool tunnels;	  /* the response being read makes the connection a tunnel */
+	bool carries;	  /* there is such an exchange */
 	bool discarding;  /* the request being read was denied */
 	bool body_begun;  /* a byte of its body has been passed on, or the server sent 100 */
 	bool body_stale;  /* it was answered before its body, which the client had announced, began
@@ -145,6 +153,11 @@ void h1_relay_lost(struct h1_relay *r);
 
 /* The head that has begun did not become whole in time: answer 408 and end. */
 void h1_relay_head_timeout(struct h1_relay *r);
+
+/* Call FN with every request that was forwarded and of which something is still in flight, as it
+ * was judged, or NULL where it could not be kept, until it returns false. */
+bool h1_relay_in_flight(const struct h1_relay *r,
+			bool (*fn)(void *ctx, const struct kept_request *k), void *ctx);
 
 /* Give the exchanges back. */
 void h1_relay_done(struct h1_relay *r);

@@ -45,6 +45,8 @@ void relay_end(struct h1_relay *r, enum close_reason why);
 
 void relay_push(struct h1_relay *r, struct exchange *x);
 void relay_pop(struct h1_relay *r);
+/* What a popped exchange still carried is over. */
+void relay_carry_no_more(struct h1_relay *r);
 
 /* Send the answers of ours whose turn has come. */
 void relay_answer(struct h1_relay *r);

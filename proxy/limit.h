@@ -39,10 +39,10 @@
 	X(connects, "connects", COUNT, 65536, 64, 1024 * 1024,                                    \
 	  "connections between connect() and accept(); reset")                                    \
 	X(buffers, "buffers", BYTES, 256 * LIMITS_MIB, LIMITS_MIB, 1024 * LIMITS_GIB,             \
-	  "bytes in flight, each worker; reading waits, the longest stalled are reset")           \
+	  "bytes in flight, each worker; reading waits, and see stall-time")                      \
 	X(stall_time, "stall-time", TIME, 5 * LIMITS_S, LIMITS_S, LIMITS_H,                       \
 	  "how long bytes may lie still while the buffers are used up; reset")                    \
-	X(log_queue, "log-queue", BYTES, LIMITS_MIB, 16 * LIMITS_KIB, LIMITS_GIB,                 \
+	X(log_queue, "log-queue", BYTES, LIMITS_MIB, 32 * LIMITS_KIB, LIMITS_GIB,                 \
 	  "records that wait for the log, each worker; lost and counted")                         \
 	X(wind_up, "wind-up", TIME, 5 * LIMITS_S, 0, LIMITS_H,                                    \
 	  "delivery of what is in flight when the command has ended; reset")                      \

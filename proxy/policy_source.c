@@ -142,7 +142,6 @@ static int load(const struct policy_source *s, const struct policy_options *more
 	options.secrets = s->options->secrets;
 	options.ports = s->options->ports;
 	options.n_ports = s->options->n_ports;
-	options.header_actions = true;
 	options.texts = &allow;
 	options.n_texts = s->allow ? 1 : 0;
 	return policy_load(&options, ret, diag);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "report.h"
+#include "report_private.h"
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "metrics.h"
 #include "sluice/array.h"
-#include "text.h"
 
 static const char *const field_names[] = {
 	[FIELD_NONE] = "nothing", [FIELD_METHOD] = "method",   [FIELD_PATH] = "path",
@@ -31,7 +31,7 @@ static void add_end(struct text *t, const char *name, const struct address *a)
 }
 
 /* Everything up to the part that differs between kinds of records. */
-static void begin(struct reporter *r, struct text *t, const char *verdict,
+void report_begin(struct reporter *r, struct text *t, const char *verdict,
 		  const struct address *source, const struct address *destination)
 {
 	char time[ACCESS_LOG_TIME_MAX];
@@ -49,7 +49,7 @@ static void begin(struct reporter *r, struct text *t, const char *verdict,
 	text_add(t, "}");
 }
 
-static void push(struct reporter *r, struct text *t)
+void report_push(struct reporter *r, struct text *t)
 {
 	text_add(t, "}\n");
 	if (t->cut)
@@ -59,12 +59,12 @@ static void push(struct reporter *r, struct text *t)
 }
 
 /* The verdict on what the policy denies, and the line about it in the summary. */
-static const char *denied_verdict(const struct reporter *r)
+const char *report_denied_verdict(const struct reporter *r)
 {
 	return r->audit ? "AUDIT" : "DROPPED";
 }
 
-static void sum_up(struct reporter *r, bool audited, const struct text *t)
+void report_sum_up(struct reporter *r, bool audited, const struct text *t)
 {
 	if (audited)
 		denials_add_audited(&r->denials, t->buf, t->len, 1);
@@ -73,16 +73,16 @@ static void sum_up(struct reporter *r, bool audited, const struct text *t)
 }
 
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
-static bool add_url(struct text *t, const struct h1_head *head,
+bool report_add_url(struct text *t, const struct report_ask *ask,
 		    void (*add)(struct text *, struct span))
 {
 	char buf[REPORT_URL_MAX];
 	struct text url = TEXT_INIT(buf);
 
-	if (!head->connect)
+	if (!ask->connect)
 		text_add(&url, "http://");
-	add(&url, head->req.authority);
-	add(&url, head->req.path);
+	add(&url, ask->req->authority);
+	add(&url, ask->req->path);
 	if (url.len > t->size - t->len) {
 		t->cut = true;
 		return false;
@@ -92,12 +92,15 @@ static bool add_url(struct text *t, const struct h1_head *head,
 	return !url.cut;
 }
 
-static void add_l7(struct text *t, const struct h1_head *head)
+void report_add_l7(struct text *t, const struct report_ask *ask)
 {
-	text_addf(t, "\"protocol\":\"HTTP/1.%u\",\"method\":\"", head->version % 10u);
-	text_add_json(t, head->req.method);
+	text_addf(t, "\"protocol\":\"%s\",", ask->protocol);
+	if (ask->stream)
+		text_addf(t, "\"stream\":%u,", ask->stream);
+	text_add(t, "\"method\":\"");
+	text_add_json(t, ask->req->method);
 	text_add(t, "\",\"url\":\"");
-	if (add_url(t, head, text_add_json))
+	if (report_add_url(t, ask, text_add_json))
 		text_add(t, "\"");
 	else
 		text_add(t, "\",\"url_truncated\":true");
@@ -147,7 +150,7 @@ static void add_mismatches(struct text *t, const struct verdict *v)
 		text_add(t, "]");
 }
 
-static void add_rule(struct text *t, const struct rule_ref *rule)
+void report_add_rule(struct text *t, const struct rule_ref *rule)
 {
 	text_add(t, "{\"name\":\"");
 	text_add_json(t, span_of(rule->policy));
@@ -166,7 +169,7 @@ static const char *short_path(const struct rule_ref *rule)
 	return rules ? rules : rule->path;
 }
 
-static void add_reason(struct text *t, const struct verdict *v)
+void report_add_reason(struct text *t, const struct verdict *v)
 {
 	text_add(t, "no rule allows it");
 	if (!v->rule)
@@ -176,18 +179,18 @@ static void add_reason(struct text *t, const struct verdict *v)
 	text_addf(t, "\" differs in %s", field_names[v->failed]);
 }
 
-static void sum_up_denial(struct reporter *r, const struct h1_head *head, const struct verdict *v)
+static void sum_up_denial(struct reporter *r, const struct report_ask *ask, const struct verdict *v)
 {
 	char buf[REPORT_LINE_MAX + REPORT_URL_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	text_add_escaped(&t, head->req.method);
+	text_add_escaped(&t, ask->req->method);
 	text_add(&t, " ");
-	if (!add_url(&t, head, text_add_escaped))
+	if (!report_add_url(&t, ask, text_add_escaped))
 		text_add(&t, "...");
 	text_add(&t, ": ");
-	add_reason(&t, v);
-	sum_up(r, r->audit, &t);
+	report_add_reason(&t, v);
+	report_sum_up(r, r->audit, &t);
 }
 
 /* The value of "policy", and why that rule or any other does not allow it. */
@@ -197,28 +200,29 @@ static void add_nearest(struct text *t, const struct verdict *v)
 	struct text reason = TEXT_INIT(reason_buf);
 
 	if (v->rule)
-		add_rule(t, v->rule);
+		report_add_rule(t, v->rule);
 	else
 		text_add(t, "null");
-	add_reason(&reason, v);
+	report_add_reason(&reason, v);
 	text_add(t, ",\"reason\":\"");
 	text_add_json(t, (struct span){ reason.buf, reason.len });
 	text_add(t, "\"");
 }
 
-static void log_denial(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+static void log_denial(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		       const struct verdict *v)
 {
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
-	add_l7(&t, head);
-	text_add(&t, ",\"code\":403},\"policy\":");
+	report_add_l7(&t, ask);
+	text_add(&t, ask->grpc ? ",\"code\":200,\"grpc_status\":7}" : ",\"code\":403}");
+	text_add(&t, ",\"policy\":");
 	add_nearest(&t, v);
 	text_add(&t, ",\"lane\":\"user\"");
-	push(r, &t);
+	report_push(r, &t);
 }
 
 /* X keeps two strings behind each other: what stands in "l7", and the value of "policy", in audit
@@ -240,38 +244,38 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", &flow->client, &flow->destination);
+	report_begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", &flow->client, &flow->destination);
 	text_addf(&t, ",\"l7\":{\"type\":\"%s\",", type);
 	text_add(&t, x->record);
 	text_add(&t, more);
 	text_add(&t, "},\"policy\":");
 	text_add(&t, x->record + strlen(x->record) + 1);
 	text_add(&t, ",\"lane\":\"user\"");
-	push(r, &t);
+	report_push(r, &t);
 }
 
-void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+void report_request(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		    const struct verdict *verdict, struct exchange *x)
 {
 	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[2 * REPORT_LINE_MAX];
 	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
 
 	if (verdict->action == VERDICT_DENY) {
-		sum_up_denial(r, head, verdict);
+		sum_up_denial(r, ask, verdict);
 		if (r->log && !r->audit)
-			log_denial(r, flow, head, verdict);
+			log_denial(r, flow, ask, verdict);
 		if (!r->audit)
 			return;
 		x->audited = true;
 	}
 	if (!r->log)
 		return;
-	add_l7(&l7, head);
+	report_add_l7(&l7, ask);
 	add_mismatches(&l7, verdict);
 	if (x->audited)
 		add_nearest(&rule, verdict);
 	else if (verdict->rule)
-		add_rule(&rule, verdict->rule);
+		report_add_rule(&rule, verdict->rule);
 	else
 		text_add(&rule, "null");
 	if (!l7.cut && !rule.cut)
@@ -299,6 +303,27 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
 	log_kept(r, flow, x, "RESPONSE", more);
 }
 
+void report_stream_end(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		       int grpc_status, uint32_t reset)
+{
+	char buf[192 + 1];
+	struct text more = { .buf = buf, .size = sizeof(buf) - 1 };
+
+	if (!r->log || !x->started_ns)
+		return;
+	if (!x->record) {
+		log_lose(r->log);
+		return;
+	}
+	if (grpc_status >= 0)
+		text_addf(&more, ",\"grpc_status\":%d", grpc_status);
+	if (reset)
+		text_addf(&more, ",\"reset\":\"%s\"", nghttp2_http2_strerror(reset));
+	text_addf(&more, ",\"duration_ns\":%" PRIu64, report_now() - x->started_ns);
+	buf[more.len] = '\0';
+	log_kept(r, flow, x, "END", buf);
+}
+
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why)
 {
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
@@ -306,18 +331,41 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 
 	text_add(&summary, "a request to ");
 	text_add_address(&summary, &flow->destination);
-	text_addf(&summary, ": answered %u: %s", status, why);
-	sum_up(r, r->audit, &summary);
+	if (status)
+		text_addf(&summary, ": answered %u: %s", status, why);
+	else
+		text_addf(&summary, ": reset: %s", why);
+	report_sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
-	begin(r, &t, denied_verdict(r), &flow->client, &flow->destination);
+	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
 	if (!r->audit) /* there it is the server who answers */
 		text_addf(&t, ",\"code\":%u", status);
 	text_add(&t, "},\"reason\":\"");
 	text_add_json(&t, span_of(why));
 	text_add(&t, "\",\"lane\":\"user\"");
-	push(r, &t);
+	report_push(r, &t);
+}
+
+void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why)
+{
+	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
+	const char *who = by_client ? "the client" : "the server";
+
+	text_add(&summary, "a connection to ");
+	text_add_address(&summary, &flow->destination);
+	text_addf(&summary, ": %s broke HTTP/2: %s", who, why);
+	denials_add(&r->denials, summary.buf, summary.len, 1);
+	if (!r->log)
+		return;
+	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	text_addf(&t, ",\"l7\":{\"protocol\":\"HTTP/2\"},\"reason\":\"%s broke HTTP/2: ", who);
+	text_add_json(&t, span_of(why));
+	text_addf(&t, "\",\"close\":\"%s\",\"lane\":\"user\"",
+		  close_reason_name(by_client ? CLOSE_HTTP2 : CLOSE_HTTP2_SERVER));
+	report_push(r, &t);
 }
 
 /* The verdict under which a close is reported; NULL: it is nobody's business. */
@@ -327,7 +375,6 @@ static const char *verdict_for(enum close_reason why)
 	case CLOSE_NOT_ALLOWED:
 	case CLOSE_NOT_HTTP:
 	case CLOSE_TLS:
-	case CLOSE_HTTP2:
 	case CLOSE_UNSOLICITED:
 	case CLOSE_UNREAD_RESPONSE:
 	case CLOSE_STALE_BODY:
@@ -355,14 +402,14 @@ static void report_connection(struct reporter *r, const struct flow *flow, enum 
 		text_add(&summary, "a connection to ");
 		text_add_address(&summary, &flow->destination);
 		text_addf(&summary, ": %s", close_reason_text(why));
-		sum_up(r, audited, &summary);
+		report_sum_up(r, audited, &summary);
 	}
 	if (!r->log)
 		return;
-	begin(r, &t, verdict, &flow->client, &flow->destination);
+	report_begin(r, &t, verdict, &flow->client, &flow->destination);
 	text_addf(&t, ",\"reason\":\"%s\",\"close\":\"%s\",\"lane\":\"user\"",
 		  close_reason_text(why), close_reason_name(why));
-	push(r, &t);
+	report_push(r, &t);
 }
 
 void report_close(struct reporter *r, const struct flow *flow, enum close_reason why)
@@ -426,10 +473,10 @@ void report_event(struct reporter *r, const struct steer_event *e)
 		text_add_address(&summary, &e->destination);
 	}
 	text_addf(&summary, " (%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
-	sum_up(r, e->audit, &summary);
+	report_sum_up(r, e->audit, &summary);
 	if (!r->log)
 		return;
-	begin(r, &t, e->audit ? "AUDIT" : "DROPPED", &none, &e->destination);
+	report_begin(r, &t, e->audit ? "AUDIT" : "DROPPED", &none, &e->destination);
 	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
 	if (e->pid) { /* a packet has none */
 		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);
@@ -439,5 +486,5 @@ void report_event(struct reporter *r, const struct steer_event *e)
 	}
 	text_addf(&t, ",\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
 		  event_texts[e->kind].why);
-	push(r, &t);
+	report_push(r, &t);
 }

@@ -47,6 +47,7 @@ static int open_loops(struct run *r, struct error *err)
 		return code;
 	}
 	r->loop_made = true;
+	reload_open_pool(&r->reload, &r->loop);
 	r->workers = calloc(r->options->workers, sizeof(*r->workers));
 	if (!r->workers) {
 		error_set(err, "out of memory");
@@ -57,6 +58,8 @@ static int open_loops(struct run *r, struct error *err)
 
 		r->n_workers++;
 		code = worker_init(&r->workers[i], &r->shared, r->policy, log, r->labels, err);
+		if (!reload_is_on(&r->reload))
+			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
 		if (code == 0 && r->options->audit)
 			worker_set_audit(&r->workers[i]);
 		if (code < 0)
@@ -109,7 +112,9 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 {
 	int code;
 
-	*r = (struct run){ .options = o, .policy = policy, .shared.limits = o->limits };
+	*r = (struct run){
+		.options = o, .policy = policy, .reload = r->reload, .shared.limits = o->limits
+	};
 	r->child.signal_fd = -1;
 	confine_self();
 	/* Before signals are blocked: a FIFO without a reader makes this wait. */
@@ -176,6 +181,7 @@ static void on_route_change(uv_poll_t *handle, int status, int events)
 
 static void close_loop(struct run *r)
 {
+	reload_end(r);
 	uv_close((uv_handle_t *)&r->signals, NULL);
 	uv_close((uv_handle_t *)&r->events, NULL);
 	uv_close((uv_handle_t *)&r->route_changes, NULL);
@@ -242,6 +248,7 @@ int run_loop(struct run *r, struct error *err)
 	r->timer.data = r;
 	uv_timer_init(&r->loop, &r->route_retry);
 	r->route_retry.data = r;
+	reload_begin(r);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	return 0;
 }
@@ -294,6 +301,7 @@ void run_close(struct run *r)
 	uint64_t lost;
 
 	stop_workers(r, &sum);
+	reload_done(r);
 	if (r->steer)
 		steer_read_events(r->steer, on_steer_event, r);
 	write_stats(r, &sum);

@@ -12,6 +12,7 @@
 #include "access_log.h"
 #include "child.h"
 #include "policy.h"
+#include "reload.h"
 #include "routes.h"
 #include "run_options.h"
 #include "run_state.h"
@@ -21,11 +22,12 @@
 #define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
-#define RUN_LABELS_MAX	    4096
+#define RUN_LABELS_MAX	    REPORT_LABELS_MAX
 
 struct run {
 	const struct run_options *options;
-	struct policy *policy;
+	struct policy *policy; /* in force */
+	struct reload reload;
 	struct child child;
 	struct run_state state;
 	bool state_made;
@@ -44,6 +46,7 @@ struct run {
 	bool loop_made;
 };
 
+/* R->reload was initialized before POLICY was loaded. POLICY's reference is taken over. */
 int run_open(struct run *r, const struct run_options *o, struct policy *policy, struct error *err);
 /* Returns 0 when the command has run and ended, or the negative errno with which it could not be
  * executed. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config.h"
+#include "label_option.h"
 #include "port_option.h"
 #include "sluice/array.h"
 #include "worker.h"
@@ -34,15 +35,10 @@ static int add_port(struct run_options *o, char *value)
 
 static int add_label(struct run_options *o, char *value)
 {
-	char *equals = strchr(value, '=');
+	int r = label_option_parse(value, &o->labels[o->n_labels]);
 
-	if (!equals || equals == value) {
-		fprintf(stderr, "sluice: --label %s: a label is KEY=VALUE\n", value);
-		return -EINVAL;
-	}
-	*equals = '\0';
-	o->labels[o->n_labels++] = (struct label){ .key = value, .value = equals + 1 };
-	return 0;
+	o->n_labels += r == 0;
+	return r;
 }
 
 static int set_log(struct run_options *o, char *value)
@@ -108,6 +104,13 @@ static int set_no_confine(struct run_options *o, char *value)
 	return 0;
 }
 
+static int set_follow(struct run_options *o, char *value)
+{
+	(void)value;
+	o->follow = true;
+	return 0;
+}
+
 /* The program has to find everything as it would without us. */
 static int set_audit(struct run_options *o, char *value)
 {
@@ -152,6 +155,9 @@ static const struct {
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
+	{ 'f', "follow", NULL,
+	  "follow changes of policies that the command could write itself, as root can all",
+	  set_follow },
 	{ 'A', "audit", NULL, "refuse nothing, record what would have been; implies --no-confine",
 	  set_audit },
 };

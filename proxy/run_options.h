@@ -26,6 +26,7 @@ struct run_options {
 	size_t n_set_limits;
 	struct limits limits; /* the defaults, then the file's, then those of options */
 	bool no_confine;
+	bool follow;	   /* policies that the command could write are followed as well */
 	bool audit;	   /* implies NO_CONFINE */
 	bool print_policy; /* and do nothing else */
 	char **command;	   /* NULL-terminated; empty if there is none to run */

@@ -13,6 +13,7 @@ static void close_handles(struct worker *w)
 	for (int i = 0; i < 2; i++)
 		listener_close(&w->listeners[i]);
 	uv_close((uv_handle_t *)&w->tick, NULL);
+	uv_close((uv_handle_t *)&w->sweep, NULL);
 	uv_close((uv_handle_t *)&w->wake, NULL);
 }
 
@@ -55,39 +56,11 @@ static void on_tick(uv_timer_t *timer)
 		close_handles(w);
 }
 
-static void take_policy(struct worker *w)
-{
-	struct policy *policy = atomic_exchange(&w->mailbox, NULL);
-	struct judge_scratch *judge;
-
-	if (!policy)
-		return;
-	judge = judge_scratch_new(policy);
-	if (!judge) {
-		/* Without it nothing can be judged by the new policy, and the old one is not in
-		 * force. */
-		struct conn *next;
-
-		policy_unref(policy);
-		for (struct conn *c = w->conns; c; c = next) {
-			next = c->next;
-			conn_close(c, CLOSE_OOM);
-		}
-		begin_to_stop(w);
-		return;
-	}
-	judge_scratch_free(w->judge);
-	policy_unref(w->policy);
-	w->judge = judge;
-	w->policy = policy;
-	w->policy_generation++;
-}
-
 static void on_wake(uv_async_t *async)
 {
 	struct worker *w = async->data;
 
-	take_policy(w);
+	worker_take_policy(w);
 	if (atomic_load(&w->stop) && !w->stop_at_ms)
 		begin_to_stop(w);
 }
@@ -105,6 +78,9 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
+	w->h2_env.host = &conn_relay_host;
+	w->h2_env.h2 = &conn_h2_host;
+	w->h2_env.kept = &w->exchanges.kept;
 	w->n_descriptors = 2 * (unsigned)shared->limits.connections + WORKER_DESCRIPTORS;
 	r = loop_open(&w->loop, w->n_descriptors);
 	if (r < 0)
@@ -116,6 +92,9 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	uv_timer_init(&w->loop, &w->tick);
 	w->tick.data = w;
 	uv_timer_start(&w->tick, on_tick, WORKER_TICK_MS, WORKER_TICK_MS);
+	uv_idle_init(&w->loop, &w->sweep);
+	w->sweep.data = w;
+	w->exchanges.kept.max = KEPT_MAX;
 	w->initialized = true;
 	w->policy = policy_ref(policy);
 	w->policy_generation = 1;
@@ -192,12 +171,6 @@ int worker_start(struct worker *w, struct error *err)
 	return r;
 }
 
-void worker_set_policy(struct worker *w, struct policy *policy)
-{
-	policy_unref(atomic_exchange(&w->mailbox, policy));
-	uv_async_send(&w->wake);
-}
-
 void worker_stop(struct worker *w)
 {
 	atomic_store(&w->stop, true);
@@ -225,7 +198,7 @@ void worker_done(struct worker *w)
 	path_scratch_done(&w->paths);
 	judge_scratch_free(w->judge);
 	policy_unref(w->policy);
-	policy_unref(atomic_exchange(&w->mailbox, NULL));
+	worker_policy_free(atomic_exchange(&w->mailbox, NULL));
 	denials_done(&w->reporter.denials);
 	w->initialized = false;
 }

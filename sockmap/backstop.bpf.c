@@ -15,6 +15,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define TCP_FLAGS_OFFSET   13
 #define TCP_FLAG_BIT_SYN   0x02
+#define TCP_FLAG_BIT_RST   0x04
 #define TCP_FLAG_BIT_ACK   0x10
 #define IP_FRAGMENT_BITS   0x3fff /* "more fragments" and the offset */
 #define EXTENSIONS_MAX	   4
@@ -171,6 +172,19 @@ static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, str
 	return is_harmless(skb, p, flags_word) ? 1 : drop_astray(p);
 }
 
+/* A connection that an earlier table allowed. The server, to which it was, may be told that nothing
+ * comes any more; the rest is dropped without an event, as whoever changes the table ends the
+ * connection and reports it (sweep.c). */
+static __always_inline int pass_revoked(struct __sk_buff *skb, const struct packet *p, __u16 word)
+{
+	__u32 header = (__u32)(word >> 12) * 4;
+
+	if ((word & TCP_FLAG_BIT_RST) && skb->len == p->offset + header)
+		return 1;
+	count(STEER_PACKET_DROPPED);
+	return 0;
+}
+
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c)
 {
@@ -185,6 +199,8 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 		return 1; /* no mark: accepted by the workload, which is not held to anything yet */
 	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_TCP, 0))
 		return 1;
+	if (m->fate == FATE_REVOKED && !audit_mode)
+		return pass_revoked(skb, p, word);
 	return drop(p, m);
 }
 

@@ -43,15 +43,16 @@ static __always_inline int refuse_attempt(__u32 kind, struct mark *m, const stru
 	return 1;
 }
 
+/* GENERATION 0: nobody has judged it, which is done as soon as something is enforced. */
 static __always_inline int leave_alone(struct mark *m, const struct steer_config *c,
-				       const struct attempt *a)
+				       __u32 generation, const struct attempt *a)
 {
 	/* The socket was bound to a device until an earlier connect was steered: it would now leave
 	 * by another one than the application thinks. */
 	if (m->device && !a->device)
 		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
 	m->device = 0;
-	m->generation = c->enforced ? c->generation : 0;
+	m->generation = generation;
 	m->fate = FATE_ALONE;
 	return 1;
 }
@@ -145,7 +146,7 @@ static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
 	if (action == L4_REFUSE)
 		return refuse_attempt(STEER_CONNECT_REFUSED, m, c, a);
 	if (action == L4_ALLOW)
-		return leave_alone(m, c, a);
+		return leave_alone(m, c, c->generation, a);
 	nobody = route == ROUTE_LOCAL && nobody_listens(ctx, m, a);
 	if (decide_fails_anyway(route, &a->to, nobody)) {
 		m->fate = FATE_DOOMED;
@@ -165,17 +166,19 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 	endpoint_normalise(&a->to, &a->source);
 	a->dial = a->to;
 	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	/* Also where nothing is enforced: a connection without a mark could not be told from an
+	 * accepted one when something is. */
 	if (!m)
-		return c->enforced ? refuse(STEER_NO_ROOM, &a->to, a->protocol) : 1;
+		return refuse(STEER_NO_ROOM, &a->to, a->protocol);
 	mark_begin(m, a);
 	if (!c->enforced)
-		return leave_alone(m, c, a);
+		return leave_alone(m, c, 0, a);
 	if (a->protocol == DECIDE_TCP)
 		return judge_tcp(ctx, m, c, a);
 	if (a->protocol != DECIDE_UDP)
 		return refuse_attempt(STEER_CONNECT_REFUSED, m, c, a);
 	if (udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
-		return leave_alone(m, c, a);
+		return leave_alone(m, c, c->generation, a);
 	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What
 	 * is sent afterwards is refused and reported (backstop.bpf.c). */
 	m->fate = FATE_REVOKED;

@@ -73,6 +73,15 @@ struct event_record {
 	char command[16];
 };
 
+/* A connection of the workload's own that the table in force would not leave alone. */
+struct sweep_record {
+	struct endpoint destination; /* as it was vetted */
+	struct endpoint local, peer; /* as the kernel has the socket */
+	__u64 cookie;
+	__u32 netns;  /* number of the network namespace */
+	__u32 device; /* to which the socket is bound, or 0 */
+};
+
 /* One element of the per-CPU map `counters` per kind, and one for events that found no room. */
 #define COUNTER_EVENTS_LOST STEER_EVENT_MAX
 #define COUNTER_MAX	    (STEER_EVENT_MAX + 1)

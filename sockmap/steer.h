@@ -40,6 +40,10 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 /* Replace the L3/L4 table as a whole: whoever connects meets the old one or the new one, never a
  * mixture. */
 int steer_set_table(struct steer *s, const struct l4_table *table, struct error *err);
+/* The same in two steps: what takes long and can fail, in any thread, and what does not. The first
+ * returns a descriptor, which the caller closes in the end; the second may be repeated. */
+int steer_build_table(const struct l4_table *table, struct error *err);
+int steer_switch_table(struct steer *s, int fd, bool enforced, struct error *err);
 
 /* Tell the programs of a listening TCP socket of ours (bound to 127.0.0.1 or ::1). All sockets of
  * one family share one port (SO_REUSEPORT). The mark lives in the socket: no other socket can be

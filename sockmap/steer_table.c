@@ -71,44 +71,58 @@ static int build(const struct l4_table *table)
 	return fd;
 }
 
-/* Not one step, but never a mixture: without enforcement the table is not read. */
+/* The slot that holds a table is replaced in one step, and the call returns only when no program
+ * uses the old table any more: whoever then reads the new generation judges by the new one. Without
+ * enforcement the slot is not read, so it is filled before enforcement begins and stays as it is
+ * when enforcement ends. Where the second step fails, connect() meets the new table, and what was
+ * connected before is held to the old one until the call is repeated. */
 static int switch_to(struct steer *s, int fd, bool enforced)
 {
+	struct steer_config before = s->config;
 	uint32_t zero = 0;
-	int r = 0;
+	int r;
 
-	if (!enforced) {
-		s->config.enforced = 0;
-		r = steer_write_config(s);
-	}
-	/* This call returns only when no program uses the old table any more: whoever then reads
-	 * the new generation judges by the new table. */
-	if (r == 0)
+	if (enforced) {
 		r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.table), &zero, &fd, BPF_ANY);
-	if (r < 0)
-		return r;
+		if (r < 0)
+			return r;
+	}
 	s->config.generation += s->config.generation == UINT32_MAX ? 2 : 1; /* 0: not judged */
 	s->config.enforced = enforced;
-	return steer_write_config(s);
+	r = steer_write_config(s);
+	if (r < 0)
+		s->config = before;
+	return r;
+}
+
+int steer_build_table(const struct l4_table *table, struct error *err)
+{
+	int fd = build(table);
+
+	if (fd == -E2BIG)
+		error_set(err, "the policy has %zu peers and ports, more than %u: use wider CIDRs",
+			  table->n_peers + table->n_ports, TABLE_ENTRIES_MAX);
+	else if (fd < 0)
+		error_set(err, "cannot load the policy's L3/L4 table: %s", strerror(-fd));
+	return fd;
+}
+
+int steer_switch_table(struct steer *s, int fd, bool enforced, struct error *err)
+{
+	int r = switch_to(s, fd, enforced);
+
+	if (r < 0)
+		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
+	return r;
 }
 
 int steer_set_table(struct steer *s, const struct l4_table *table, struct error *err)
 {
-	int fd, r;
+	int fd = steer_build_table(table, err), r;
 
-	fd = build(table);
-	if (fd == -E2BIG) {
-		error_set(err, "the policy has %zu peers and ports, more than %u: use wider CIDRs",
-			  table->n_peers + table->n_ports, TABLE_ENTRIES_MAX);
+	if (fd < 0)
 		return fd;
-	}
-	if (fd < 0) {
-		error_set(err, "cannot load the policy's L3/L4 table: %s", strerror(-fd));
-		return fd;
-	}
-	r = switch_to(s, fd, table->enforced);
+	r = steer_switch_table(s, fd, table->enforced, err);
 	close(fd); /* the slot holds it */
-	if (r < 0)
-		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
 	return r;
 }

@@ -138,7 +138,7 @@ class Sluice(Arm):
         self.write("policy.yaml", self._policy(rules.make(self.setup.rules)))
         log = ["--log", self.path("log")] if self.setup.log else []
         self.workload = Workload(
-            [*self.place.client.prefix, SLUICE, "run", "-p", self.path("policy.yaml"), *log, "--"],
+            [*self.place.client.prefix, SLUICE, "run", "--follow", "-p", self.path("policy.yaml"), *log, "--"],
             self.path("sluice.output")).__enter__()
         return self
 

@@ -139,15 +139,15 @@ int scene_main(int (*run)(void))
 		.action = (what)                                                        \
 	}
 
-void scene_set_table(struct scene *s, bool enforced)
+static void set_table(struct scene *s, bool enforced, uint8_t allowed)
 {
 	struct l4_peer peers[] = { EVERYWHERE(0, 4), EVERYWHERE(1, 4), EVERYWHERE(0, 6),
 				   EVERYWHERE(1, 6) };
 	struct l4_port ports[] = {
 		PORT(PORT_STEERED, IPPROTO_TCP, L4_STEER),
 		PORT(PORT_STEERED2, IPPROTO_TCP, L4_STEER),
-		PORT(PORT_ALLOWED, IPPROTO_TCP, L4_ALLOW),
-		PORT(PORT_ALLOWED, IPPROTO_UDP, L4_ALLOW),
+		PORT(PORT_ALLOWED, IPPROTO_TCP, allowed),
+		PORT(PORT_ALLOWED, IPPROTO_UDP, allowed == L4_ALLOW ? L4_ALLOW : L4_REFUSE),
 	};
 	const struct l4_table table = { enforced, peers, ARRAY_SIZE(peers), ports,
 					ARRAY_SIZE(ports) };
@@ -155,6 +155,16 @@ void scene_set_table(struct scene *s, bool enforced)
 
 	if (steer_set_table(s->steer, &table, &err) < 0)
 		fail_msg("%s", err.text);
+}
+
+void scene_set_table(struct scene *s, bool enforced)
+{
+	set_table(s, enforced, L4_ALLOW);
+}
+
+void scene_set_allowed(struct scene *s, enum l4_action action)
+{
+	set_table(s, true, (uint8_t)action);
 }
 
 int scene_listen(int family, const char *ip, uint16_t port)

@@ -72,6 +72,8 @@ int scene_teardown(void **state);
 
 /* Pieces of it, for tests that need other ones. */
 void scene_set_table(struct scene *s, bool enforced);
+/* The same table, enforced, but for PORT_ALLOWED. */
+void scene_set_allowed(struct scene *s, enum l4_action action);
 void scene_add_listeners(struct scene *s);
 bool scene_shell(const char *command); /* true: it ended with 0 */
 int scene_listen(int family, const char *ip, uint16_t port);

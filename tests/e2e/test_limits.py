@@ -262,7 +262,7 @@ def stalled_transfer(workload, server, direction):
     (14, "up"), *(pytest.param(count, direction, marks=pytest.mark.long)
                   for count, direction in ((14, "down"), (300, "up"), (300, "down")))])
 def test_peers_that_never_read(count, direction, sluice, server):
-    """They hold all buffers; the one that has held its own for longest gives way to others."""
+    """They hold all buffers; some of them give way to others when they have for too long."""
     limit = max(1 << 20, count * 2 // 3 * (64 << 10))
     workload = sluice.workload(POLICY.format(port=server.port), log=True,
                                options=limits(buffers=limit, stall_time="1s"))

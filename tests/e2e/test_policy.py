@@ -429,6 +429,33 @@ def test_check_of_good_policies_is_silent(sluice, folder):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_check_looks_at_what_the_labels_unite(sluice, folder):
+    """A rule of one document opens what another holds to requests: for the workload of both."""
+    rules = ["      rules: {http: [{path: /a, headers: ['X: y']}]}\n", ""]
+    for number, more in enumerate(rules):
+        with open(f"{folder}/{number}.yaml", "w") as file:
+            file.write(rule(f"  - toPorts:\n    - ports: [{{port: 80, protocol: TCP}}]\n{more}")
+                       .replace("{}", "{matchLabels: {app: web}}"))
+    for label, warned in ("app=web", True), ("app=db", False):
+        result = sluice.command("check", "--label", label, folder)
+        assert result.returncode == 0
+        assert ("these rules restrict nothing" in result.stderr) == warned, result.stderr
+    result = sluice.command("check", "-l", "app", folder)
+    assert result.returncode != 0 and "a label is KEY=VALUE" in result.stderr
+
+
+def test_check_knows_secrets(sluice, folder):
+    os.mkdir(f"{folder}/secrets")
+    with open(f"{folder}/secrets/token", "w") as file:
+        file.write("hush\n")
+    with open(f"{folder}/p.yaml", "w") as file:
+        file.write(rule("  - toPorts:\n    - ports: [{port: 80, protocol: TCP}]\n      rules: {http: "
+                        "[{headerMatches: [{name: X, secret: {name: token}}]}]}\n"))
+    result = sluice.command("check", "--secrets", f"{folder}/secrets", f"{folder}/p.yaml")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "no directory of secrets" in sluice.command("check", f"{folder}/p.yaml").stderr
+
+
 def test_check_of_a_missing_file(sluice, folder):
     result = sluice.command("check", f"{folder}/absent.yaml")
     assert result.returncode == 1 and "absent.yaml" in result.stderr

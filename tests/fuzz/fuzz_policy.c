@@ -16,10 +16,20 @@ static bool adds(const struct header_action *a)
 /* What is written into a request ends no line, and is no field that frames it. */
 static void check_action(const struct header_action *a)
 {
-	static const struct span framing[] = { SPAN_LITERAL("host"), SPAN_LITERAL("connection"),
-					       SPAN_LITERAL("content-length"),
-					       SPAN_LITERAL("content_length"),
-					       SPAN_LITERAL("transfer-encoding") };
+	static const struct span framing[] = {
+		SPAN_LITERAL("host"),
+		SPAN_LITERAL("connection"),
+		SPAN_LITERAL("content-length"),
+		SPAN_LITERAL("content_length"),
+		SPAN_LITERAL("transfer-encoding"),
+		SPAN_LITERAL("expect"),
+		SPAN_LITERAL("upgrade"),
+		SPAN_LITERAL("te"),
+		SPAN_LITERAL("trailer"),
+		SPAN_LITERAL("keep-alive"),
+		SPAN_LITERAL("proxy-connection"),
+		SPAN_LITERAL("http2-settings"),
+	};
 
 	if (a->kind == HEADER_LOG)
 		return;
@@ -112,7 +122,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.n_texts = 1,
 		.ports = ports,
 		.n_ports = ARRAY_SIZE(ports),
-		.header_actions = true,
 		.lint = true,
 	};
 	int r = policy_load(&options, &p, &diag);

@@ -11,7 +11,7 @@
 
 static void load(const char *text, int want, const char *want_said)
 {
-	struct policy_options o = { .header_actions = true };
+	struct policy_options o = { 0 };
 	struct policy *p = NULL;
 	char said[1024] = "";
 

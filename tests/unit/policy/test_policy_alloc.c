@@ -117,7 +117,6 @@ static void run_after(const char *text, bool valid, const struct policy *before)
 					  .ports = ports,
 					  .n_ports = ARRAY_SIZE(ports),
 					  .secrets = "/nonexistent",
-					  .header_actions = true,
 					  .lint = true,
 					  .before = before };
 	size_t n = 0;
@@ -156,9 +155,7 @@ static void test_valid(void **state)
 static void test_reload(void **state)
 {
 	const struct policy_text one = { "t.yaml", valid_text, sizeof(valid_text) - 1 };
-	const struct policy_options options = { .texts = &one,
-						.n_texts = 1,
-						.header_actions = true };
+	const struct policy_options options = { .texts = &one, .n_texts = 1 };
 	struct diag diag = { .items = NULL };
 	struct policy *before = NULL;
 

@@ -127,7 +127,7 @@ static const struct {
 
 static void test_actions(void **state)
 {
-	struct policy_options o = { .header_actions = true };
+	struct policy_options o = { 0 };
 	struct policy *p = case_must_load(actions, &o);
 	const struct ruleset *rs = case_rules(p, 80);
 
@@ -145,10 +145,11 @@ static void test_actions(void **state)
 	policy_unref(p);
 }
 
-/* LOG needs nothing of the relay but a line in its record. */
+/* LOG changes nothing, so it may look at any header, also at one that says how a message is
+ * carried. */
 static void test_log_alone(void **state)
 {
-	struct policy_options o = { .header_actions = false };
+	struct policy_options o = { 0 };
 	struct policy *p = case_must_load(
 		RULES("http", "        - headerMatches: [{name: Host, value: a, mismatch: LOG}]\n"),
 		&o);
@@ -159,7 +160,7 @@ static void test_log_alone(void **state)
 /* More than a verdict can carry is not forwarded half done. */
 static void test_too_many(void **state)
 {
-	struct policy_options o = { .header_actions = true };
+	struct policy_options o = { 0 };
 	struct case_request request = { .method = "GET", .path = "/" };
 
 	for (size_t n = VERDICT_ACTIONS_MAX; n <= VERDICT_ACTIONS_MAX + 1; n++)
@@ -324,7 +325,7 @@ static void test_secrets(void **state)
 	const struct place *s = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(secret_cases); i++) {
-		struct policy_options o = { .secrets = s->dir, .header_actions = true };
+		struct policy_options o = { .secrets = s->dir };
 		const char *headers[] = { "X", secret_cases[i].value, NULL };
 		struct case_request request = { .method = "GET", .path = "/" };
 		char text[1024], said[1024] = "", did[256];
@@ -347,6 +348,32 @@ static void test_secrets(void **state)
 			assert_int_equal(v.failed, FIELD_HEADERS);
 		policy_unref(p);
 	}
+}
+
+/* A secret is part of what a policy is made of, and so is its absence. */
+static void test_changed_secrets(void **state)
+{
+	static const char *const names[] = { "plain", "line", "gone", "plain" };
+	static const char text[] =
+		RULES("http", "        - headerMatches: [{name: X, secret: {name: moved}}]\n");
+	const struct place *s = *state;
+	struct policy_options o = { .secrets = s->dir };
+	struct policy *loaded[ARRAY_SIZE(names)] = { NULL };
+	char from[256], to[256], said[1024];
+
+	make_path(s, "moved", to, sizeof(to));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		make_path(s, names[i], from, sizeof(from));
+		assert_int_equal(symlink(from, to), 0);
+		assert_int_equal(case_load_options(text, &o, &loaded[i], said, sizeof(said)), 0);
+		assert_int_equal(unlink(to), 0);
+	}
+	/* A newline at the end does not count. */
+	assert_true(policy_same_text(loaded[0], loaded[1]));
+	assert_false(policy_same_text(loaded[1], loaded[2]));
+	assert_true(policy_same_text(loaded[0], loaded[3]));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		policy_unref(loaded[i]);
 }
 
 /* Several secrets for one header, some the same, and the policy's own namespace. */
@@ -428,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_log_alone),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test_setup_teardown(test_secrets, make_secrets, remove_secrets),
+		cmocka_unit_test_setup_teardown(test_changed_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test_setup_teardown(test_many_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test_setup_teardown(test_namespace_is_no_path, make_secrets,
 						remove_secrets),

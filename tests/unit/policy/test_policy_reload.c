@@ -236,12 +236,50 @@ static void test_nested(void **state)
 	policy_unref(p);
 }
 
+/* ---- was anything changed at all? ---- */
+
+static struct policy *load_named(const char *name, const char *rule)
+{
+	struct text t;
+	struct policy_text one = { .name = name };
+	struct policy_options o = { .texts = &one, .n_texts = 1 };
+	struct diag diag = { .items = NULL };
+	struct policy *p = NULL;
+
+	text_begin(&t);
+	fputs(rule, t.to);
+	fclose(t.to);
+	one.text = t.bytes;
+	one.len = t.len;
+	assert_int_equal(policy_load(&o, &p, &diag), 0);
+	diag_done(&diag);
+	free(t.bytes);
+	return p;
+}
+
+static void test_same_text(void **state)
+{
+	struct policy *p = load_named("a.yaml", "        - path: /a\n");
+	struct policy *same = load_named("a.yaml", "        - path: /a\n");
+	struct policy *other = load_named("a.yaml", "        - path: /b\n");
+	struct policy *renamed = load_named("b.yaml", "        - path: /a\n");
+
+	assert_true(policy_same_text(p, p));
+	assert_true(policy_same_text(p, same));
+	assert_false(policy_same_text(p, other));
+	assert_false(policy_same_text(p, renamed));
+	policy_unref(p);
+	policy_unref(same);
+	policy_unref(other);
+	policy_unref(renamed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same),   cmocka_unit_test(test_edit),
 		cmocka_unit_test(test_alike),  cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_nested), cmocka_unit_test(test_same_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

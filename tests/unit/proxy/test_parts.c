@@ -328,8 +328,11 @@ static void test_denials_audited(void **state)
 	denials_add_audited(&b, "one", 3, 2);
 	denials_add(&b, "one", 3, 1);
 	denials_add_audited(&a, "one", 3, 1);
+	b.others = 4;
+	b.others_audited = 5;
 	denials_merge(&a, &b);
-	check_printed(&a, "would have denied 3× one\ndenied 1× one\n");
+	check_printed(&a, "would have denied 3× one\ndenied 1× one\ndenied 4× others, not listed\n"
+			  "would have denied 5× others, not listed\n");
 	denials_done(&a);
 	denials_done(&b);
 }
@@ -364,6 +367,15 @@ static void test_denials_without_memory(void **state)
 		check_printed(&d, "denied 3× others, not listed\n");
 		denials_add(&d, "kept", 4, 1);
 		check_printed(&d, "denied 1× kept\ndenied 3× others, not listed\n");
+		denials_done(&d);
+	}
+	for (unsigned n = 1; n <= 3; n++) {
+		struct denials d = { 0 };
+
+		fail_alloc_at(n);
+		denials_add_audited(&d, "lost", 4, 3);
+		fail_alloc_at(0);
+		check_printed(&d, "would have denied 3× others, not listed\n");
 		denials_done(&d);
 	}
 }

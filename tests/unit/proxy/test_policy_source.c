@@ -328,7 +328,7 @@ static void load_must_work(const struct policy_source *s, struct policy **ret)
 	free(said);
 }
 
-/* What is shown, put into a file, is the same policy; and shown again the same text. */
+/* What is shown, put into a file, is the same policy. */
 static void test_shown(void **state)
 {
 	const char *paths[] = { folder };

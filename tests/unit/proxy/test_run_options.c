@@ -22,9 +22,10 @@ struct line {
 	const char *words[WORDS_MAX]; /* behind "run" */
 	enum run_options_result result;
 	/* OK: "policies|labels|log|user|workers|command", with "!" after the workers for
-	 * --no-confine and "?" for --print-policy and "~" for --audit; --allow stands behind the
-	 * policies as +RULE, --port behind the labels as :NAME=NUMBER/PROTOCOL. Behind the command
-	 * is head-size where it is not the default. Else something that is printed. */
+	 * --no-confine, "?" for --print-policy, "~" for --audit and "." for --follow; --allow
+	 * stands behind the policies as +RULE, --port behind the labels as :NAME=NUMBER/PROTOCOL.
+	 * Behind the command is head-size where it is not the default. Else something that is
+	 * printed. */
 	const char *want;
 };
 
@@ -44,6 +45,8 @@ static const struct line lines[] = {
 	{ { "--no-confine", "ls" }, RUN_OPTIONS_OK, "|||-|1!|ls" },
 	{ { "-n", "-w", "2", "ls", "-n" }, RUN_OPTIONS_OK, "|||-|2!|ls -n" },
 	{ { "-nw2", "ls" }, RUN_OPTIONS_OK, "|||-|2!|ls" },
+	{ { "--follow", "ls" }, RUN_OPTIONS_OK, "|||-|1.|ls" },
+	{ { "-fp", "x", "ls", "-f" }, RUN_OPTIONS_OK, "x|||-|1.|ls -f" },
 	{ { "--audit", "ls" }, RUN_OPTIONS_OK, "|||-|1!~|ls" },
 	{ { "-Aw2", "--", "ls", "-A" }, RUN_OPTIONS_OK, "|||-|2!~|ls -A" },
 	{ { "-a", "GET http://a/", "-p", "x", "--allow=* http://b/", "ls" },
@@ -136,6 +139,11 @@ static void capture_end(struct capture *c, char *text, size_t size)
 	close(c->file);
 }
 
+static const char *flag(bool set, const char *mark)
+{
+	return set ? mark : "";
+}
+
 static void describe(const struct run_options *o, char *buf, size_t size)
 {
 	FILE *to = fmemopen(buf, size, "w");
@@ -150,8 +158,9 @@ static void describe(const struct run_options *o, char *buf, size_t size)
 		fprintf(to, "%s%s=%s", i ? " " : "", o->labels[i].key, o->labels[i].value);
 	for (size_t i = 0; i < o->n_ports; i++)
 		fprintf(to, ":%s=%u/%u", o->ports[i].name, o->ports[i].port, o->ports[i].protocol);
-	fprintf(to, "|%s|%s|%u%s%s%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
-		o->no_confine ? "!" : "", o->print_policy ? "?" : "", o->audit ? "~" : "");
+	fprintf(to, "|%s|%s|%u%s%s%s%s|", o->log ? o->log : "", o->user ? o->user : "-", o->workers,
+		flag(o->no_confine, "!"), flag(o->print_policy, "?"), flag(o->audit, "~"),
+		flag(o->follow, "."));
 	for (size_t i = 0; o->command[i]; i++)
 		fprintf(to, "%s%s", i ? " " : "", o->command[i]);
 	if (o->limits.head_size != H1_HEAD_MAX)

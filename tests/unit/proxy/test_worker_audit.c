@@ -122,6 +122,27 @@ static void test_half_a_head(void **state)
 	end(&t, "GET http://h/deny");
 }
 
+static void change(struct talkers *t, struct policy *policy)
+{
+	worker_set_policy(t->s.worker, worker_policy_new(policy, 1));
+	policy_unref(policy);
+	while (atomic_load(&t->s.worker->swept) != 1)
+		scene_turn(&t->s, -1, 0);
+	assert_int_equal(atomic_load(&t->s.worker->ended), 0);
+}
+
+/* What is in flight goes on, and is recorded if it would be denied now. */
+static void test_policy_in_flight(void **state)
+{
+	struct talkers t;
+
+	begin(&t);
+	ask(&t, GET("/a"));
+	change(&t, fake_policy_new(L4_STEER, "/a"));
+	answer(&t, OK("1", "1"));
+	end(&t, "GET http://h/a: ended by a new policy");
+}
+
 /* A policy that no longer allows the destination at all. */
 static void test_policy_swap(void **state)
 {
@@ -129,8 +150,7 @@ static void test_policy_swap(void **state)
 
 	begin(&t);
 	ask(&t, GET("/a"));
-	worker_set_policy(t.s.worker, fake_policy_new(L4_REFUSE, ""));
-	scene_turn(&t.s, -1, 0);
+	change(&t, fake_policy_new(L4_REFUSE, ""));
 	answer(&t, OK("1", "1"));
 	ask(&t, GET("/b"));
 	answer(&t, OK("1", "2"));
@@ -174,10 +194,10 @@ static void test_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_denied),	     cmocka_unit_test(test_unreadable),
-		cmocka_unit_test(test_server_first), cmocka_unit_test(test_half_a_head),
-		cmocka_unit_test(test_policy_swap),  cmocka_unit_test(test_without_memory),
-		cmocka_unit_test(test_reset),
+		cmocka_unit_test(test_denied),		 cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_server_first),	 cmocka_unit_test(test_half_a_head),
+		cmocka_unit_test(test_policy_in_flight), cmocka_unit_test(test_policy_swap),
+		cmocka_unit_test(test_without_memory),	 cmocka_unit_test(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

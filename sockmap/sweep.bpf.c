@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* sweep.bpf.c - lists the workload's own TCP connections that the table in force would not leave
+ * alone.
+ *
+ * Runs over the marks, so it meets every socket that a connect hook has ever vetted, in whatever
+ * network namespace it is and whoever holds it, and none that the workload accepted. It changes
+ * nothing: the backstop drops the packets of such a connection already, sweep.c ends it. */
+#include "judge.bpf.h"
+#include <bpf/bpf_core_read.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Of the kernel, as far as it is read here; the loader finds the true places. */
+#define KERNEL __attribute__((preserve_access_index))
+
+struct ns_common {
+	unsigned int inum;
+} KERNEL;
+
+struct net {
+	struct ns_common ns;
+} KERNEL;
+
+struct in6_words {
+	__u32 words[4];
+};
+
+struct sock_common {
+	__u32 skc_daddr, skc_rcv_saddr;
+	__u16 skc_dport, skc_num;
+	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
+	struct {
+		struct net *net;
+	} skc_net;
+	struct in6_words skc_v6_daddr, skc_v6_rcv_saddr;
+} KERNEL;
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_protocol;
+} KERNEL;
+
+struct bpf_iter_meta {
+	__bpf_md_ptr(void *, seq);
+	__u64 session_id, seq_num;
+} KERNEL;
+
+struct bpf_iter__bpf_sk_storage_map {
+	__bpf_md_ptr(struct bpf_iter_meta *, meta);
+	__bpf_md_ptr(struct bpf_map *, map);
+	__bpf_md_ptr(struct sock *, sk);
+	__bpf_md_ptr(struct mark *, value);
+} KERNEL;
+
+static __always_inline bool is_connection(const struct sock *sk)
+{
+	unsigned char state = sk->__sk_common.skc_state;
+
+	return sk->sk_protocol == DECIDE_TCP && state != BPF_TCP_CLOSE && state != BPF_TCP_LISTEN &&
+	       state != BPF_TCP_TIME_WAIT && state != BPF_TCP_NEW_SYN_RECV;
+}
+
+/* Steered ones are the workers' business, doomed ones end by themselves. */
+static __always_inline bool must_end(const struct steer_config *c, const struct mark *m)
+{
+	struct endpoint to = m->destination;
+
+	if (m->fate == FATE_REVOKED)
+		return true;
+	return m->fate == FATE_ALONE &&
+	       judge(&to, DECIDE_TCP, route_of(c, &to) == ROUTE_LOCAL) != L4_ALLOW;
+}
+
+static __always_inline void copy_words(__u32 to[4], const struct in6_words *from)
+{
+	to[0] = from->words[0];
+	to[1] = from->words[1];
+	to[2] = from->words[2];
+	to[3] = from->words[3];
+}
+
+/* The kernel's own names for the two ends: by these it finds the socket again. */
+static __always_inline void name_ends(struct sweep_record *r, const struct sock *sk)
+{
+	const struct sock_common *common = &sk->__sk_common;
+
+	r->local.family = r->peer.family = r->destination.family;
+	r->local.port = common->skc_num;
+	r->peer.port = bpf_ntohs(common->skc_dport);
+	if (r->destination.family == WIRE_IPV4) {
+		r->local.ip[0] = common->skc_rcv_saddr;
+		r->peer.ip[0] = common->skc_daddr;
+	} else if (bpf_core_field_exists(common->skc_v6_daddr)) {
+		copy_words(r->local.ip, &common->skc_v6_rcv_saddr);
+		copy_words(r->peer.ip, &common->skc_v6_daddr);
+	}
+}
+
+SEC("iter/bpf_sk_storage_map")
+int steer_sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	const struct steer_config *c = steer_config();
+	struct mark *m = ctx->value;
+	struct sock *sk = ctx->sk;
+	struct sweep_record r;
+
+	if (!c || !c->enforced || !m || !sk || !is_connection(sk) || !must_end(c, m))
+		return 0;
+	__builtin_memset(&r, 0, sizeof(r));
+	r.destination = m->destination;
+	name_ends(&r, sk);
+	r.cookie = bpf_get_socket_cookie(sk);
+	r.device = (__u32)sk->__sk_common.skc_bound_dev_if;
+	r.netns = sk->__sk_common.skc_net.net->ns.inum;
+	bpf_seq_write((struct seq_file *)ctx->meta->seq, &r, sizeof(r));
+	return 0;
+}
