@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,15 @@
 #define LOCALS_PER_FLOW	 2u
 #define DOOMED_RTO_NS	 16000000L /* six retries, twice as long each: 2 s in all */
 #define UDP_PEERS	 (1u << 14)
+#define FILES_MIN	 64u /* more than the programs and maps need */
+
+/* libbpf takes what it could not even ask the kernel for as missing there: its error may be any. */
+static bool has_few_files(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FILES_MIN;
+}
 
 static void explain_load(struct error *err, int r)
 {
@@ -24,6 +34,9 @@ static void explain_load(struct error *err, int r)
 			  strerror(-r));
 	else if (r == -ENOMEM)
 		error_set(err, "no memory for the BPF maps: lower the limit connects");
+	else if (r == -EMFILE || has_few_files())
+		error_set(err, "too few files may be open for the BPF programs and maps: raise "
+			       "`ulimit -n`");
 	else
 		error_set(err,
 			  "the kernel refused the BPF programs (%s): Linux 5.15 or newer with "

@@ -45,3 +45,13 @@ def test_sigchld_ignored_at_the_start(sluice):
                         prefix=("/usr/bin/python3", "-c", IGNORING))
     assert result.code == 0, result.err
     assert int(result.out.split()[1], 16) & 1 << 16
+
+
+@pytest.mark.held
+@pytest.mark.parametrize("files", [24, 32])
+def test_too_few_open_files(files, sluice):
+    """It is not the kernel that is too old for the programs."""
+    result = sluice.run("true", policy=POLICY, prefix=("prlimit", f"--nofile={files}"))
+    assert result.code == 125
+    assert result.err == ("sluice: too few files may be open for the BPF programs and maps: "
+                          "raise `ulimit -n`\n")
