@@ -6,6 +6,7 @@ pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.44)
 pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET libbpf>=1.1)
 pkg_check_modules(LIBFYAML REQUIRED IMPORTED_TARGET libfyaml>=0.7)
 pkg_check_modules(LIBHS REQUIRED IMPORTED_TARGET libhs>=5.4)
+pkg_check_modules(LIBNGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2>=1.52)
 pkg_check_modules(LIBSECCOMP REQUIRED IMPORTED_TARGET libseccomp>=2.5)
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka>=1.1)
 

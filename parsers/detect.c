@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include "detect.h"
+#include "sluice/array.h"
 #include "h1_grammar.h"
 
 /* A record of type handshake (22), version 3.x, whose first message is a ClientHello (1). */
@@ -33,4 +34,18 @@ enum detected detect_protocol(const char *buf, size_t len)
 	if (h1_is(buf[0], H1_TOKEN) || buf[0] == '\r' || buf[0] == '\n')
 		return DETECT_HTTP1;
 	return detect_tls((const unsigned char *)buf, len);
+}
+
+bool detect_http2_greeting(const char *buf, size_t len)
+{
+	/* The upper byte of the length, the type, no flags, stream 0 (RFC 9113, section 4.1). */
+	static const struct {
+		size_t at;
+		char byte;
+	} fixed[] = { { 0, 0 }, { 3, 4 }, { 4, 0 }, { 5, 0 }, { 6, 0 }, { 7, 0 }, { 8, 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed) && fixed[i].at < len; i++)
+		if (buf[fixed[i].at] != fixed[i].byte)
+			return false;
+	return true;
 }

@@ -3,6 +3,7 @@
 #ifndef SLUICE_DETECT_H
 #define SLUICE_DETECT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum detected {
@@ -16,5 +17,9 @@ enum detected {
 /* Total, stateless: called again with all bytes from the first while it says DETECT_MORE. "PRI " is
  * held back until the preface is told from a method of that name. */
 enum detected detect_protocol(const char *buf, size_t len);
+
+/* Can these first bytes of a server be SETTINGS? A server of HTTP/2 sends them without waiting for
+ * its client; one of HTTP/1 says nothing of its own accord. Few bytes can be anything. */
+bool detect_http2_greeting(const char *buf, size_t len);
 
 #endif

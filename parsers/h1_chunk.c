@@ -104,7 +104,7 @@ ssize_t h1_chunk_line(const char *buf, size_t len, uint32_t *scanned, uint64_t *
 
 /* What a recipient might merge into the head, and must not (RFC 9110, section 6.5.1): framing,
  * routing, what the connection does next, who asks, and how the content is to be read. */
-static bool forbidden(struct span name)
+bool h1_trailer_forbids(struct span name)
 {
 	static const struct span names[] = {
 		SPAN_LITERAL("content-length"),
@@ -159,7 +159,7 @@ int h1_trailer(const char *buf, size_t len, const struct h1_limits *limits, cons
 		at = h1_field_line(at, &field, reason);
 		if (!at)
 			return -EPROTO;
-		if (forbidden(field.name)) {
+		if (h1_trailer_forbids(field.name)) {
 			*reason = "a field in a trailer that belongs in the head";
 			return -EPROTO;
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* h1_grammar.h - the narrow grammar of HTTP/1 heads, chunk lines and trailers. Private to h1*.c.
+/* h1_grammar.h - the narrow grammar of HTTP/1 heads, chunk lines and trailers. Private to h1*.c and
+ * h2*.c, which hold what both protocols have in common to the same grammar.
  *
  * All functions are pure: bytes in, a description out. On failure they return -EPROTO or -EMSGSIZE
  * and store a static phrase in *REASON. */
@@ -79,6 +80,9 @@ bool h1_authority_valid(struct span authority, bool needs_port);
  * size, *DIGITS the number of digits that say so. */
 ssize_t h1_chunk_line(const char *buf, size_t len, uint32_t *scanned, uint64_t *size,
 		      size_t *digits, const char **reason);
+
+/* A trailer must not have a field of that name: it belongs in the head. */
+bool h1_trailer_forbids(struct span name);
 
 /* Check a complete trailer section. */
 int h1_trailer(const char *buf, size_t len, const struct h1_limits *limits, const char **reason);

@@ -215,6 +215,25 @@ static void read_secret(struct reader *r, const struct node *value, void *into)
 	x->secret = value;
 }
 
+/* Its own namespace, or the policy's, which is any text: as a part of a path it would lead out of
+ * the directory of secrets. False: it was refused. */
+static bool find_namespace(struct reader *r, struct match_reader *x)
+{
+	const char *name = x->name.namespace_;
+	struct diag_item *item;
+
+	if (name)
+		return secret_name_valid(span_of(name));
+	name = r->namespace_;
+	x->name.namespace_ = name;
+	if (!name || !*name || secret_name_valid(span_of(name)))
+		return true;
+	item = reader_error(r, x->secret, "the policy's namespace \"%s\" cannot be a secret's",
+			    name);
+	diag_hint(r->diag, item, "it has lower-case letters, digits, - and . only");
+	return false;
+}
+
 /* A secret that is there is the value; one that is missing leaves the value, if there is one. */
 static void resolve_secret(struct reader *r, struct match_reader *x)
 {
@@ -222,8 +241,8 @@ static void resolve_secret(struct reader *r, struct match_reader *x)
 	const char *why = NULL;
 	int found;
 
-	if (!x->name.namespace_)
-		x->name.namespace_ = r->namespace_;
+	if (!find_namespace(r, x))
+		return;
 	found = secret_read(r->options->secrets, &x->name, r->mem, &x->match.value, &why);
 	reader_depends(r, &found, sizeof(found));
 	if (found > 0)

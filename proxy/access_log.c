@@ -17,6 +17,16 @@
 
 /* A pipe that polls writable takes this much without blocking (POSIX: PIPE_BUF). */
 #define CHUNK 4096
+/* Records that come while others are written wait for more of them, so that a wake-up and a write
+ * serve many. Only the first after a pause is written at once. */
+#define NAP_MS 10
+
+/* What a record that was pushed has to do. */
+enum awake {
+	AWAKE,	 /* nothing: it will be seen */
+	NAPPING, /* wake the thread if the ring fills */
+	ASLEEP,	 /* wake the thread */
+};
 
 struct log_writer {
 	struct access_log *log;
@@ -31,7 +41,8 @@ struct access_log {
 	pthread_t thread;
 	int fd, wake;
 	bool close_fd;
-	atomic_bool sleeping, stop;
+	_Atomic(enum awake) awake; /* the log's thread sets it, and who wakes it resets it */
+	atomic_bool stop;
 	bool broken; /* the reader is gone: the rest is dropped */
 	uint64_t unwritten;
 	unsigned n_writers;
@@ -60,6 +71,26 @@ void log_lose(struct log_writer *w)
 	w->lost_ever++;
 }
 
+/* Half a ring is left for what comes until the thread runs. */
+static bool is_filling(const struct access_log *log, uint64_t head, uint64_t tail)
+{
+	return head - tail > log->queue / 2;
+}
+
+static void wake(struct access_log *log, bool filling)
+{
+	enum awake was = atomic_load(&log->awake);
+	uint64_t one = 1;
+	ssize_t n;
+
+	if (was == AWAKE || (was == NAPPING && !filling))
+		return;
+	if (atomic_exchange(&log->awake, AWAKE) == AWAKE)
+		return;
+	n = write(log->wake, &one, sizeof(one));
+	(void)n; /* a full counter wakes as well */
+}
+
 void log_push(struct log_writer *w, const char *line, size_t len)
 {
 	uint64_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
@@ -74,12 +105,7 @@ void log_push(struct log_writer *w, const char *line, size_t len)
 	memcpy(w->ring + at, line, first);
 	memcpy(w->ring, line + first, len - first);
 	atomic_store(&w->head, head + len);
-	if (atomic_exchange(&w->log->sleeping, false)) {
-		uint64_t one = 1;
-		ssize_t n = write(w->log->wake, &one, sizeof(one));
-
-		(void)n; /* a full counter wakes as well */
-	}
+	wake(w->log, is_filling(w->log, head + len, tail));
 }
 
 /* Write all of BUF, which is at most CHUNK bytes. Gives up when the log is closing and the reader
@@ -165,22 +191,59 @@ static bool drain_all(struct access_log *log)
 	return any;
 }
 
+static bool any_filling(const struct access_log *log)
+{
+	for (unsigned i = 0; i < log->n_writers; i++) {
+		const struct log_writer *w = &log->writers[i];
+
+		if (is_filling(log, atomic_load(&w->head), atomic_load(&w->tail)))
+			return true;
+	}
+	return false;
+}
+
+/* Until somebody wakes us, or for MS milliseconds (-1: no limit). Returns false when that cannot
+ * be. */
+static bool wait_for_wake(struct access_log *log, int ms)
+{
+	struct pollfd p = { .fd = log->wake, .events = POLLIN };
+	uint64_t n;
+	int r = poll(&p, 1, ms);
+
+	if (r > 0 && read(log->wake, &n, sizeof(n)) < 0)
+		r = -1;
+	return r >= 0 || errno == EINTR;
+}
+
+static bool nap(struct access_log *log)
+{
+	bool ok = true;
+
+	atomic_store(&log->awake, NAPPING);
+	if (!any_filling(log) && !atomic_load(&log->stop))
+		ok = wait_for_wake(log, NAP_MS);
+	atomic_store(&log->awake, AWAKE);
+	return ok;
+}
+
 static void *log_main(void *arg)
 {
 	struct access_log *log = arg;
 
 	for (;;) {
 		bool stop = atomic_load(&log->stop);
-		uint64_t n;
 
-		if (drain_all(log))
+		if (drain_all(log)) {
+			if (!nap(log))
+				return NULL;
 			continue;
+		}
 		if (stop)
 			return NULL;
-		atomic_store(&log->sleeping, true);
+		atomic_store(&log->awake, ASLEEP);
 		if (drain_all(log) || atomic_load(&log->stop))
 			continue;
-		if (read(log->wake, &n, sizeof(n)) < 0 && errno != EINTR)
+		if (!wait_for_wake(log, -1))
 			return NULL;
 	}
 }

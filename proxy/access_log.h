@@ -4,7 +4,10 @@
  * Each thread that has records owns one writer: a ring of bytes that only it fills and only the
  * log's own thread empties, so nobody takes a lock. When the ring is full the record is lost and
  * counted, and the count is written as a record of its own ({"time":...,"lost":N}) as soon as there
- * is room. */
+ * is room.
+ *
+ * The first record after a pause is written at once, those behind it up to 10 ms later and
+ * together; at once again when half the ring is full. Closing waits for none. */
 #ifndef SLUICE_ACCESS_LOG_H
 #define SLUICE_ACCESS_LOG_H
 

@@ -44,7 +44,7 @@ static void on_handle_closed(uv_handle_t *h)
 	side_release(h == (uv_handle_t *)&c->down.poll ? &c->down : &c->up, &w->buffers);
 	if (--c->open_handles > 0)
 		return;
-	h1_relay_done(&c->relay);
+	conn_relays_done(c);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -65,6 +65,7 @@ void conn_close(struct conn *c, enum close_reason why)
 
 	if (c->state == CONN_CLOSING)
 		return;
+	h1_relay_lost(&c->relay);
 	if (c->state == CONN_DRAIN) {
 		why = c->why; /* the first reason wins; the answer must not be lost by a reset */
 		reset = false;
@@ -158,6 +159,7 @@ const struct relay_host conn_relay_host = {
 	.finish = host_finish,
 	.end = host_end,
 	.close = host_close,
+	.http2 = conn_h2_begin,
 };
 
 /* --- progress --- */
@@ -170,8 +172,7 @@ static bool pump(struct conn *c, enum relay_side from)
 	size_t used = 0;
 
 	if (s->in && !side_congested(other_side(c, from))) {
-		used = h1_relay_feed(&c->relay, from, s->in->data + s->in->start,
-				     buffer_len(s->in));
+		used = conn_feed(c, from, s->in->data + s->in->start, buffer_len(s->in));
 		if (c->state == CONN_CLOSING)
 			return false;
 		if (used > 0)
@@ -179,17 +180,17 @@ static bool pump(struct conn *c, enum relay_side from)
 	}
 	if (used > 0 || !s->eof || s->eof_passed)
 		return used > 0;
-	if (s->in && (side_congested(other_side(c, from)) ||
-		      !h1_relay_wants(&c->relay, from, buffer_len(s->in))))
+	if (s->in &&
+	    (side_congested(other_side(c, from)) || !conn_wants(c, from, buffer_len(s->in))))
 		return false; /* it is not for want of bytes that these were not used */
 	if (s->in) {
-		h1_relay_rest(&c->relay, from, s->in->data + s->in->start, buffer_len(s->in));
+		conn_rest(c, from, s->in->data + s->in->start, buffer_len(s->in));
 		side_used(s, pool, buffer_len(s->in));
 		if (c->state == CONN_CLOSING)
 			return false;
 	}
 	s->eof_passed = true;
-	h1_relay_eof(&c->relay, from);
+	conn_eof(c, from);
 	return true;
 }
 
@@ -217,7 +218,7 @@ static int events_for(struct conn *c, enum relay_side which)
 
 	if (!s->eof && !(c->starved && !frees_buffers(c, which)) &&
 	    !side_congested(other_side(c, which)) &&
-	    h1_relay_wants(&c->relay, which, s->in ? buffer_len(s->in) : 0))
+	    conn_wants(c, which, s->in ? buffer_len(s->in) : 0))
 		events |= UV_READABLE;
 	if (s->out || s->connecting)
 		events |= UV_WRITABLE;
@@ -228,19 +229,28 @@ static int events_for(struct conn *c, enum relay_side which)
  * heads that never become whole which may hold them. */
 static void time_head(struct conn *c)
 {
-	if (c->state == CONN_DRAIN || (c->relay.head_incomplete && c->starved && c->deadline_ms))
+	uint32_t round;
+	bool waits = conn_waits_for_rest(c, &round);
+
+	if (c->state == CONN_DRAIN || (waits && c->starved && c->deadline_ms))
 		return;
-	if (!c->relay.head_incomplete || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
+	if (!waits || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
 		c->deadline_ms = 0;
-	} else if (!c->deadline_ms || c->heads_timed != c->relay.heads) {
-		c->heads_timed = c->relay.heads;
+	} else if (!c->deadline_ms || c->heads_timed != round) {
+		c->heads_timed = round;
 		c->deadline_ms = uv_now(&c->worker->loop) + c->worker->shared->limits.head_time;
 	}
 }
 
+/* Nothing more comes or goes: what is not half-closed yet is by closing it. */
 static bool ended(const struct side *s)
 {
-	return s->eof_passed && s->finished;
+	return s->eof_passed && (s->finished || (s->finish && !s->out));
+}
+
+static bool both_ended(const struct conn *c)
+{
+	return c->state == CONN_RELAY && ended(&c->down) && ended(&c->up);
 }
 
 static void on_event(uv_poll_t *handle, int status, int events);
@@ -250,13 +260,17 @@ static bool pass_ends(struct conn *c)
 {
 	struct buffer_pool *pool = &c->worker->buffers;
 
+	if (both_ended(c)) {
+		conn_close(c, CLOSE_DONE);
+		return false;
+	}
 	if (c->down.finish && !c->down.finished && side_flush(&c->down, pool) < 0)
 		conn_close(c, CLOSE_CLIENT_RESET);
 	if (c->up.fd >= 0 && c->up.finish && !c->up.finished)
 		side_flush(&c->up, pool);
 	if (c->state == CONN_DRAIN && c->down.eof && c->down.finished)
 		conn_close(c, (enum close_reason)c->why);
-	else if (c->state == CONN_RELAY && ended(&c->down) && ended(&c->up))
+	else if (both_ended(c))
 		conn_close(c, CLOSE_DONE);
 	return c->state != CONN_CLOSING;
 }
@@ -269,6 +283,7 @@ void conn_step(struct conn *c)
 		on_connected(c);
 	while (c->state != CONN_CLOSING && (pump(c, RELAY_DOWN) || pump(c, RELAY_UP)))
 		;
+	conn_h2_step(c);
 	if (c->state == CONN_CLOSING || !pass_ends(c))
 		return;
 	time_head(c);
@@ -316,7 +331,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 	c->moved_ms = uv_now(&w->loop);
 	if (n == 0 || !direct)
 		return;
-	used = h1_relay_feed(&c->relay, from, w->scratch, (size_t)n);
+	used = conn_feed(c, from, w->scratch, (size_t)n);
 	if (s->fd >= 0 && used < (size_t)n &&
 	    side_keep(s, &w->buffers, w->scratch + used, (size_t)n - used) < 0)
 		conn_close(c, CLOSE_OOM);
@@ -385,8 +400,9 @@ void conn_tick(struct conn *c, uint64_t now_ms)
 		return;
 	}
 	if (c->deadline_ms && now_ms >= c->deadline_ms)
-		h1_relay_head_timeout(&c->relay);
+		conn_rest_timeout(c);
 	c->starved = false;
+	conn_h2_tick(c);
 	if (c->state != CONN_CLOSING)
 		conn_step(c);
 }
@@ -401,18 +417,19 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
-	int fd = upstream_connect(&c->flow), r;
+	int fd = upstream_connect(&c->flow), stands, r;
 
 	if (fd < 0)
 		return fd;
-	if ((unsigned)fd >= c->worker->n_descriptors) {
+	stands = (unsigned)fd < c->worker->n_descriptors ? upstream_stands(fd, &c->flow) : -EMFILE;
+	if (stands < 0) {
 		close(fd);
-		return -EMFILE;
+		return stands;
 	}
 	r = side_open(&c->up, &c->worker->loop, fd, c);
 	if (r < 0)
 		return r;
-	c->up.connecting = true;
+	c->up.connecting = stands == 0;
 	c->open_handles++;
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 #include "h1_relay.h"
+#include "h2_relay.h"
 #include "side.h"
 #include "sluice/close_reason.h"
 #include "sluice/flow.h"
@@ -23,6 +24,12 @@ struct worker;
 struct ruleset;
 struct policy;
 
+/* Made when the preface of HTTP/2 is seen, so that a connection of HTTP/1 does not pay for it. */
+struct conn_h2 {
+	struct h2_relay relay;
+	uint32_t policy_generation; /* to which its streams were held */
+};
+
 enum conn_state { CONN_CONNECT, CONN_RELAY, CONN_DRAIN, CONN_CLOSING, CONN_STATE_MAX };
 
 struct conn {
@@ -30,6 +37,7 @@ struct conn {
 	struct worker *worker;
 	struct side down, up;
 	struct h1_relay relay;
+	struct conn_h2 *h2; /* NULL: not HTTP/2, or not known yet */
 	struct flow flow;
 	const struct ruleset *rules; /* NULL: the destination needs no L7 rule any more */
 	uint32_t
@@ -62,13 +70,31 @@ void conn_tick(struct conn *c, uint64_t now_ms);
 /* The command has ended: its connections go as soon as what it sent is delivered. */
 void conn_wind_up(struct conn *c);
 
-/* What the relay calls. */
+/* What the relays call. */
 extern const struct relay_host conn_relay_host;
+extern const struct h2_relay_host conn_h2_host;
 
 /* Private to conn*.c. */
 void conn_move(struct conn *c, enum conn_state to);
 /* Do everything that can be done now, then wait for what is missing. */
 void conn_step(struct conn *c);
+/* The relay of HTTP/1, or from the preface of HTTP/2 on that of HTTP/2. */
+size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t len);
+void conn_rest(struct conn *c, enum relay_side from, const char *buf, size_t len);
+void conn_eof(struct conn *c, enum relay_side from);
+bool conn_wants(const struct conn *c, enum relay_side from, size_t unused);
+/* Something of the client has begun and is not whole; *ROUND differs when it is another one. */
+bool conn_waits_for_rest(const struct conn *c, uint32_t *round);
+void conn_rest_timeout(struct conn *c);
+/* Hold the streams of HTTP/2 to the newest policy, each for itself. */
+void conn_h2_hold(struct conn *c);
+/* What waited for room may go now. */
+void conn_h2_step(struct conn *c);
+void conn_h2_tick(struct conn *c);
+void conn_h2_begin(void *ctx);
+void conn_relays_done(struct conn *c);
+enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
+bool conn_h2_still_allowed(void *ctx, struct h2_stream *s);
 /* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
  * longer allowed at all. */
 bool conn_refresh_rules(struct conn *c);

@@ -3,6 +3,7 @@
  * h1_relay_request.c, what a server's do in h1_relay_response.c. */
 #include "h1_relay_impl.h"
 #include <assert.h>
+#include "detect.h"
 #include "h1_answer.h"
 
 #define TO(s) (1u << H1_RELAY_##s)
@@ -224,8 +225,12 @@ size_t relay_read(struct h1_relay *r, enum relay_side from, const char *buf, siz
 		r->blocked = false;
 	if (len == 0)
 		return 0;
-	if (down && waits_in_vain(r))
+	if (down && waits_in_vain(r)) {
+		relay_audited(r, CLOSE_UNFOLLOWED);
 		return len;
+	}
+	if (!down && !r->detected && detect_http2_greeting(buf, len))
+		return 0; /* until it is known what the client speaks */
 	switch ((enum h1_relay_state)r->state) {
 	case H1_RELAY_HTTP:
 	case H1_RELAY_RAW:
@@ -261,7 +266,7 @@ bool h1_relay_wants(const struct h1_relay *r, enum relay_side from, size_t unuse
 {
 	if (from == RELAY_DOWN)
 		return r->env->audit || !(r->blocked && unused > 0);
-	return r->state < H1_RELAY_ENDED;
+	return r->state < H1_RELAY_ENDED && (r->env->audit || r->detected || unused == 0);
 }
 
 static void client_ended(struct h1_relay *r)

@@ -15,7 +15,8 @@
  *             further request passes, since nobody knows which answer would be whose.
  *   LAST      one more answer of ours ends the connection; it waits for those before it.
  *   ENDED     that answer is queued: the client's side is half-closed and drained by the host.
- *   CLOSED    the host was told to reset both sides. Reachable from every state.
+ *   CLOSED    the host was told to reset both sides, or to hand the connection to the relay of
+ *             HTTP/2. Reachable from every state.
  *
  * In audit the relay looks on and changes nothing (h1_relay_audit.c): every byte passes as soon as
  * it is offered, ends likewise, and whatever would be refused is told to the host and passes. LAST,
@@ -69,6 +70,9 @@ struct relay_host {
 	void (*end)(void *ctx, enum close_reason why, bool reset);
 	/* Close both sides now, by a reset. */
 	void (*close)(void *ctx, enum close_reason why);
+	/* The connection begins with the preface of HTTP/2, of which nothing was used: another
+	 * relay takes over, and this one is CLOSED. */
+	void (*http2)(void *ctx);
 };
 
 enum h1_relay_state {
@@ -142,6 +146,10 @@ void h1_relay_rest(struct h1_relay *r, enum relay_side from, const char *buf, si
 
 /* A side ended its half; everything before was offered, and what was not used will never be. */
 void h1_relay_eof(struct h1_relay *r, enum relay_side from);
+
+/* The connection is about to be closed, and nothing more is offered. In audit what has passed and
+ * waits to be read is told to the host; otherwise it never left, and nothing happens. */
+void h1_relay_lost(struct h1_relay *r);
 
 /* The head that has begun did not become whole in time: answer 408 and end. */
 void h1_relay_head_timeout(struct h1_relay *r);

@@ -24,6 +24,12 @@ bool relay_audited(struct h1_relay *r, enum close_reason why)
 	return relay_go_blind(r);
 }
 
+void h1_relay_lost(struct h1_relay *r)
+{
+	if (r->blocked)
+		relay_audited(r, CLOSE_UNFOLLOWED);
+}
+
 size_t relay_feed_audit(struct h1_relay *r, enum relay_side from, const char *buf, size_t len)
 {
 	enum relay_side to = from == RELAY_DOWN ? RELAY_UP : RELAY_DOWN;

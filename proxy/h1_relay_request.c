@@ -18,7 +18,12 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 		relay_close(r, CLOSE_TLS);
 		break;
 	case DETECT_HTTP2:
-		relay_close(r, CLOSE_HTTP2);
+		if (r->env->audit) {
+			relay_close(r, CLOSE_HTTP2_UNREAD);
+			break;
+		}
+		relay_move(r, H1_RELAY_CLOSED);
+		r->env->host->http2(r->ctx);
 		break;
 	case DETECT_UNKNOWN:
 		relay_close(r, CLOSE_NOT_HTTP);

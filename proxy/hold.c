@@ -54,5 +54,15 @@ bool conn_hold(struct conn *c)
 		return c->worker->relay_env.audit || end(c, CLOSE_NOT_ALLOWED);
 	if (!h1_relay_in_flight(&c->relay, hold_request, c))
 		return end(c, CLOSE_REVOKED);
-	return true;
+	conn_h2_hold(c);
+	return c->state != CONN_CLOSING;
+}
+
+bool conn_h2_still_allowed(void *ctx, struct h2_stream *s)
+{
+	struct conn *c = ctx;
+
+	if (c->state == CONN_CLOSING)
+		return true; /* it ends anyway */
+	return conn_refresh_rules(c) && hold_request(c, s->x.kept);
 }

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include "conn.h"
 #include "h1_edit.h"
+#include "h2_edit.h"
 #include "worker.h"
 
 bool conn_refresh_rules(struct conn *c)
@@ -70,39 +71,108 @@ static enum judged give_up(struct conn *c, enum close_reason why)
 	return JUDGED_CLOSE;
 }
 
-enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited)
+/* Find the readings of REQ's path. JUDGED_ALLOW: it can be judged. */
+static enum judged read_path(struct conn *c, struct request *req)
 {
-	struct conn *c = ctx;
 	struct worker *w = c->worker;
-	struct verdict v;
 	ssize_t n;
 
 	if (c->state == CONN_CLOSING)
 		return JUDGED_CLOSE;
 	if (!conn_refresh_rules(c))
 		return give_up(c, CLOSE_NOT_ALLOWED);
-	n = path_readings(head->req.path, &w->paths);
+	n = path_readings(req->path, &w->paths);
 	if (n == -ENOMEM)
 		return give_up(c, CLOSE_OOM);
-	if (n < 0) {
-		conn_relay_host.refused(c, 400, "a path that servers read in too many ways");
+	if (n < 0)
 		return JUDGED_MALFORMED;
+	req->readings = w->paths.readings;
+	req->n_readings = (size_t)n;
+	return JUDGED_ALLOW;
+}
+
+static enum judged count(struct conn *c, const struct verdict *v)
+{
+	struct metrics *m = &c->worker->metrics;
+
+	if (v->action != VERDICT_ALLOW) {
+		m->requests_denied++;
+		return JUDGED_DENY;
 	}
-	head->req.readings = w->paths.readings;
-	head->req.n_readings = (size_t)n;
+	m->requests_allowed++;
+	return JUDGED_ALLOW;
+}
+
+/* For a new policy to be asked about. */
+static void keep(struct conn *c, struct exchange *x, const struct report_ask *ask)
+{
+	x->kept = kept_request_new(&c->worker->exchanges.kept, ask->req);
+	if (!x->kept)
+		return;
+	x->kept->version = x->version;
+	x->kept->connect = ask->connect;
+	x->kept->grpc = ask->grpc;
+	x->kept->stream = ask->stream;
+}
+
+static const char too_many_readings[] = "a path that servers read in too many ways";
+
+enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited)
+{
+	struct conn *c = ctx;
+	struct verdict v;
+	enum judged r = read_path(c, &head->req);
+	struct report_ask ask = {
+		.req = &head->req,
+		.protocol = head->version == 10 ? "HTTP/1.0" : "HTTP/1.1",
+		.connect = head->connect,
+	};
+
+	if (r == JUDGED_MALFORMED)
+		conn_relay_host.refused(c, 400, too_many_readings);
+	if (r != JUDGED_ALLOW)
+		return r;
 	v = conn_verdict(c, &head->req);
 	if (!edit(c, head, &v, edited))
 		return JUDGED_TOO_LARGE;
-	report_request(&w->reporter, &c->flow, head, &v, x);
-	if (v.action != VERDICT_ALLOW) {
-		w->metrics.requests_denied++;
-		return JUDGED_DENY;
+	report_request(&c->worker->reporter, &c->flow, &ask, &v, x);
+	r = count(c, &v);
+	if (r == JUDGED_ALLOW)
+		keep(c, x, &ask);
+	return r;
+}
+
+static struct report_ask ask_of(const struct request *req, uint32_t stream, bool grpc)
+{
+	return (struct report_ask){
+		.req = req,
+		.protocol = grpc ? "gRPC" : "HTTP/2",
+		.connect = req->path.len == 0,
+		.grpc = grpc,
+		.stream = stream,
+	};
+}
+
+enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x)
+{
+	struct conn *c = ctx;
+	enum judged r = read_path(c, &head->req);
+	struct report_ask ask = ask_of(&head->req, stream, head->grpc == GRPC_CALL);
+	struct verdict v;
+
+	if (r == JUDGED_MALFORMED)
+		conn_h2_host.refused(c, 400, too_many_readings);
+	if (r != JUDGED_ALLOW)
+		return r;
+	v = conn_verdict(c, &head->req);
+	if (v.action == VERDICT_ALLOW && h1_edit_needed(v.actions, v.n_actions) &&
+	    h2_edit(head, v.actions, v.n_actions) < 0) {
+		conn_h2_host.refused(c, 431, "a head that is too large with what a rule adds");
+		return JUDGED_TOO_LARGE;
 	}
-	x->kept = kept_request_new(&w->exchanges.kept, &head->req);
-	if (x->kept) {
-		x->kept->version = head->version;
-		x->kept->connect = head->connect;
-	}
-	w->metrics.requests_allowed++;
-	return JUDGED_ALLOW;
+	report_request(&c->worker->reporter, &c->flow, &ask, &v, x);
+	r = count(c, &v);
+	if (r == JUDGED_ALLOW)
+		keep(c, x, &ask);
+	return r;
 }

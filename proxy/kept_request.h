@@ -21,8 +21,10 @@ struct kept {
 struct kept_request {
 	struct request req; /* without readings */
 	size_t size;
-	uint8_t version; /* 10 or 11 */
+	uint32_t stream; /* of HTTP/2; 0: none */
+	uint8_t version; /* 10, 11 or 20 */
 	bool connect;
+	bool grpc;
 	struct header headers[];
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "conn.h"
+#include "side.h"
 #include "sockaddr.h"
 #include "steer.h"
 #include "worker.h"
@@ -137,6 +138,7 @@ static int listen_on_loopback(int fd, int family, uint16_t *port)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&ss, len) < 0)
 		return -errno;
+	side_set_options(fd); /* once for all that it accepts */
 	if (listen(fd, LISTENER_BACKLOG) < 0)
 		return -errno;
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || sockaddr_to(&ss, &a) < 0)

@@ -2,6 +2,7 @@
 #include "report_private.h"
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -72,16 +73,16 @@ void report_sum_up(struct reporter *r, bool audited, const struct text *t)
 }
 
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
-bool report_add_url(struct text *t, const struct h1_head *head,
+bool report_add_url(struct text *t, const struct report_ask *ask,
 		    void (*add)(struct text *, struct span))
 {
 	char buf[REPORT_URL_MAX];
 	struct text url = TEXT_INIT(buf);
 
-	if (!head->connect)
+	if (!ask->connect)
 		text_add(&url, "http://");
-	add(&url, head->req.authority);
-	add(&url, head->req.path);
+	add(&url, ask->req->authority);
+	add(&url, ask->req->path);
 	if (url.len > t->size - t->len) {
 		t->cut = true;
 		return false;
@@ -91,12 +92,15 @@ bool report_add_url(struct text *t, const struct h1_head *head,
 	return !url.cut;
 }
 
-void report_add_l7(struct text *t, const struct h1_head *head)
+void report_add_l7(struct text *t, const struct report_ask *ask)
 {
-	text_addf(t, "\"protocol\":\"HTTP/1.%u\",\"method\":\"", head->version % 10u);
-	text_add_json(t, head->req.method);
+	text_addf(t, "\"protocol\":\"%s\",", ask->protocol);
+	if (ask->stream)
+		text_addf(t, "\"stream\":%u,", ask->stream);
+	text_add(t, "\"method\":\"");
+	text_add_json(t, ask->req->method);
 	text_add(t, "\",\"url\":\"");
-	if (report_add_url(t, head, text_add_json))
+	if (report_add_url(t, ask, text_add_json))
 		text_add(t, "\"");
 	else
 		text_add(t, "\",\"url_truncated\":true");
@@ -175,14 +179,14 @@ void report_add_reason(struct text *t, const struct verdict *v)
 	text_addf(t, "\" differs in %s", field_names[v->failed]);
 }
 
-static void sum_up_denial(struct reporter *r, const struct h1_head *head, const struct verdict *v)
+static void sum_up_denial(struct reporter *r, const struct report_ask *ask, const struct verdict *v)
 {
 	char buf[REPORT_LINE_MAX + REPORT_URL_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	text_add_escaped(&t, head->req.method);
+	text_add_escaped(&t, ask->req->method);
 	text_add(&t, " ");
-	if (!report_add_url(&t, head, text_add_escaped))
+	if (!report_add_url(&t, ask, text_add_escaped))
 		text_add(&t, "...");
 	text_add(&t, ": ");
 	report_add_reason(&t, v);
@@ -205,7 +209,7 @@ static void add_nearest(struct text *t, const struct verdict *v)
 	text_add(t, "\"");
 }
 
-static void log_denial(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+static void log_denial(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		       const struct verdict *v)
 {
 	char buf[REPORT_RECORD_MAX];
@@ -213,8 +217,9 @@ static void log_denial(struct reporter *r, const struct flow *flow, const struct
 
 	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
-	report_add_l7(&t, head);
-	text_add(&t, ",\"code\":403},\"policy\":");
+	report_add_l7(&t, ask);
+	text_add(&t, ask->grpc ? ",\"code\":200,\"grpc_status\":7}" : ",\"code\":403}");
+	text_add(&t, ",\"policy\":");
 	add_nearest(&t, v);
 	text_add(&t, ",\"lane\":\"user\"");
 	report_push(r, &t);
@@ -249,23 +254,23 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	report_push(r, &t);
 }
 
-void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+void report_request(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		    const struct verdict *verdict, struct exchange *x)
 {
 	char l7_buf[REPORT_URL_MAX + REPORT_HEADERS_MAX + 1024], rule_buf[2 * REPORT_LINE_MAX];
 	struct text l7 = TEXT_INIT(l7_buf), rule = TEXT_INIT(rule_buf);
 
 	if (verdict->action == VERDICT_DENY) {
-		sum_up_denial(r, head, verdict);
+		sum_up_denial(r, ask, verdict);
 		if (r->log && !r->audit)
-			log_denial(r, flow, head, verdict);
+			log_denial(r, flow, ask, verdict);
 		if (!r->audit)
 			return;
 		x->audited = true;
 	}
 	if (!r->log)
 		return;
-	report_add_l7(&l7, head);
+	report_add_l7(&l7, ask);
 	add_mismatches(&l7, verdict);
 	if (x->audited)
 		add_nearest(&rule, verdict);
@@ -298,6 +303,27 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
 	log_kept(r, flow, x, "RESPONSE", more);
 }
 
+void report_stream_end(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		       int grpc_status, uint32_t reset)
+{
+	char buf[192 + 1];
+	struct text more = { .buf = buf, .size = sizeof(buf) - 1 };
+
+	if (!r->log || !x->started_ns)
+		return;
+	if (!x->record) {
+		log_lose(r->log);
+		return;
+	}
+	if (grpc_status >= 0)
+		text_addf(&more, ",\"grpc_status\":%d", grpc_status);
+	if (reset)
+		text_addf(&more, ",\"reset\":\"%s\"", nghttp2_http2_strerror(reset));
+	text_addf(&more, ",\"duration_ns\":%" PRIu64, report_now() - x->started_ns);
+	buf[more.len] = '\0';
+	log_kept(r, flow, x, "END", buf);
+}
+
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why)
 {
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
@@ -305,7 +331,10 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 
 	text_add(&summary, "a request to ");
 	text_add_address(&summary, &flow->destination);
-	text_addf(&summary, ": answered %u: %s", status, why);
+	if (status)
+		text_addf(&summary, ": answered %u: %s", status, why);
+	else
+		text_addf(&summary, ": reset: %s", why);
 	report_sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
@@ -319,6 +348,26 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 	report_push(r, &t);
 }
 
+void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why)
+{
+	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
+	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
+	const char *who = by_client ? "the client" : "the server";
+
+	text_add(&summary, "a connection to ");
+	text_add_address(&summary, &flow->destination);
+	text_addf(&summary, ": %s broke HTTP/2: %s", who, why);
+	denials_add(&r->denials, summary.buf, summary.len, 1);
+	if (!r->log)
+		return;
+	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	text_addf(&t, ",\"l7\":{\"protocol\":\"HTTP/2\"},\"reason\":\"%s broke HTTP/2: ", who);
+	text_add_json(&t, span_of(why));
+	text_addf(&t, "\",\"close\":\"%s\",\"lane\":\"user\"",
+		  close_reason_name(by_client ? CLOSE_HTTP2 : CLOSE_HTTP2_SERVER));
+	report_push(r, &t);
+}
+
 /* The verdict under which a close is reported; NULL: it is nobody's business. */
 static const char *verdict_for(enum close_reason why)
 {
@@ -326,7 +375,6 @@ static const char *verdict_for(enum close_reason why)
 	case CLOSE_NOT_ALLOWED:
 	case CLOSE_NOT_HTTP:
 	case CLOSE_TLS:
-	case CLOSE_HTTP2:
 	case CLOSE_UNSOLICITED:
 	case CLOSE_UNREAD_RESPONSE:
 	case CLOSE_STALE_BODY:

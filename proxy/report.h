@@ -34,19 +34,34 @@ struct reporter {
 	bool audit;	    /* what is denied passes all the same, and is recorded as AUDIT */
 };
 
-/* HEAD was judged. If there is a log and the request is passed on, X keeps what its response will
+/* A request, as it is reported. */
+struct report_ask {
+	const struct request *req;
+	const char *protocol; /* "HTTP/1.1" */
+	uint32_t stream;      /* of HTTP/2; 0: none */
+	bool connect;	      /* CONNECT, which has no path */
+	bool grpc;	      /* what is denied is answered in gRPC's way */
+};
+
+/* It was judged. If there is a log and the request is passed on, X keeps what its response will
  * need. */
-void report_request(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+void report_request(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		    const struct verdict *verdict, struct exchange *x);
 /* The final response to X began; STATUS 0: it could not be read. */
 void report_response(struct reporter *r, const struct flow *flow, const struct exchange *x,
 		     unsigned status);
+/* A stream of HTTP/2 is over: GRPC_STATUS or -1, and the code of RST_STREAM or 0. */
+void report_stream_end(struct reporter *r, const struct flow *flow, const struct exchange *x,
+		       int grpc_status, uint32_t reset);
 /* A request of which something was in flight would be denied by a new policy: its connection ends.
  * K is NULL if the request is not known any more. */
 void report_revoked(struct reporter *r, const struct flow *flow, const struct kept_request *k,
 		    const struct verdict *verdict);
-/* A request was answered STATUS before it could be judged (in audit: it would have been). */
+/* A request was answered STATUS before it could be judged; 0: its stream was
+ * reset; in audit: it would have been. */
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why);
+/* An HTTP/2 connection ended because of what the client (or the server) sent. */
+void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why);
 /* A connection ended for a reason that its user should know; ordinary ends are not reported. */
 void report_close(struct reporter *r, const struct flow *flow, enum close_reason why);
 /* Audit: a connection goes on unread that would have ended for this reason. */

@@ -17,9 +17,9 @@ const char *report_denied_verdict(const struct reporter *r);
 void report_sum_up(struct reporter *r, bool audited, const struct text *t);
 
 /* "http://host/path", or "host:port" for CONNECT, escaped by ADD. Returns whether it is whole. */
-bool report_add_url(struct text *t, const struct h1_head *head,
+bool report_add_url(struct text *t, const struct report_ask *ask,
 		    void (*add)(struct text *, struct span));
-void report_add_l7(struct text *t, const struct h1_head *head);
+void report_add_l7(struct text *t, const struct report_ask *ask);
 void report_add_rule(struct text *t, const struct rule_ref *rule);
 void report_add_reason(struct text *t, const struct verdict *v);
 

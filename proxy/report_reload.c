@@ -5,21 +5,34 @@
 #include "metrics.h"
 #include "report_private.h"
 
-static struct h1_head head_of(const struct kept_request *k)
+static const char *protocol_of(const struct kept_request *k)
 {
-	return (struct h1_head){ .version = k->version, .connect = k->connect, .req = k->req };
+	if (k->version == 20)
+		return k->grpc ? "gRPC" : "HTTP/2";
+	return k->version == 10 ? "HTTP/1.0" : "HTTP/1.1";
 }
 
-static void sum_up(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+static struct report_ask ask_of(const struct kept_request *k)
+{
+	return (struct report_ask){
+		.req = &k->req,
+		.protocol = protocol_of(k),
+		.stream = k->stream,
+		.connect = k->connect,
+		.grpc = k->grpc,
+	};
+}
+
+static void sum_up(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 		   struct span reason)
 {
 	char buf[REPORT_LINE_MAX + REPORT_URL_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	if (head) {
-		text_add_escaped(&t, head->req.method);
+	if (ask) {
+		text_add_escaped(&t, ask->req->method);
 		text_add(&t, " ");
-		if (!report_add_url(&t, head, text_add_escaped))
+		if (!report_add_url(&t, ask, text_add_escaped))
 			text_add(&t, "...");
 	} else {
 		text_add(&t, "a request to ");
@@ -29,7 +42,7 @@ static void sum_up(struct reporter *r, const struct flow *flow, const struct h1_
 	report_sum_up(r, r->audit, &t);
 }
 
-static void log_revoked(struct reporter *r, const struct flow *flow, const struct h1_head *head,
+static void log_revoked(struct reporter *r, const struct flow *flow, const struct report_ask *ask,
 			const struct verdict *v, struct span reason)
 {
 	char buf[REPORT_RECORD_MAX];
@@ -37,9 +50,9 @@ static void log_revoked(struct reporter *r, const struct flow *flow, const struc
 
 	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
-	if (head) {
+	if (ask) {
 		text_add(&t, ",");
-		report_add_l7(&t, head);
+		report_add_l7(&t, ask);
 	}
 	text_add(&t, "},\"policy\":");
 	if (v->rule)
@@ -57,17 +70,17 @@ void report_revoked(struct reporter *r, const struct flow *flow, const struct ke
 {
 	char buf[REPORT_LINE_MAX];
 	struct text reason = TEXT_INIT(buf);
-	struct h1_head head;
+	struct report_ask ask;
 
 	if (k) {
-		head = head_of(k);
+		ask = ask_of(k);
 		report_add_reason(&reason, v);
 	} else {
 		text_add(&reason, "there was no room to keep the request");
 	}
-	sum_up(r, flow, k ? &head : NULL, (struct span){ reason.buf, reason.len });
+	sum_up(r, flow, k ? &ask : NULL, (struct span){ reason.buf, reason.len });
 	if (r->log)
-		log_revoked(r, flow, k ? &head : NULL, v, (struct span){ reason.buf, reason.len });
+		log_revoked(r, flow, k ? &ask : NULL, v, (struct span){ reason.buf, reason.len });
 }
 
 static const char *why_not_ended(int result)

@@ -15,15 +15,18 @@ void side_reset(int fd)
 	close(fd);
 }
 
-int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner)
+void side_set_options(int fd)
 {
-	int on = 1, r;
+	int on = 1;
 
-	/* Delays are for the ends to choose: what they wrote goes on at once. Keep-alive finds
-	 * peers that are gone without a word, for which the application's own probes, which end
-	 * here, are no longer good. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner)
+{
+	int r;
+
 	r = uv_poll_init(loop, &s->poll, fd);
 	if (r < 0) {
 		side_reset(fd);

@@ -39,6 +39,12 @@ struct side {
 /* Close FD by a reset. */
 void side_reset(int fd);
 
+/* What both sockets of a connection need; those that a listener accepts inherit it from the
+ * listener. Delays are for the ends to choose: what they wrote goes on at once. Keep-alive finds
+ * peers that are gone without a word, for which the application's own probes, which end here, are
+ * no longer good. */
+void side_set_options(int fd);
+
 /* Take over FD. On failure FD is reset and a negative errno is returned. ON_EVENT gets the handle;
  * its data is OWNER. */
 int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner);

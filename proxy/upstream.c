@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <unistd.h>
+#include "side.h"
 #include "sockaddr.h"
 
 static int bind_like(int fd, const struct flow *flow)
@@ -25,27 +26,47 @@ static int bind_like(int fd, const struct flow *flow)
 	return bind(fd, (struct sockaddr *)&source, len) < 0 ? -errno : 0;
 }
 
-int upstream_connect(const struct flow *flow)
+static int connect_to(int fd, const struct flow *flow)
 {
-	struct sockaddr_storage destination;
+	struct sockaddr_storage ss;
 	struct address to = flow->destination;
 	socklen_t len;
-	int fd, r;
 
 	if (to.family == AF_INET6 && to.scope == 0)
 		to.scope = flow->device; /* what a link-local address needs; others ignore it */
-	len = sockaddr_from(&to, &destination);
-	fd = socket(to.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	len = sockaddr_from(&to, &ss);
+	return connect(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
+}
+
+int upstream_connect(const struct flow *flow)
+{
+	int fd, r;
+
+	fd = socket(flow->destination.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
+	side_set_options(fd);
 	r = bind_like(fd, flow);
-	if (r == 0 && connect(fd, (struct sockaddr *)&destination, len) < 0 && errno != EINPROGRESS)
-		r = -errno;
-	if (r < 0) {
+	if (r == 0)
+		r = connect_to(fd, flow);
+	if (r < 0 && r != -EINPROGRESS) {
 		close(fd);
 		return r;
 	}
 	return fd;
+}
+
+int upstream_stands(int fd, const struct flow *flow)
+{
+	int r;
+
+	if (!flow->local)
+		return 0;
+	r = connect_to(fd, flow);
+	if (r == 0 || r == -EISCONN)
+		return 1;
+	return r == -EALREADY || r == -EINPROGRESS || r == -EINTR ? 0 : r;
 }
 
 int upstream_result(int fd)

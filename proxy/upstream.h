@@ -9,6 +9,10 @@
  * non-blocking socket that becomes writable when it is connected, or a negative errno. */
 int upstream_connect(const struct flow *flow);
 
+/* Does it stand already? On this host it does when upstream_connect() returns, mostly, and asking
+ * costs less than waiting. Returns 1, 0 (wait), or the negative errno with which it failed. */
+int upstream_stands(int fd, const struct flow *flow);
+
 /* 0 when the connection stands, or the negative errno with which it failed. */
 int upstream_result(int fd);
 

@@ -78,6 +78,9 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
+	w->h2_env.host = &conn_relay_host;
+	w->h2_env.h2 = &conn_h2_host;
+	w->h2_env.kept = &w->exchanges.kept;
 	w->n_descriptors = 2 * (unsigned)shared->limits.connections + WORKER_DESCRIPTORS;
 	r = loop_open(&w->loop, w->n_descriptors);
 	if (r < 0)

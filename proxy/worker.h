@@ -15,6 +15,7 @@
 #include "h1.h"
 #include "h1_edit.h"
 #include "h1_relay.h"
+#include "h2_relay.h"
 #include "limit.h"
 #include "listener.h"
 #include "metrics.h"
@@ -69,6 +70,7 @@ struct worker {
 	atomic_bool stop;
 	bool initialized, started;
 	struct h1_head head;
+	struct h2_relay_env h2_env;
 	char scratch[WORKER_READ_SIZE];
 	char edited[H1_EDIT_MAX]; /* a head that a rule changes, while it is sent */
 };

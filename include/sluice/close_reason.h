@@ -15,7 +15,10 @@
 	X(REVOKED, revoked, "the policy no longer allows what was in flight")                     \
 	X(NOT_HTTP, not_http, "not HTTP on a port with HTTP rules")                               \
 	X(TLS, tls, "TLS on a port with HTTP rules: it cannot be read")                           \
-	X(HTTP2, http2, "HTTP/2 on a port with HTTP rules: not supported yet")                    \
+	X(HTTP2_UNREAD, http2_unread, "HTTP/2, which is not read in audit")                       \
+	X(HTTP2, http2, "the client broke the rules of HTTP/2")                                   \
+	X(HTTP2_LIMIT, http2_limit, "the client went over a limit of HTTP/2")                     \
+	X(HTTP2_SERVER, http2_server, "the server broke the rules of HTTP/2")                     \
 	X(MALFORMED, malformed, "a malformed or ambiguous request")                               \
 	X(HEAD_TOO_LARGE, head_too_large, "a request head over the limit")                        \
 	X(HEAD_TOO_SLOW, head_too_slow, "a request head that was not complete in time")           \

@@ -269,7 +269,7 @@ def client_hello():
 
 @pytest.mark.parametrize("reason, words, sample", [
     ("tls", "TLS", client_hello),
-    ("http2", "HTTP/2", lambda: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"),
+    ("http2", "the client broke HTTP/2", lambda: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + GET),
     ("not_http", "not HTTP", lambda: b"\0\0\0\x08\x04\xd2\x16\x2f"),
     ("not_http", "not HTTP", lambda: b"\x10\x0c\0\4MQTT\4\2\0\x3c\0\0"),
 ])

@@ -7,3 +7,10 @@ if(TARGET fuzz_h1_relay)
   target_include_directories(fuzz_h1_relay PRIVATE ${CMAKE_SOURCE_DIR}/tests/lib
     ${CMAKE_SOURCE_DIR}/tests/unit/proxy)
 endif()
+sluice_fuzzer(h2_relay
+  SOURCES fuzz_h2_relay.c ../unit/proxy/h2_stage.c ../lib/h2_text.c
+  USES relay)
+if(TARGET fuzz_h2_relay)
+  target_include_directories(fuzz_h2_relay PRIVATE ${CMAKE_SOURCE_DIR}/tests/lib
+    ${CMAKE_SOURCE_DIR}/tests/unit/proxy)
+endif()

@@ -83,11 +83,38 @@ static void test_first_byte(void **state)
 	}
 }
 
+/* SETTINGS of any length that is allowed, cut anywhere, and what is something else. */
+static void test_greetings(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool settings;
+	} cases[] = {
+		{ "\0\0\0\4\0\0\0\0\0", 9, true },
+		{ "\0\0\x12\4\0\0\0\0\0\0\3\0\0\0\x64", 15, true },
+		{ "\0\0\0\4\1\0\0\0\0", 9, false }, /* an acknowledgement */
+		{ "\0\0\0\4\0\0\0\0\1", 9, false },
+		{ "\0\0\0\7\0\0\0\0\0", 9, false },
+		{ "\1\0\0\4\0\0\0\0\0", 9, false },
+		{ "220 mail\r\n", 10, false },
+		{ "HTTP/1.1 408 x", 14, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(detect_http2_greeting(cases[i].bytes, cases[i].len),
+				 cases[i].settings);
+		for (size_t len = 0; cases[i].settings && len < cases[i].len; len++)
+			assert_true(detect_http2_greeting(cases[i].bytes, len));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_first_byte),
+		cmocka_unit_test(test_greetings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -411,6 +411,25 @@ static void test_many_secrets(void **state)
 	policy_unref(p);
 }
 
+/* The policy's own namespace is any text, and a part of the path. */
+static void test_namespace_is_no_path(void **state)
+{
+	static const char text[] = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+				   "metadata: {name: a, namespace: team/..}\nspec:\n"
+				   "  endpointSelector: {}\n  egress:\n"
+				   "  - toPorts:\n    - ports: [{port: 80, protocol: TCP}]\n"
+				   "      rules: {http: [{headerMatches: [{name: X, secret: "
+				   "{name: plain}}]}]}\n";
+	const struct place *s = *state;
+	struct policy_options o = { .secrets = s->dir };
+	struct policy *p = NULL;
+	char said[1024] = "";
+
+	assert_int_equal(case_load_options(text, &o, &p, said, sizeof(said)), -EINVAL);
+	assert_string_equal(said, "t.yaml:9:57: the policy's namespace \"team/..\" cannot be a "
+				  "secret's; it has lower-case letters, digits, - and . only\n");
+}
+
 /* Without a directory a policy can still be checked. */
 static void test_no_directory(void **state)
 {
@@ -438,6 +457,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test_setup_teardown(test_changed_secrets, make_secrets, remove_secrets),
 		cmocka_unit_test_setup_teardown(test_many_secrets, make_secrets, remove_secrets),
+		cmocka_unit_test_setup_teardown(test_namespace_is_no_path, make_secrets,
+						remove_secrets),
 		cmocka_unit_test(test_no_directory),
 	};
 

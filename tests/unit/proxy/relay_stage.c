@@ -224,7 +224,13 @@ static void host_close(void *ctx, enum close_reason why)
 	s->why = why;
 }
 
+static void host_http2(void *ctx)
+{
+	host_close(ctx, CLOSE_HTTP2);
+}
+
 static const struct relay_host stage_host = {
+	.http2 = host_http2,
 	.send = host_send,
 	.congested = host_congested,
 	.judge = host_judge,

@@ -93,15 +93,16 @@ void check(const char *record, const char *path, const char *want)
 }
 
 /* A head as the parser would leave it. */
-struct h1_head *head_of(const char *method, const char *authority, const char *path)
+const struct report_ask *ask_of(const char *method, const char *authority, const char *path)
 {
-	static struct h1_head head;
+	static struct request req;
+	static struct report_ask ask;
 
-	memset(&head, 0, sizeof(head));
-	head.version = 11;
-	head.connect = strcmp(method, "CONNECT") == 0;
-	head.req.method = span_of(method);
-	head.req.authority = span_of(authority);
-	head.req.path = span_of(path);
-	return &head;
+	req = (struct request){ .method = span_of(method),
+				.authority = span_of(authority),
+				.path = span_of(path) };
+	ask = (struct report_ask){ .req = &req,
+				   .protocol = "HTTP/1.1",
+				   .connect = strcmp(method, "CONNECT") == 0 };
+	return &ask;
 }

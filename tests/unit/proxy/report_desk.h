@@ -25,6 +25,6 @@ void desk_close(struct desk *d);
 /* What stands at PATH ("l7.code") in RECORD is WANT; NULL: nothing does. */
 void check(const char *record, const char *path, const char *want);
 /* A head as the parser would leave it. */
-struct h1_head *head_of(const char *method, const char *authority, const char *path);
+const struct report_ask *ask_of(const char *method, const char *authority, const char *path);
 
 #endif

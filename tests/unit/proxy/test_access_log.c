@@ -235,6 +235,67 @@ static void test_slow_reader(void **state)
 	close(fds[0]);
 }
 
+/* Records that come one after the other share a write, and none of them waits for another. */
+static void test_soon(void **state)
+{
+	struct seen seen = { { 0 }, 0, 0 };
+	uint64_t begun = now_ms();
+	struct access_log *log;
+	char record[256];
+	int fds[2];
+
+	open_on_pipe(fds, &log);
+	for (unsigned n = 0; n < 20; n++) {
+		log_push(access_log_writer(log, 0), record,
+			 make_record(record, sizeof(record), 0, n));
+		read_until(fds[0], &seen, n + 1);
+	}
+	assert_true(now_ms() - begun < 2000); /* 20 times 10 ms */
+	assert_int_equal(access_log_close(log), 0);
+	close(fds[0]);
+}
+
+/* Push eight times what a ring holds, half of it and a little at a time. Returns the part of the
+ * records that was lost, in per cent. */
+static unsigned push_halves(void)
+{
+	const size_t ring = (size_t)16 * 1024;
+	struct timespec moment = { .tv_nsec = 1000000 };
+	struct error err = { "" };
+	struct access_log *log;
+	char name[64], record[256];
+	size_t pushed = 0, halves = 0;
+	int fd = temporary(name);
+	unsigned n = 0;
+	uint64_t lost;
+
+	assert_int_equal(access_log_open(name, 1, ring, &log, &err), 0);
+	while (pushed < 8 * ring) {
+		size_t len = make_record(record, sizeof(record), 0, n++);
+
+		log_push(access_log_writer(log, 0), record, len);
+		pushed += len;
+		if (pushed / (ring / 2 + 1024) > halves) {
+			halves++;
+			nanosleep(&moment, NULL);
+		}
+	}
+	lost = access_log_close(log);
+	close(fd);
+	return (unsigned)(100 * lost / n);
+}
+
+/* A ring that fills is emptied at once. Without that most would be lost, whenever it is tried; a
+ * busy machine may let the log's thread come late, but not always. */
+static void test_burst(void **state)
+{
+	unsigned lost = 100;
+
+	for (int i = 0; i < 10 && lost > 25; i++)
+		lost = push_halves();
+	assert_in_range(lost, 0, 25);
+}
+
 /* Closing does not wait for ever, and what did not arrive is counted. */
 static void test_close_without_reader(void **state)
 {
@@ -307,6 +368,8 @@ int main(void)
 		cmocka_unit_test(test_whole_and_in_order),
 		cmocka_unit_test(test_appends),
 		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_soon),
+		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_close_without_reader),
 		cmocka_unit_test(test_reader_gone),
 		cmocka_unit_test(test_cannot_open),

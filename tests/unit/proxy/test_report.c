@@ -36,7 +36,7 @@ static void test_forwarded(void **state)
 	struct desk d;
 
 	desk_open(&d, "\"k8s:app=web\",\"any:x=\\\"y\"");
-	report_request(&d.reporter, &flow, head_of("GET", "h:8080", "/a?b=c"), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("GET", "h:8080", "/a?b=c"), &v, &x);
 	report_response(&d.reporter, &flow, &x, 204);
 	assert_int_equal(desk_read(&d), 0);
 	for (int response = 0; response < 2; response++) {
@@ -102,7 +102,7 @@ static void test_denied(void **state)
 
 	desk_open(&d, "");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		report_request(&d.reporter, &flow, head_of("POST", "h", "/x"), &cases[i].v, &x);
+		report_request(&d.reporter, &flow, ask_of("POST", "h", "/x"), &cases[i].v, &x);
 	assert_null(x.record);
 	assert_int_equal(desk_read(&d), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -127,7 +127,7 @@ static void test_connect(void **state)
 	struct desk d;
 
 	desk_open(&d, "");
-	report_request(&d.reporter, &flow, head_of("CONNECT", "far:443", ""), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("CONNECT", "far:443", ""), &v, &x);
 	desk_read(&d);
 	check(desk_next(&d), "l7.url", "far:443");
 	assert_string_equal(d.reporter.denials.entries[0].text,
@@ -148,10 +148,10 @@ static void test_hostile_bytes(void **state)
 	odd.policy = "a\"\n\x1b[2Jb";
 	snprintf(url, sizeof(url), "http://h\"%s", path);
 	desk_open(&d, "");
-	report_request(&d.reporter, &flow, head_of("G\"T", "h\"", path), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("G\"T", "h\"", path), &v, &x);
 	v.action = VERDICT_DENY;
 	v.failed = FIELD_PATH;
-	report_request(&d.reporter, &flow, head_of("G\"T", "h\"", path), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("G\"T", "h\"", path), &v, &x);
 	assert_int_equal(desk_read(&d), 0);
 	for (int i = 0; i < 2; i++) {
 		const char *record = desk_next(&d);
@@ -193,11 +193,11 @@ static void test_long_urls(void **state)
 			path[0] = '/';
 			path[len] = '\0';
 			v.action = VERDICT_ALLOW;
-			report_request(&d.reporter, &flow, head_of("GET", "h", path), &v, &x);
+			report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
 			free(x.record);
 			x.record = NULL;
 			v.action = VERDICT_DENY;
-			report_request(&d.reporter, &flow, head_of("GET", "h", path), &v, &x);
+			report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
 		}
 	}
 	assert_int_equal(desk_read(&d), 0);
@@ -236,7 +236,7 @@ static void test_long_names(void **state)
 		for (int deny = 0; deny < 2; deny++) {
 			v.action = deny ? VERDICT_DENY : VERDICT_ALLOW;
 			v.failed = FIELD_PATH;
-			report_request(&d.reporter, &flow, head_of("GET", "h", "/"), &v, &x);
+			report_request(&d.reporter, &flow, ask_of("GET", "h", "/"), &v, &x);
 			reported++;
 		}
 		free(x.record);
@@ -273,7 +273,7 @@ static void test_longest_record(void **state)
 		v.actions[i] = &action;
 	desk_open(&d, labels);
 	d.reporter.audit = true; /* so that the reason is there as well */
-	report_request(&d.reporter, &flow, head_of("GET", "h", path), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
 	report_response(&d.reporter, &flow, &x, 200);
 	assert_int_equal(desk_read(&d), 0);
 	for (int response = 0; response < 2; response++)
@@ -316,7 +316,9 @@ static void test_closes(void **state)
 		{ "ERROR", CLOSE_UPSTREAM_REFUSED, false },
 		{ "DROPPED", CLOSE_NOT_HTTP, true },
 		{ "DROPPED", CLOSE_TLS, true },
-		{ "DROPPED", CLOSE_HTTP2, true },
+		{ NULL, CLOSE_HTTP2, false }, /* report_broken() has said it */
+		{ NULL, CLOSE_HTTP2_LIMIT, false },
+		{ NULL, CLOSE_HTTP2_SERVER, false },
 		{ "DROPPED", CLOSE_UNSOLICITED, true },
 		{ "DROPPED", CLOSE_BAD_UPGRADE, true },
 		{ "DROPPED", CLOSE_NOT_ALLOWED, true },
@@ -389,11 +391,11 @@ static void test_without_log(void **state)
 	struct verdict v = { .action = VERDICT_ALLOW, .rule = &rule };
 	struct exchange x = { 0 };
 
-	report_request(&r, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&r, &flow, ask_of("GET", "h", "/"), &v, &x);
 	assert_null(x.record);
 	report_response(&r, &flow, &x, 200);
 	v.action = VERDICT_DENY;
-	report_request(&r, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&r, &flow, ask_of("GET", "h", "/"), &v, &x);
 	report_refused(&r, &flow, 400, "why");
 	report_close(&r, &flow, CLOSE_TLS);
 	assert_int_equal(r.denials.n, 3);
@@ -408,7 +410,7 @@ static void test_without_memory(void **state)
 
 	desk_open(&d, "");
 	fail_alloc_at(1);
-	report_request(&d.reporter, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("GET", "h", "/"), &v, &x);
 	assert_true(fail_alloc_happened());
 	fail_alloc_at(0);
 	assert_null(x.record);

@@ -22,7 +22,7 @@ static void test_audit(void **state)
 
 	desk_open(&d, "");
 	d.reporter.audit = true;
-	report_request(&d.reporter, &flow, head_of("GET", "h", "/x"), &v, &x);
+	report_request(&d.reporter, &flow, ask_of("GET", "h", "/x"), &v, &x);
 	report_response(&d.reporter, &flow, &x, 204);
 	report_refused(&d.reporter, &flow, 400, "why");
 	report_audited(&d.reporter, &flow, CLOSE_TLS);
@@ -64,7 +64,7 @@ static void test_without_log(void **state)
 	struct verdict v = { .action = VERDICT_DENY, .rule = &rule, .failed = FIELD_PATH };
 	struct exchange x = { 0 };
 
-	report_request(&r, &flow, head_of("GET", "h", "/"), &v, &x);
+	report_request(&r, &flow, ask_of("GET", "h", "/"), &v, &x);
 	report_response(&r, &flow, &x, 200);
 	assert_null(x.record);
 	assert_int_equal(r.denials.n, 1);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One socket of a connection, on a real loop; and the leg to the original destination. */
-#include <arpa/inet.h>
+/* One socket of a connection, on a real loop. */
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -16,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "fail_alloc.h"
+#include "loopback.h"
 #include "side.h"
 #include "sluice/array.h"
 #include "sockaddr.h"
@@ -51,25 +50,6 @@ static void on_closed(uv_handle_t *handle)
 
 	side_release(&b->side, &b->pool);
 	b->n_closed++;
-}
-
-static struct address loopback(uint16_t port)
-{
-	return (struct address){ .family = AF_INET, .port = port, .ip = { 127, 0, 0, 1 } };
-}
-
-static int listen_at(struct address *a)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sockaddr_from(a, &ss);
-	int fd = socket(a->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&ss, len), 0);
-	assert_int_equal(listen(fd, 5), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
-	assert_int_equal(sockaddr_to(&ss, a), 0);
-	return fd;
 }
 
 static void tcp_pair(int fds[2])
@@ -323,17 +303,34 @@ static void test_close(void **state)
 	}
 }
 
-static void test_options(void **state)
+static void expect_options(int fd)
 {
 	int value = 0;
 	socklen_t len = sizeof(value);
 
-	booth_open(&booth, tcp_pair);
-	assert_int_equal(getsockopt(booth.side.fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
 	assert_int_not_equal(value, 0);
-	assert_int_equal(getsockopt(booth.side.fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
+	value = 0;
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
 	assert_int_not_equal(value, 0);
-	booth_close(&booth);
+}
+
+/* Of a socket, and of those that it accepts. */
+static void test_options(void **state)
+{
+	struct flow flow = { .destination = loopback(0) };
+	int listener = listen_at(&flow.destination), fd, accepted;
+
+	side_set_options(listener);
+	fd = upstream_connect(&flow);
+	assert_true(fd >= 0);
+	accepted = accept(listener, NULL, NULL);
+	assert_true(accepted >= 0);
+	expect_options(fd);
+	expect_options(accepted);
+	close(fd);
+	close(accepted);
+	close(listener);
 }
 
 /* What cannot be polled is refused, and its descriptor closed. */
@@ -350,115 +347,14 @@ static void test_open_fails(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
-/* --- upstream --- */
-
-/* Returns what upstream_result() says once the socket is writable. */
-static int wait_connected(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-	assert_int_equal(poll(&p, 1, 10000), 1);
-	return upstream_result(fd);
-}
-
-static void test_upstream(void **state)
-{
-	struct flow flow = { .destination = loopback(0) };
-	int listener = listen_at(&flow.destination), fd, peer;
-	struct address local;
-	char byte = 0;
-
-	fd = upstream_connect(&flow);
-	assert_true(fd >= 0);
-	assert_int_equal(wait_connected(fd), 0);
-	peer = accept(listener, NULL, NULL);
-	assert_int_equal(send(fd, "x", 1, 0), 1);
-	assert_int_equal(recv(peer, &byte, 1, 0), 1);
-	assert_int_equal(upstream_local(fd, &local), 0);
-	assert_int_equal(local.family, AF_INET);
-	assert_memory_equal(local.ip, flow.destination.ip, 4);
-	assert_true(local.port != 0);
-	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
-	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	close(fd);
-	close(peer);
-	close(listener);
-}
-
-/* The address that the application had bound is that of the upstream leg, with another port. */
-static void test_upstream_source(void **state)
-{
-	struct flow flow = { .destination = loopback(0) };
-	int listener = listen_at(&flow.destination), fd, peer;
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct address seen;
-
-	flow.source = loopback(1);
-	flow.source.ip[3] = 77;
-	fd = upstream_connect(&flow);
-	assert_true(fd >= 0);
-	assert_int_equal(wait_connected(fd), 0);
-	peer = accept(listener, (struct sockaddr *)&ss, &len);
-	assert_int_equal(sockaddr_to(&ss, &seen), 0);
-	assert_memory_equal(seen.ip, flow.source.ip, 4);
-	assert_int_not_equal(seen.port, 1);
-	close(fd);
-	close(peer);
-	close(listener);
-}
-
-static void test_upstream_device(void **state)
-{
-	struct flow flow = { .destination = loopback(0), .device = if_nametoindex("lo") };
-	int listener = listen_at(&flow.destination), fd;
-	uint32_t bound = 0;
-	socklen_t len = sizeof(bound);
-
-	assert_int_not_equal(flow.device, 0);
-	fd = upstream_connect(&flow);
-	assert_true(fd >= 0);
-	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len), 0);
-	assert_int_equal(bound, flow.device);
-	assert_int_equal(wait_connected(fd), 0);
-	close(fd);
-	close(listener);
-}
-
-static void test_upstream_fails(void **state)
-{
-	struct flow flow = { .destination = loopback(0) };
-	int fd;
-
-	close(listen_at(&flow.destination)); /* a port on which nobody listens */
-	fd = upstream_connect(&flow);
-	assert_true(fd >= 0 || fd == -ECONNREFUSED);
-	if (fd >= 0) {
-		assert_int_equal(wait_connected(fd), -ECONNREFUSED);
-		close(fd);
-	}
-	flow.source = loopback(0);
-	memcpy(flow.source.ip, (uint8_t[4]){ 192, 0, 2, 1 }, 4);
-	assert_int_equal(upstream_connect(&flow), -EADDRNOTAVAIL);
-	flow.source.family = 0;
-	flow.device = 0x7fffffff;
-	assert_true(upstream_connect(&flow) < 0);
-	flow.destination.family = 0;
-	assert_true(upstream_connect(&flow) < 0);
-	assert_true(upstream_result(-1) < 0);
-	assert_true(upstream_local(-1, &flow.source) < 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_queue),		cmocka_unit_test(test_read_and_keep),
-		cmocka_unit_test(test_no_memory),	cmocka_unit_test(test_end_of_peer),
-		cmocka_unit_test(test_reset),		cmocka_unit_test(test_reset_with_queue),
-		cmocka_unit_test(test_close),		cmocka_unit_test(test_options),
-		cmocka_unit_test(test_open_fails),	cmocka_unit_test(test_upstream),
-		cmocka_unit_test(test_upstream_source), cmocka_unit_test(test_upstream_device),
-		cmocka_unit_test(test_upstream_fails),
+		cmocka_unit_test(test_queue),	   cmocka_unit_test(test_read_and_keep),
+		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_end_of_peer),
+		cmocka_unit_test(test_reset),	   cmocka_unit_test(test_reset_with_queue),
+		cmocka_unit_test(test_close),	   cmocka_unit_test(test_options),
+		cmocka_unit_test(test_open_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker with real sockets, and without a kernel's or a policy's help: see worker_scene.h. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "conn.h"
 #include "relay_talk.h"
 #include "worker_scene.h"
 
@@ -65,6 +68,32 @@ static void test_local_name(void **state)
 	assert_int_equal(s.steer.n_locals, 1);
 	assert_int_equal(s.steer.local.family, AF_INET);
 	assert_memory_equal(s.steer.local.ip, s.server.ip, 4);
+	close(client);
+	close(server);
+	scene_end(&s);
+}
+
+/* Both sockets send at once and find a peer that is gone. */
+static void test_socket_options(void **state)
+{
+	int client, server, value;
+	struct scene s;
+
+	begin(&s);
+	client = scene_connect(&s, true);
+	server = scene_accept(&s);
+	assert_non_null(s.worker->conns);
+	for (int i = 0; i < 2; i++) {
+		int fd = i == 0 ? s.worker->conns->down.fd : s.worker->conns->up.fd;
+		socklen_t len = sizeof(value);
+
+		value = 0;
+		assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+		assert_int_not_equal(value, 0);
+		value = 0;
+		assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &len), 0);
+		assert_int_not_equal(value, 0);
+	}
 	close(client);
 	close(server);
 	scene_end(&s);
@@ -335,6 +364,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_local_name),
+		cmocka_unit_test(test_socket_options),
 		cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_odd_paths),
 		cmocka_unit_test(test_last_answer_waits),

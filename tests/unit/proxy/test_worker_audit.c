@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include "fail_alloc.h"
 #include "relay_talk.h"
+#include "side.h"
 #include "sluice/array.h"
 #include "worker_scene.h"
 
@@ -170,13 +171,33 @@ static void test_without_memory(void **state)
 	end(&t, "out of memory");
 }
 
+/* What has passed and waits to be read when somebody resets the connection. */
+static void test_reset(void **state)
+{
+	for (int by_server = 0; by_server < 2; by_server++) {
+		const struct denials *d;
+		struct talkers t;
+
+		begin(&t);
+		d = &t.s.worker->reporter.denials;
+		ask(&t, WEBSOCKET("/a") GET("/deny"));
+		side_reset(by_server ? t.server : t.client);
+		scene_wait_idle(&t.s);
+		close(by_server ? t.client : t.server);
+		assert_int_equal(d->n, 1);
+		assert_true(d->entries[0].audited);
+		assert_non_null(strstr(d->entries[0].text, "bytes behind an Upgrade"));
+		scene_end(&t.s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_denied),		 cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_server_first),	 cmocka_unit_test(test_half_a_head),
 		cmocka_unit_test(test_policy_in_flight), cmocka_unit_test(test_policy_swap),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_without_memory),	 cmocka_unit_test(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,17 +72,18 @@ static void test_mailbox(void **state)
 {
 	struct policy *first = fake_policy_new(L4_STEER, "/a");
 	struct scene s;
-	int client;
+	int client, server;
 
 	begin(&s);
 	client = scene_connect(&s, true);
-	close(scene_accept(&s));
+	server = scene_accept(&s);
 	worker_set_policy(s.worker, worker_policy_new(first, 1));
 	policy_unref(first);
 	s.worker->policy_serial = 1;
 	change(&s, L4_REFUSE, "");
 	scene_hear_reset(&s, client);
 	close(client);
+	close(server);
 	scene_end(&s);
 }
 

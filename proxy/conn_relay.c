@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conn_relay.c - which relay reads a connection, and what the relay of HTTP/2 calls. */
+#include <stdlib.h>
+#include "conn.h"
+#include "worker.h"
+
+void conn_h2_hold(struct conn *c)
+{
+	struct conn_h2 *h2 = c->h2;
+
+	if (!h2 || h2->policy_generation == c->worker->policy_generation)
+		return;
+	h2->policy_generation = c->worker->policy_generation;
+	h2_relay_rejudge(&h2->relay);
+}
+
+size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t len)
+{
+	if (!c->h2) {
+		size_t used = h1_relay_feed(&c->relay, from, buf, len);
+
+		if (!c->h2 || c->state == CONN_CLOSING)
+			return used;
+	}
+	conn_h2_hold(c); /* before any frame is read */
+	return c->state == CONN_CLOSING ? len : h2_relay_feed(&c->h2->relay, from, buf, len);
+}
+
+void conn_rest(struct conn *c, enum relay_side from, const char *buf, size_t len)
+{
+	/* A part of a frame says nothing to anybody. */
+	if (!c->h2)
+		h1_relay_rest(&c->relay, from, buf, len);
+}
+
+void conn_eof(struct conn *c, enum relay_side from)
+{
+	if (c->h2)
+		h2_relay_eof(&c->h2->relay, from);
+	else
+		h1_relay_eof(&c->relay, from);
+}
+
+bool conn_wants(const struct conn *c, enum relay_side from, size_t unused)
+{
+	return c->h2 ? h2_relay_wants(&c->h2->relay, from, unused)
+		     : h1_relay_wants(&c->relay, from, unused);
+}
+
+bool conn_waits_for_rest(const struct conn *c, uint32_t *round)
+{
+	*round = c->h2 ? c->h2->relay.events : c->relay.heads;
+	return c->h2 ? c->h2->relay.head_incomplete : c->relay.head_incomplete;
+}
+
+void conn_rest_timeout(struct conn *c)
+{
+	if (c->h2)
+		h2_relay_head_timeout(&c->h2->relay);
+	else
+		h1_relay_head_timeout(&c->relay);
+}
+
+void conn_h2_begin(void *ctx)
+{
+	struct conn *c = ctx;
+	struct worker *w = c->worker;
+	struct conn_h2 *h2 = malloc(sizeof(*h2));
+
+	if (!h2 || h2_relay_init(&h2->relay, &w->h2_env, c) < 0) {
+		free(h2);
+		conn_close(c, CLOSE_OOM);
+		return;
+	}
+	h2->policy_generation = w->policy_generation;
+	c->h2 = h2;
+}
+
+void conn_h2_step(struct conn *c)
+{
+	if (!c->h2 || c->state == CONN_CLOSING || c->state == CONN_DRAIN)
+		return;
+	conn_h2_hold(c);
+	if (c->state != CONN_CLOSING)
+		h2_relay_step(&c->h2->relay);
+}
+
+void conn_h2_tick(struct conn *c)
+{
+	if (c->h2 && c->state != CONN_CLOSING && c->state != CONN_DRAIN)
+		h2_relay_tick(&c->h2->relay);
+}
+
+void conn_relays_done(struct conn *c)
+{
+	h1_relay_done(&c->relay);
+	if (c->h2)
+		h2_relay_done(&c->h2->relay);
+	free(c->h2);
+}
+
+/* --- what the relay calls --- */
+
+static void host_answered(void *ctx, const struct h2_stream *s)
+{
+	struct conn *c = ctx;
+
+	report_response(&c->worker->reporter, &c->flow, &s->x, s->status);
+}
+
+/* Of ordinary requests the answer has said it all. */
+static void host_over(void *ctx, const struct h2_stream *s, uint32_t reset)
+{
+	struct conn *c = ctx;
+
+	if (s->grpc == GRPC_CALL || s->tunnel || reset)
+		report_stream_end(&c->worker->reporter, &c->flow, &s->x, s->grpc_status, reset);
+}
+
+static void host_refused(void *ctx, unsigned status, const char *why)
+{
+	conn_relay_host.refused(ctx, status, why);
+}
+
+static void host_broken(void *ctx, enum relay_side by, const char *why)
+{
+	struct conn *c = ctx;
+
+	report_broken(&c->worker->reporter, &c->flow, by == RELAY_DOWN, why);
+}
+
+const struct h2_relay_host conn_h2_host = {
+	.judge = conn_h2_judge,
+	.still_allowed = conn_h2_still_allowed,
+	.answered = host_answered,
+	.over = host_over,
+	.refused = host_refused,
+	.broken = host_broken,
+};

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Conversations over HTTP/2: whole, cut at every byte, in small pieces, and with full sockets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include "h2_talk.h"
+#include "sluice/array.h"
+
+static const struct h2_talk plain[] = {
+#include "h2_talks_plain.inc"
+};
+static const struct h2_talk denials[] = {
+#include "h2_talks_denials.inc"
+};
+static const struct h2_talk abuses[] = {
+#include "h2_talks_abuses.inc"
+};
+
+static const char up_hello[] = "PRI\nSETTINGS 0 - @2:0\n", down_hello[] = "SETTINGS 0 -\n";
+
+static char *expected(const struct h2_talk *t, const char *hello, const char *lines)
+{
+	char *text;
+
+	assert_true(asprintf(&text, "%s%s", t->bare ? "" : hello, lines) >= 0);
+	return text;
+}
+
+static void check_side(const struct h2_talk *t, const char *what, const char *hello,
+		       const char *lines, struct h2_stage_side *side)
+{
+	char *want, *all, *got;
+
+	if (!lines)
+		return;
+	all = expected(t, hello, lines);
+	want = h2_talk_normal(all);
+	got = h2_talk_normal(h2_reader_text(&side->reader));
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: %s: wanted\n%sgot\n%s", t->name, what, want, got);
+	if (side->reader.rest.len > 0)
+		fail_msg("%s: %s: half a frame", t->name, what);
+	free(all);
+	free(want);
+	free(got);
+}
+
+static void play(const struct h2_talk *t, const struct h2_talk_cut *cut)
+{
+	struct h2_stage stage;
+	char end[64];
+
+	h2_talk_play(t, cut, &stage);
+	h2_stage_describe_end(&stage, end, sizeof(end));
+	h2_relay_done(&stage.relay); /* what is still open is over now */
+	if (strcmp(stage.log.data, t->log) != 0)
+		fail_msg("%s: cut %zu/%zu step %zu: log %s", t->name, cut->at[0], cut->at[1],
+			 cut->step, stage.log.data);
+	if (strcmp(end, t->end) != 0)
+		fail_msg("%s: cut %zu/%zu step %zu: %s", t->name, cut->at[0], cut->at[1], cut->step,
+			 end);
+	check_side(t, "up", up_hello, t->up, &stage.sides[RELAY_UP]);
+	check_side(t, "down", down_hello, t->down, &stage.sides[RELAY_DOWN]);
+	h2_stage_done(&stage);
+}
+
+static size_t length_of(const struct h2_talk *t, char from)
+{
+	struct h2_bytes b = { 0 };
+	size_t len;
+
+	for (size_t i = 0; i < H2_TALK_STEPS_MAX && t->steps[i]; i++)
+		if (t->steps[i][0] == from && t->steps[i][1] != '$')
+			h2_text_compile(t->steps[i] + 1, 0, &b);
+	len = b.len + (t->bare ? 0 : from == '>' ? 33 : 9);
+	h2_bytes_free(&b);
+	return len;
+}
+
+#define CUTS_MAX 2000 /* longer streams are not cut at each byte */
+
+static void check(const struct h2_talk *talks, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct h2_talk *t = &talks[i];
+		size_t down = length_of(t, '>'), up = length_of(t, '<');
+
+		play(t, &(struct h2_talk_cut){ .step = 0 });
+		play(t, &(struct h2_talk_cut){ .congest = true });
+		play(t, &(struct h2_talk_cut){ .up_first = true });
+		if (down > CUTS_MAX || up > CUTS_MAX) {
+			play(t, &(struct h2_talk_cut){ .step = 5003, .congest = true });
+			continue;
+		}
+		for (size_t at = 1; at < down; at++)
+			play(t, &(struct h2_talk_cut){ .at = { [RELAY_DOWN] = at } });
+		for (size_t at = 1; at < up; at++)
+			play(t, &(struct h2_talk_cut){ .at = { [RELAY_UP] = at } });
+		for (size_t step = 1; step < 12; step++)
+			play(t, &(struct h2_talk_cut){ .step = step, .congest = step % 2 });
+	}
+}
+
+static void test_plain(void **state)
+{
+	check(plain, ARRAY_SIZE(plain));
+}
+
+static void test_denials(void **state)
+{
+	check(denials, ARRAY_SIZE(denials));
+}
+
+/* None reaches the server as a request, and none breaks the relay's contract. */
+static void test_abuses(void **state)
+{
+	assert_true(ARRAY_SIZE(abuses) >= 40);
+	check(abuses, ARRAY_SIZE(abuses));
+}
+
+/* Requests of few bytes, which are much longer where they are written anew, while the server does
+ * not read: what waits for it stays little. */
+static void test_written_anew_is_bounded(void **state)
+{
+	struct h2_bytes first = { 0 }, more = { 0 };
+	struct h2_stage stage;
+
+	h2_text_compile(HELLO "HEADERS 1 eh " FIELDS("GET", "/deny") "|+a={600*x}\n", 0, &first);
+	for (uint32_t id = 3; id < 6003; id += 2)
+		h2_text_compile("HEADERS $ eh #2|#6|:path=/a|:authority=h|#62|#62|#62|#62\n", id,
+				&more);
+	h2_stage_begin(&stage);
+	h2_stage_put(&stage, RELAY_DOWN, first.data, first.len);
+	h2_stage_put(&stage, RELAY_UP, "\0\0\0\4\0\0\0\0\0", 9);
+	stage.congest = true;
+	h2_stage_put(&stage, RELAY_DOWN, more.data, more.len);
+	assert_true(stage.most_at_once > 2400 && stage.most_at_once < 300000);
+	assert_int_equal(stage.n_allowed, 3000);
+	h2_stage_done(&stage);
+	h2_bytes_free(&first);
+	h2_bytes_free(&more);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_abuses),
+		cmocka_unit_test(test_written_anew_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

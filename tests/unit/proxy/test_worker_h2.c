@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of HTTP/2 in a worker: who speaks first, a new policy, want of memory. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "fail_alloc.h"
+#include "h2_talk.h"
+#include "sluice/array.h"
+#include "worker_scene.h"
+
+static const char up_hello[] = "PRI\nSETTINGS 0 - @2:0\n", down_hello[] = "SETTINGS 0 -\n";
+
+static void say(struct scene *s, int fd, const char *frames)
+{
+	struct h2_bytes b = { 0 };
+
+	h2_text_compile(frames, 0, &b);
+	scene_send(s, fd, b.data, b.len);
+	h2_bytes_free(&b);
+}
+
+/* Exactly these frames come next. */
+static void hear(struct scene *s, int fd, const char *frames)
+{
+	struct h2_bytes want = { 0 };
+	size_t got = 0;
+
+	h2_text_compile(frames, 0, &want);
+	while (got < want.len) {
+		char buf[4096];
+		size_t room = want.len - got < sizeof(buf) ? want.len - got : sizeof(buf);
+		ssize_t n = scene_read(s, fd, buf, room);
+
+		assert_true(n > 0);
+		assert_memory_equal(buf, want.data + got, (size_t)n);
+		got += (size_t)n;
+	}
+	h2_bytes_free(&want);
+}
+
+static void begin(struct scene *s, int *client, int *server)
+{
+	scene_begin(s, fake_policy_new(L4_STEER, "/deny"));
+	*client = scene_connect(s, true);
+	*server = scene_accept(s);
+}
+
+static void change(struct scene *s, const char *denied)
+{
+	struct policy *policy = fake_policy_new(L4_STEER, denied);
+
+	worker_set_policy(s->worker, worker_policy_new(policy, s->worker->policy_serial + 1));
+	policy_unref(policy);
+	scene_turn(s, -1, 0);
+}
+
+static void end(struct scene *s, int client, int server)
+{
+	close(client);
+	close(server);
+	scene_wait_idle(s);
+	scene_end(s);
+}
+
+/* The server's SETTINGS wait for the client, and end with it. */
+static void test_server_speaks_first(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s, &client, &server);
+	say(&s, server, down_hello);
+	for (int i = 0; i < 20; i++)
+		scene_turn(&s, -1, 0);
+	say(&s, client, HELLO GET(1, "/a") GET(3, "/deny"));
+	hear(&s, server, up_hello);
+	hear(&s, server, GET(1, "/a"));
+	hear(&s, client, down_hello);
+	hear(&s, client, DENIED(3));
+	say(&s, server, OK_LAST(1));
+	hear(&s, client, OK_LAST(1));
+	assert_int_equal(s.worker->metrics.requests_denied, 1);
+	end(&s, client, server);
+}
+
+static void test_server_speaks_first_to_http1(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s, &client, &server);
+	say(&s, server, down_hello);
+	for (int i = 0; i < 20; i++)
+		scene_turn(&s, -1, 0);
+	scene_say(&s, client, "GET");
+	scene_hear_reset(&s, client);
+	scene_hear_reset(&s, server);
+	assert_int_equal(s.worker->metrics.closed[CLOSE_UNSOLICITED], 1);
+	end(&s, client, server);
+}
+
+/* A new policy ends the streams that it does not allow, also of a connection that is silent, and
+ * before any frame of theirs passes. */
+static void test_new_policy(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s, &client, &server);
+	say(&s, client, HELLO POST(1, "/a") POST(3, "/b"));
+	hear(&s, server, up_hello);
+	hear(&s, server, POST(1, "/a") POST(3, "/b"));
+	say(&s, server, down_hello);
+	hear(&s, client, down_hello);
+	change(&s, "/a");
+	scene_turn(&s, -1, 0);
+	say(&s, client, "DATA 1 - \"late\nDATA 3 - \"good\n");
+	hear(&s, server, "RST 1 - %8\nDATA 3 - \"good\n");
+	hear(&s, client, "RST 1 - %8\nWINDOW 0 - %4\n");
+	change(&s, "/b");
+	hear(&s, client, "RST 3 - %8\n"); /* though nobody says anything */
+	hear(&s, server, "RST 3 - %8\n");
+	say(&s, client, POST(5, "/a"));
+	hear(&s, server, POST(5, "/a"));
+	end(&s, client, server);
+}
+
+/* Whichever allocation fails, the connection is reset or goes on as ever. */
+static void test_no_memory(void **state)
+{
+	unsigned n, closed = 0;
+	bool failed = true;
+
+	for (n = 1; failed; n++) {
+		struct scene s;
+		int client, server;
+		struct h2_bytes b = { 0 };
+		char buf[512];
+
+		h2_text_compile(HELLO GROWING(1, "/deny") GET(3, "/a"), 0, &b);
+		begin(&s, &client, &server);
+		fail_alloc_at(n);
+		scene_send(&s, client, b.data, b.len);
+		scene_read(&s, server, buf, sizeof(buf));
+		failed = fail_alloc_happened();
+		fail_alloc_at(0);
+		/* A line of the summary can be lost without harm. */
+		assert_true(s.worker->metrics.closed[CLOSE_OOM] <= failed);
+		closed += (unsigned)s.worker->metrics.closed[CLOSE_OOM];
+		end(&s, client, server);
+		h2_bytes_free(&b);
+	}
+	assert_true(closed >= 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_server_speaks_first),
+		cmocka_unit_test(test_server_speaks_first_to_http1),
+		cmocka_unit_test(test_new_policy),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
