@@ -265,6 +265,40 @@ static void test_edits(void **state)
 	check_talks(edits, ARRAY_SIZE(edits), false);
 }
 
+struct slow_server {
+	struct stage stage;
+	unsigned judged;
+};
+
+static void on_judged(void *ctx, const struct h1_head *head, enum judged verdict)
+{
+	struct slow_server *s = ctx;
+
+	s->judged++;
+	s->stage.sides[RELAY_UP].stuck = true;
+}
+
+/* A server that does not read has one head in front of it, however many came in one read: each may
+ * be much larger than what was sent. */
+static void test_edited_heads_wait(void **state)
+{
+	static const struct stage_watch watch = { .judged = on_judged };
+	static const char requests[] = GET("/long") GET("/long") GET("/long");
+	struct slow_server s = { 0 };
+
+	stage_begin(&s.stage);
+	s.stage.watch = &watch;
+	s.stage.watch_ctx = &s;
+	stage_put(&s.stage, RELAY_DOWN, requests, sizeof(requests) - 1);
+	for (unsigned n = 1; n <= 3; n++) {
+		assert_int_equal(s.judged, n);
+		s.stage.sides[RELAY_UP].stuck = false;
+		stage_settle(&s.stage);
+	}
+	assert_int_equal(s.judged, 3);
+	stage_done(&s.stage);
+}
+
 static void test_bad(void **state)
 {
 	check_talks(bad, ARRAY_SIZE(bad), false);
@@ -296,10 +330,15 @@ static void test_audit_of_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),	     cmocka_unit_test(test_denials),
-		cmocka_unit_test(test_ends),	     cmocka_unit_test(test_edits),
-		cmocka_unit_test(test_bad),	     cmocka_unit_test(test_audit),
-		cmocka_unit_test(test_audit_of_bad), cmocka_unit_test(test_audit_of_others),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_audit),
+		cmocka_unit_test(test_audit_of_bad),
+		cmocka_unit_test(test_audit_of_others),
+		cmocka_unit_test(test_edited_heads_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

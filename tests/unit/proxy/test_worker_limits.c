@@ -276,7 +276,7 @@ static int stall(struct scene *s, int *server)
 static void test_stalled_are_shed(void **state)
 {
 	struct scene s;
-	int clients[4], servers[4], client, server;
+	int clients[4], servers[4], client, server, slow, slow_server;
 	uint64_t time;
 
 	begin(&s);
@@ -284,6 +284,11 @@ static void test_stalled_are_shed(void **state)
 		clients[i] = stall(&s, &servers[i]);
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
+	slow = scene_connect(&s, true); /* it has a buffer too, and waits for nobody but itself */
+	slow_server = scene_accept(&s);
+	scene_say(&s, slow, "GET /slow HT");
+	for (int i = 0; i < 5; i++)
+		scene_turn(&s, -1, 0);
 	s.worker->buffers.limit = s.worker->buffers.lent + BUFFER_POOL_RESERVE - 1;
 	scene_say(&s, client, GET("/a"));
 	for (int i = 0; i < 5; i++)
@@ -300,6 +305,10 @@ static void test_stalled_are_shed(void **state)
 	scene_hear(&s, server, GET("/a"));
 	shed_stalled(s.worker); /* there is enough again */
 	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 1);
+	scene_say(&s, slow, "TP/1.1\r\nhost: h\r\n\r\n");
+	scene_hear(&s, slow_server, GET("/slow"));
+	close(slow);
+	close(slow_server);
 	for (int i = 0; i < 4; i++) {
 		close(clients[i]);
 		close(servers[i]);

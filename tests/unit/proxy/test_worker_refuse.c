@@ -56,6 +56,17 @@ static void test_high_descriptors(void **state)
 	scene_hear_reset(&s, client);
 	close(client);
 	assert_int_equal(s.worker->metrics.closed[CLOSE_LIMIT], 1);
+	/* The client's has room, the server's has not. */
+	s.worker->n_descriptors = 1000;
+	server = dup(0);
+	assert_true(server >= 0);
+	close(server);
+	client = scene_connect(&s, true);
+	s.worker->n_descriptors = (unsigned)server + 2; /* CLIENT has the first of them */
+	scene_hear_reset(&s, client);
+	close(client);
+	close(scene_accept(&s)); /* it was on its way */
+	assert_int_equal(s.worker->metrics.closed[CLOSE_LIMIT], 2);
 	s.worker->n_descriptors = 1000;
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
