@@ -35,18 +35,23 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 	record.device = m->device;
 	if (c && route_of(c, &m->destination) == ROUTE_LOCAL)
 		record.flags = FLOW_LOCAL;
-	bpf_map_delete_elem(&flows_closed, &key);
 	if (bpf_map_update_elem(&flows, &key, &record, BPF_ANY)) {
 		struct event_record *e =
 			event_begin(STEER_NO_ROOM, &record.destination, DECIDE_TCP);
 
 		if (e)
 			bpf_ringbuf_submit(e, 0);
-		return; /* the listener finds no record and refuses */
+		/* The listener finds no record and refuses: not that of an earlier socket either,
+		 * which it would take where this one is missing. */
+		bpf_map_delete_elem(&flows_closed, &key);
+		return;
 	}
-	m->filed = 1;
-	if (!m->source.family)
+	m->filed = FILED_FLOW;
+	/* From loopback to loopback the name is true already. */
+	if (!m->source.family && !endpoint_is_loopback(&m->destination)) {
+		m->filed |= FILED_LOCAL;
 		bpf_map_update_elem(&locals, &key, &nowhere, BPF_ANY);
+	}
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
@@ -57,8 +62,9 @@ static __always_inline void flow_end(struct mark *m, __u32 old_state)
 	struct flow_record *record;
 	struct flow_key key = m->key;
 
+	if (m->filed & FILED_LOCAL)
+		bpf_map_delete_elem(&locals, &key);
 	m->filed = 0;
-	bpf_map_delete_elem(&locals, &key);
 	record = bpf_map_lookup_elem(&flows, &key);
 	if (!record)
 		return;
@@ -89,6 +95,8 @@ int steer_sock_ops(struct bpf_sock_ops *ctx)
 	if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->op != BPF_SOCK_OPS_STATE_CB &&
 	    ctx->op != BPF_SOCK_OPS_TIMEOUT_INIT)
 		return 1;
+	if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] != BPF_TCP_CLOSE)
+		return 1;
 	sk = ctx->sk;
 	if (!sk)
 		return 1;
@@ -99,7 +107,7 @@ int steer_sock_ops(struct bpf_sock_ops *ctx)
 		ctx->reply = doomed_rto();
 	else if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB && m->fate == FATE_STEERED)
 		flow_file(ctx, m);
-	else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE && m->filed)
+	else if (ctx->op == BPF_SOCK_OPS_STATE_CB && m->filed)
 		flow_end(m, ctx->args[0]);
 	return 1;
 }

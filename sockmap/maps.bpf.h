@@ -29,13 +29,16 @@ enum fate {
 	FATE_REVOKED = 4,  /* connected to where it may not send (any more): nothing passes there */
 };
 
+#define FILED_FLOW  1u /* in flows */
+#define FILED_LOCAL 2u /* in locals */
+
 struct mark {
 	__u32 fate;
 	__u32 generation;	     /* of the table that allowed it; 0: not judged yet */
 	struct endpoint destination; /* where the application wanted to go; family 0: unconnected */
 	struct endpoint source;	     /* what it had bound; family 0: no address */
 	__u32 device;		     /* what it had bound, while we had to take it off */
-	__u32 filed;		     /* KEY stands in flows or locals */
+	__u32 filed;		     /* FILED_*: where KEY stands, or stood until it was taken */
 	struct flow_key key;
 	struct endpoint sent_to; /* UDP, REVOKED: what sendmsg() vetted last, beside DESTINATION */
 	__u32 by_hint;		 /* STEERED, since DESTINATION stands in hidden_listeners */

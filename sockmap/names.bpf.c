@@ -22,7 +22,7 @@ static __always_inline struct endpoint *local_of(struct mark *m)
 	struct flow_key key = m->key;
 	struct endpoint *local;
 
-	if (m->source.family || !m->filed)
+	if (!(m->filed & FILED_LOCAL))
 		return NULL;
 	local = bpf_map_lookup_elem(&locals, &key);
 	return local && local->family == key.family ? local : NULL;

@@ -217,6 +217,38 @@ static void test_source_routes(void **state)
 	assert_true(dropped(s) >= 1);
 }
 
+/* A connection that holds gets such options later. */
+static void talk_then_route(int fd, void *arg)
+{
+	unsigned char lsrr[8] = { 131, 7, 4, 127, 0, 0, 1, 0 };
+	int sock = dial_tcp(AF_INET, "127.0.0.1", PORT_ALLOWED);
+
+	CHECK(sock >= 0 && write(sock, "a", 1) == 1);
+	meet(fd);
+	CHECK(setsockopt(sock, IPPROTO_IP, IP_OPTIONS, lsrr, sizeof(lsrr)) == 0);
+	CHECK(write(sock, "b", 1) == 1); /* stays in the queue */
+	meet(fd);
+}
+
+static void test_source_route_later(void **state)
+{
+	struct scene *s = *state;
+	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	struct worker w = worker_start(s, talk_then_route, NULL);
+	int fd = accept(server, NULL, NULL);
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), 1);
+	assert_int_equal(dropped(s), 0);
+	meet(w.fd);
+	wait_dropped(s, 1);
+	assert_true(recv(fd, &c, 1, MSG_DONTWAIT) < 0);
+	meet(w.fd);
+	worker_end(&w);
+	close(fd);
+	close(server);
+}
+
 /* ---- the other direction ---- */
 
 static void serve_tcp(int fd, void *arg)
@@ -256,8 +288,10 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
-		TEST(test_hooks_missing), TEST(test_listener_appears), TEST(test_listener_replaced),
-		TEST(test_revoked),	  TEST(test_source_routes),    TEST(test_serving),
+		TEST(test_hooks_missing),     TEST(test_listener_appears),
+		TEST(test_listener_replaced), TEST(test_revoked),
+		TEST(test_source_routes),     TEST(test_source_route_later),
+		TEST(test_serving),
 #undef TEST
 	};
 
