@@ -50,6 +50,7 @@ struct conn {
 	uint8_t open_handles; /* raised next to each successful side_open() */
 	uint8_t why;	      /* enum close_reason */
 	bool starved;	      /* reading waits for buffers */
+	uint16_t short_ticks; /* of want of buffers, in which it held some all the time */
 };
 
 /* Begin with the accepted socket FD, for which worker_admit() was asked. Resets FD on failure. */

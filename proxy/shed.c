@@ -20,20 +20,45 @@ static bool enough(const struct buffer_pool *p)
 	return p->lent <= p->limit - p->limit / 4 && !buffer_pool_low(p);
 }
 
+enum pass { PASS_WAITING, PASS_STILL, PASS_TRICKLING, PASS_MAX };
+
+static bool is_due(const struct conn *c, enum pass pass)
+{
+	const struct worker *w = c->worker;
+
+	if (c->state == CONN_CLOSING || (!holds(&c->down) && !holds(&c->up)))
+		return false;
+	if (pass == PASS_TRICKLING)
+		return c->short_ticks >= SHED_TRICKLE_TICKS;
+	if (uv_now(&w->loop) - c->moved_ms < w->shared->limits.stall_time)
+		return false;
+	return pass == PASS_STILL || waits_for_peer(c);
+}
+
+/* Whoever had buffers all the time since the last tick. */
+static void count_ticks(struct worker *w)
+{
+	for (struct conn *c = w->conns; c; c = c->next) {
+		if (c->down.emptied || c->up.emptied || (!holds(&c->down) && !holds(&c->up)))
+			c->short_ticks = 0;
+		else if (c->short_ticks < SHED_TRICKLE_TICKS)
+			c->short_ticks++;
+		c->down.emptied = c->up.emptied = false;
+	}
+}
+
 void shed_stalled(struct worker *w)
 {
 	struct buffer_pool *pool = &w->buffers;
-	uint64_t now = uv_now(&w->loop);
 	struct conn *next;
 
 	if (!buffer_pool_low(pool))
 		return;
-	for (int pass = 0; pass < 2; pass++)
+	count_ticks(w);
+	for (enum pass pass = 0; pass < PASS_MAX; pass++)
 		for (struct conn *c = w->conns; c && !enough(pool); c = next) {
 			next = c->next;
-			if (c->state == CONN_CLOSING || (!holds(&c->down) && !holds(&c->up)) ||
-			    (pass == 0 && !waits_for_peer(c)) ||
-			    now - c->moved_ms < w->shared->limits.stall_time)
+			if (!is_due(c, pass))
 				continue;
 			conn_close(c, CLOSE_STALLED);
 			/* Nobody reads from them now, and others wait. */

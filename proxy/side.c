@@ -85,6 +85,7 @@ void side_used(struct side *s, struct buffer_pool *pool, size_t n)
 		return;
 	buffer_put(pool, s->in);
 	s->in = NULL;
+	s->emptied = true;
 }
 
 static int queue(struct side *s, struct buffer_pool *pool, const char *buf, size_t len)
@@ -166,8 +167,10 @@ int side_flush(struct side *s, struct buffer_pool *pool)
 		if (buffer_len(b) > 0)
 			return 0;
 		s->out = b->next;
-		if (!s->out)
+		if (!s->out) {
 			s->out_last = NULL;
+			s->emptied = true;
+		}
 		buffer_put(pool, b);
 	}
 	if (s->finish && !s->finished && !s->connecting) {

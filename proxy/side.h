@@ -31,6 +31,7 @@ struct side {
 	bool eof_passed; /* the relay has been told */
 	bool finish;	 /* half-close once OUT is empty */
 	bool finished;	 /* half-closed */
+	bool emptied;	 /* its bytes were all gone, once or more since it was looked at */
 	bool hung_up;	 /* both halves have ended in the kernel, with bytes still to be read */
 	bool broken; /* the peer reset: nothing can be sent, what it sent before may still be read
 		      */

@@ -13,7 +13,6 @@
 #include "conn.h"
 #include "fail_alloc.h"
 #include "relay_talk.h"
-#include "shed.h"
 #include "worker_scene.h"
 
 static void begin(struct scene *s)
@@ -172,14 +171,6 @@ static void test_requests_behind_a_body(void **state)
 	free(heard);
 }
 
-static void shrink_buffers(int fd)
-{
-	int size = 16 * 1024;
-
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
-}
-
 /* Send requests until none is taken any more. Returns the bytes that were. */
 static size_t send_denied(struct scene *s, int client, const char *request, size_t len)
 {
@@ -213,7 +204,7 @@ static void test_unread_denials(void **state)
 	begin(&s);
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
-	shrink_buffers(client);
+	scene_shrink_buffers(client);
 	wanted = send_denied(&s, client, request, sizeof(request) - 1) / (sizeof(request) - 1) *
 		 (sizeof(answer) - 1);
 	while (got < wanted) {
@@ -247,72 +238,6 @@ static void test_no_buffers(void **state)
 	assert_int_equal(s.worker->metrics.requests_allowed, 0);
 	s.worker->buffers.limit = s.shared.limits.buffers;
 	scene_hear(&s, server, GET("/a")); /* at the next tick */
-	close(client);
-	close(server);
-	scene_end(&s);
-}
-
-static int stall(struct scene *s, int *server)
-{
-	static char piece[64 * 1024];
-	int client = scene_connect(s, true);
-	size_t lent = s->worker->buffers.lent;
-
-	*server = scene_accept(s);
-	shrink_buffers(*server);
-	scene_say(s, client, POST("/a", "99999999", ""));
-	scene_hear(s, *server, POST("/a", "99999999", ""));
-	for (unsigned idle = 0; idle < 5; idle++) {
-		if (send(client, piece, sizeof(piece), MSG_NOSIGNAL) > 0)
-			idle = 0;
-		scene_turn(s, client, POLLOUT);
-	}
-	assert_true(s->worker->buffers.lent > lent);
-	return client;
-}
-
-/* All buffers are held by servers that do not read: when that has lasted, one goes for all others
- * to go on. */
-static void test_stalled_are_shed(void **state)
-{
-	struct scene s;
-	int clients[4], servers[4], client, server, slow, slow_server;
-	uint64_t time;
-
-	begin(&s);
-	for (int i = 0; i < 4; i++)
-		clients[i] = stall(&s, &servers[i]);
-	client = scene_connect(&s, true);
-	server = scene_accept(&s);
-	slow = scene_connect(&s, true); /* it has a buffer too, and waits for nobody but itself */
-	slow_server = scene_accept(&s);
-	scene_say(&s, slow, "GET /slow HT");
-	for (int i = 0; i < 5; i++)
-		scene_turn(&s, -1, 0);
-	s.worker->buffers.limit = s.worker->buffers.lent + BUFFER_POOL_RESERVE - 1;
-	scene_say(&s, client, GET("/a"));
-	for (int i = 0; i < 5; i++)
-		scene_turn(&s, -1, 0);
-	assert_int_equal(s.worker->metrics.requests_allowed, 4);
-	assert_true(s.worker->metrics.buffers_short > 0);
-	shed_stalled(s.worker); /* it has not lasted yet */
-	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 0);
-	time = s.shared.limits.stall_time;
-	s.shared.limits.stall_time = 0;
-	shed_stalled(s.worker);
-	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 1);
-	s.shared.limits.stall_time = time;
-	scene_hear(&s, server, GET("/a"));
-	shed_stalled(s.worker); /* there is enough again */
-	assert_int_equal(s.worker->metrics.closed[CLOSE_STALLED], 1);
-	scene_say(&s, slow, "TP/1.1\r\nhost: h\r\n\r\n");
-	scene_hear(&s, slow_server, GET("/slow"));
-	close(slow);
-	close(slow_server);
-	for (int i = 0; i < 4; i++) {
-		close(clients[i]);
-		close(servers[i]);
-	}
 	close(client);
 	close(server);
 	scene_end(&s);
@@ -489,7 +414,6 @@ int main(void)
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_slow_head),
 		cmocka_unit_test(test_drain_ends),
-		cmocka_unit_test(test_stalled_are_shed),
 		cmocka_unit_test(test_slow_heads_without_buffers),
 	};
 

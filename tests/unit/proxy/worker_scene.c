@@ -215,3 +215,11 @@ void scene_wait_idle(struct scene *s)
 		scene_turn(s, -1, 0);
 	}
 }
+
+void scene_shrink_buffers(int fd)
+{
+	int size = 16 * 1024;
+
+	REQUIRE(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
+	REQUIRE(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == 0);
+}

@@ -48,4 +48,7 @@ void scene_hear_reset(struct scene *s, int fd);
 /* The worker has no connection any more. */
 void scene_wait_idle(struct scene *s);
 
+/* So that little is enough for them to be full. */
+void scene_shrink_buffers(int fd);
+
 #endif
