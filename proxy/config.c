@@ -26,15 +26,12 @@ static int read_into(const char *path, struct limits *limits, struct settings *s
 		OPTION("secrets"),    OPTION("workers"), OPTION("user"),       OPTION("allow"),
 		OPTION("audit"),      OPTION("port"),	 OPTION("no-confine"), OPTION("follow"),
 	};
-	struct error err = { 0 };
 	int r;
 
 	sections[0].keys = limits_names(&sections[0].n_keys);
 	r = settings_read(path, sections, ARRAY_SIZE(sections), s, diag);
 	for (size_t i = 0; i < s->n; i++)
 		set_limit(limits, s, &s->items[i], diag);
-	if (r == 0 && diag->n == 0 && limits_check(limits, &err) < 0)
-		diag_add(diag, path, 0, 0, "%s", err.text);
 	diag_sort(diag, 0);
 	if (diag->oom)
 		return -ENOMEM;

@@ -205,10 +205,13 @@ static int settle_limits(struct run_options *o)
 
 	for (size_t i = 0; r == 0 && i < o->n_set_limits; i += 2)
 		r = limits_set(&o->limits, o->set_limits[i], o->set_limits[i + 1], &err);
-	if (r == 0)
-		r = limits_check(&o->limits, &err);
 	if (err.text[0])
 		fprintf(stderr, "sluice: --limit: %s\n", err.text);
+	if (r < 0)
+		return r;
+	r = limits_check(&o->limits, &err);
+	if (r < 0)
+		fprintf(stderr, "sluice: %s\n", err.text);
 	return r;
 }
 

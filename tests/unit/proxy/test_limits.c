@@ -179,8 +179,6 @@ static const struct {
 	{ "workers: 3\n", -EINVAL, 0, 0,
 	  "F:1:1: \"workers\" in the configuration is not supported: it is an option: "
 	  "--workers\n" },
-	{ "limits: {drain-idle: 31s}\n", -EINVAL, 0, 0,
-	  "F: drain-idle is longer than drain-time, of which it is a part\n" },
 	{ "limits: {}\n---\nlimits: {}\n", -EINVAL, 0, 0,
 	  "F:3:1: a second document: all settings belong into one\n" },
 	{ "limits: {\n", -EINVAL, 0, 0, "not YAML" },
