@@ -200,7 +200,8 @@ static void on_connected(struct conn *c)
 
 	conn_move(c, CONN_RELAY);
 	/* What getsockname() answers to the application; on loopback it is true already. */
-	if (!c->flow.local && !c->flow.source.family && upstream_local(c->up.fd, &local) == 0)
+	if (!address_is_loopback(&c->flow.destination) && !c->flow.source.family &&
+	    upstream_local(c->up.fd, &local) == 0)
 		steer_set_local(c->worker->steer, &c->flow.client, &local);
 }
 

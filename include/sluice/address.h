@@ -6,7 +6,9 @@
 #ifndef SLUICE_ADDRESS_H
 #define SLUICE_ADDRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct address {
@@ -15,6 +17,15 @@ struct address {
 	uint32_t scope;	 /* IPv6 scope id (interface index) of a link-local address, else 0 */
 	uint8_t ip[16];	 /* network byte order; AF_INET uses the first 4 bytes, the rest is 0 */
 };
+
+/* 127.0.0.0/8 or ::1. */
+static inline bool address_is_loopback(const struct address *a)
+{
+	static const uint8_t six[sizeof(a->ip)] = { [15] = 1 };
+
+	return a->family == AF_INET ? a->ip[0] == 127
+				    : a->family == AF_INET6 && memcmp(a->ip, six, sizeof(six)) == 0;
+}
 
 /* Long enough for "[ffff:...:ffff%4294967295]:65535" with its NUL. */
 #define ADDRESS_TEXT_MAX 72

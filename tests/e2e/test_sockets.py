@@ -76,6 +76,24 @@ def test_names_of_both_ends_are_true(at, family, name, sluice):
         assert workload.finish().err == ""
 
 
+def test_names_are_true_at_an_address_of_this_host(sluice):
+    """It is not loopback, and so neither is the client's end."""
+    with NetworkNamespace() as ns:
+        subprocess.run([*ns.prefix, "ip", "address", "add", "192.0.2.7/32", "dev", "lo"],
+                       check=True)
+        with ns.inside():
+            server = RawServer("192.0.2.7")
+        with server:
+            policy = policy_for(server).replace("127.0.0.0/8", "192.0.2.7/32")
+            workload = sluice.workload(policy, prefix=ns.prefix)
+            with workload.connect(server.address) as client:
+                upstream = server.accept()
+                exchange(client, upstream)
+                assert client.sock.getpeername() == server.address
+                assert client.sock.getsockname()[0] == upstream.sock.getpeername()[0] == "192.0.2.7"
+            assert workload.finish().err == ""
+
+
 @pytest.mark.parametrize("port", ["kernel's", "own"])
 @pytest.mark.parametrize("address, server_at", [("127.0.0.7", "127.0.0.1"), ("::1", "::1")])
 def test_bound_source_address_is_kept(address, server_at, port, sluice):
