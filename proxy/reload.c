@@ -66,9 +66,8 @@ static int prepare(struct run *r)
 	return 0;
 }
 
-static void on_load(uv_work_t *work)
+static void load(struct run *r)
 {
-	struct run *r = work->data;
 	struct reload *l = &r->reload;
 
 	l->result = check_files(l);
@@ -76,6 +75,14 @@ static void on_load(uv_work_t *work)
 		l->result = policy_source_load(l->source, r->policy, &l->next, &l->diag);
 	if (l->result == 0 && !policy_same_text(l->next, r->policy))
 		l->result = prepare(r);
+}
+
+static void loader_main(void *arg)
+{
+	struct run *r = arg;
+
+	load(r);
+	uv_async_send(&r->reload.loaded);
 }
 
 static void drop_load(struct run *r)
@@ -214,15 +221,17 @@ static void on_again(uv_timer_t *timer)
 		sweep(r);
 }
 
-static void on_loaded(uv_work_t *work, int status)
+static void join_loader(struct reload *l)
 {
-	struct run *r = work->data;
+	if (l->has_loader)
+		uv_thread_join(&l->loader);
+	l->has_loader = false;
+}
+
+static void take_loaded(struct run *r)
+{
 	struct reload *l = &r->reload;
 
-	if (status < 0 || l->closing) {
-		finish(r);
-		return;
-	}
 	/* What is lacking may come back without a change of any file. */
 	l->short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
@@ -241,6 +250,16 @@ static void on_loaded(uv_work_t *work, int status)
 		worker_set_policy(&r->workers[i], l->parcels[i]);
 		l->parcels[i] = NULL;
 	}
+}
+
+static void on_loaded(uv_async_t *async)
+{
+	struct run *r = async->data;
+
+	if (!r->reload.has_loader) /* it was waited for already */
+		return;
+	join_loader(&r->reload);
+	take_loaded(r);
 }
 
 /* ---- noticing ---- */
@@ -271,6 +290,7 @@ static void set_watch(struct reload *l)
 static void start_load(struct run *r)
 {
 	struct reload *l = &r->reload;
+	int code;
 
 	l->changed = false;
 	l->latest_ms = 0;
@@ -283,9 +303,13 @@ static void start_load(struct run *r)
 	}
 	l->serial++;
 	move(l, RELOAD_LOADING);
-	l->work.data = r;
-	if (uv_queue_work(&r->loop, &l->work, on_load, on_loaded) < 0)
-		abort(); /* only without a function */
+	code = uv_thread_create(&l->loader, loader_main, r);
+	l->has_loader = code == 0;
+	if (code == 0)
+		return;
+	error_set(&l->err, "cannot start a thread to load the policy: %s", uv_strerror(code));
+	l->result = code;
+	take_loaded(r);
 }
 
 static void on_settled(uv_timer_t *timer)
@@ -343,19 +367,6 @@ bool reload_is_on(const struct reload *l)
 	return l->parcels != NULL;
 }
 
-static void on_nothing(uv_work_t *work)
-{
-	(void)work;
-}
-
-void reload_open_pool(struct reload *l, uv_loop_t *loop)
-{
-	uv_work_t work;
-
-	if (reload_is_on(l) && uv_queue_work(loop, &work, on_nothing, NULL) == 0)
-		uv_run(loop, UV_RUN_DEFAULT);
-}
-
 static void guard(struct run *r)
 {
 	const struct child *c = &r->child;
@@ -380,12 +391,13 @@ void reload_begin(struct run *r)
 	if (!reload_is_on(l))
 		return;
 	if (uv_async_init(&r->loop, &l->progress, on_progress) < 0 ||
+	    uv_async_init(&r->loop, &l->loaded, on_loaded) < 0 ||
 	    (l->watch && (uv_poll_init(&r->loop, &l->news, watch_fd(l->watch)) < 0 ||
 			  uv_poll_start(&l->news, UV_READABLE, on_news) < 0)))
 		abort(); /* a good descriptor and fresh handles */
 	uv_timer_init(&r->loop, &l->settle);
 	uv_timer_init(&r->loop, &l->again);
-	l->progress.data = l->news.data = l->settle.data = l->again.data = r;
+	l->progress.data = l->loaded.data = l->news.data = l->settle.data = l->again.data = r;
 	uv_unref((uv_handle_t *)&l->progress); /* stays for the workers until they have ended */
 	for (unsigned i = 0; i < r->n_workers; i++)
 		r->workers[i].progress = &l->progress;
@@ -406,8 +418,10 @@ void reload_end(struct run *r)
 		uv_close((uv_handle_t *)&l->news, NULL);
 	uv_close((uv_handle_t *)&l->settle, NULL);
 	uv_close((uv_handle_t *)&l->again, NULL);
+	uv_close((uv_handle_t *)&l->loaded, NULL);
+	join_loader(l);
 	if (l->state == RELOAD_LOADING)
-		uv_cancel((uv_req_t *)&l->work);
+		drop_load(r); /* as long as there are workers */
 }
 
 void reload_done(struct run *r)

@@ -53,8 +53,9 @@ struct reload {
 	uint64_t latest_ms; /* when what has changed is loaded at the latest; 0: nothing has */
 	uv_poll_t news;
 	uv_timer_t settle, again;
-	uv_async_t progress;
-	uv_work_t work;
+	uv_async_t progress, loaded;
+	uv_thread_t loader; /* while LOADING, unless there was none to be had */
+	bool has_loader;
 	char *last_errors; /* printed for the text that is in the files now */
 
 	int result; /* of the load */
@@ -72,13 +73,9 @@ struct reload {
  * or -ENOMEM; reload_done() is due in either case. */
 int reload_init(struct reload *l, const struct policy_source *source);
 bool reload_is_on(const struct reload *l);
-/* Start the threads on which policies are loaded. Where there can be none libuv ends the process:
- * so call it before anything is made that has to be removed, with signals blocked and a LOOP in
- * which nothing is active. */
-void reload_open_pool(struct reload *l, uv_loop_t *loop);
 /* The loop of R runs, its workers have been started. */
 void reload_begin(struct run *r);
-/* Close the handles; a load that goes on is waited for by the loop. */
+/* Close the handles; waits for a load that goes on. */
 void reload_end(struct run *r);
 /* Free what is left, whatever was reached. */
 void reload_done(struct run *r);

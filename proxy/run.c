@@ -47,7 +47,6 @@ static int open_loops(struct run *r, struct error *err)
 		return code;
 	}
 	r->loop_made = true;
-	reload_open_pool(&r->reload, &r->loop);
 	r->workers = calloc(r->options->workers, sizeof(*r->workers));
 	if (!r->workers) {
 		error_set(err, "out of memory");

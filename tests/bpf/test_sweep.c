@@ -38,8 +38,8 @@ static bool is_aborted(int sock)
 }
 
 struct connected {
-	int family;
 	const char *ip, *device;
+	int family;
 	bool own_network, survives;
 };
 
@@ -97,13 +97,13 @@ static void check_connected(struct scene *s, struct connected *t, bool from_noth
 static void test_connections_end(void **state)
 {
 	static struct connected cases[] = {
-		{ AF_INET, "127.0.0.1", NULL, false, false },
-		{ AF_INET6, "::1", NULL, false, false },
-		{ AF_INET6, "127.0.0.1", NULL, false, false }, /* mapped */
-		{ AF_INET, "127.0.0.1", "lo", false, false },
-		{ AF_INET, HERE4, NULL, false, false },
-		{ AF_INET, "127.0.0.1", NULL, true, false },
-		{ AF_INET6, "::1", NULL, true, false },
+		{ "127.0.0.1", NULL, AF_INET, false, false },
+		{ "::1", NULL, AF_INET6, false, false },
+		{ "127.0.0.1", NULL, AF_INET6, false, false }, /* mapped */
+		{ "127.0.0.1", "lo", AF_INET, false, false },
+		{ HERE4, NULL, AF_INET, false, false },
+		{ "127.0.0.1", NULL, AF_INET, true, false },
+		{ "::1", NULL, AF_INET6, true, false },
 	};
 	struct scene *s = *state;
 	int server4 = scene_listen(AF_INET, "0.0.0.0", PORT_ALLOWED);
@@ -120,7 +120,7 @@ static void test_connections_end(void **state)
 
 static void test_allowed_ones_stay(void **state)
 {
-	struct connected t = { AF_INET, "127.0.0.1", NULL, false, true };
+	struct connected t = { "127.0.0.1", NULL, AF_INET, false, true };
 	struct scene *s = *state;
 	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
 

@@ -34,6 +34,9 @@ def _on_terminate(*_):
 
 def pytest_configure(config):
     signal.signal(signal.SIGTERM, _on_terminate)
+    # Whoever started this in the background may have them ignored, and so would the commands.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     if os.geteuid() != 0:

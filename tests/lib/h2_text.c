@@ -19,7 +19,7 @@ static const struct {
 
 void h2_bytes_add(struct h2_bytes *b, const void *bytes, size_t len)
 {
-	if (b->room - b->len < len + 1) {
+	if (!b->data || b->room - b->len < len + 1) {
 		b->room = 2 * (b->len + len + 1);
 		b->data = realloc(b->data, b->room);
 		REQUIRE(b->data);
@@ -249,7 +249,7 @@ __attribute__((format(printf, 2, 3))) static void sayf(struct h2_reader *r, cons
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(buf, sizeof(buf), format, ap);
+	vsnprintf(buf, sizeof(buf), format, ap); /* NOLINT(clang-analyzer-valist.Uninitialized) */
 	va_end(ap);
 	say(r, buf);
 }

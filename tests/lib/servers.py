@@ -30,16 +30,28 @@ def listen(address="127.0.0.1", port=0, backlog=4096):
     return sock
 
 
+def _hold(address, port):
+    """Nobody listens there as long as this socket lives, nor does it."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.bind((address, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def listen_pair():
-    """Two sockets, 127.0.0.1 and ::1, each on a port at which the other family has nobody."""
+    """Two sockets, 127.0.0.1 and ::1, each on a port at which the other family has nobody. And two
+    that keep it so."""
     for _ in range(100):
-        four, six = listen("127.0.0.1"), listen("::1")
-        ports = four.getsockname()[1], six.getsockname()[1]
-        if ports[0] != ports[1]:
-            return four, six
-        four.close()
-        six.close()
-    raise OSError("no two different ports")
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            four, six = (stack.enter_context(listen(address)) for address in ("127.0.0.1", "::1"))
+            holds = [stack.enter_context(_hold(address, sock.getsockname()[1]))
+                     for address, sock in (("::1", four), ("127.0.0.1", six))]
+            stack.pop_all()
+            return [four, six], holds
+    raise OSError("no two ports of which the other family is free")
 
 
 def unused_port(address="127.0.0.1"):
@@ -137,10 +149,11 @@ class Origin:
     name = "python"
 
     def __init__(self):
-        self.servers, self.threads = [], []
+        self.servers, self.threads, self.holds = [], [], []
 
     def __enter__(self):
-        self.servers = [_PythonServer(sock) for sock in listen_pair()]
+        sockets, self.holds = listen_pair()
+        self.servers = [_PythonServer(sock) for sock in sockets]
         self.port, self.port6 = (s.server_address[1] for s in self.servers)
         self.address = "127.0.0.1", self.port
         self.threads = [threading.Thread(target=s.serve_forever, args=(0.01,), daemon=True)
@@ -154,6 +167,8 @@ class Origin:
             server.shutdown()
             thread.join()
             server.server_close()
+        for sock in self.holds:
+            sock.close()
 
     def requests(self):
         """["GET /path", ...] in the order in which they came."""
@@ -199,12 +214,15 @@ class Nginx:
     def __init__(self, folder):
         self.folder = os.path.join(folder, "nginx")
         self.process = None
+        self.holds = []
 
     def __enter__(self):
         os.makedirs(os.path.join(self.folder, "files"))
         os.chmod(self.folder, 0o755)
         with contextlib.ExitStack() as stack:
-            sockets = [stack.enter_context(sock) for sock in listen_pair()]
+            sockets, self.holds = listen_pair()
+            for sock in sockets:
+                stack.enter_context(sock)
             self.port, self.port6 = (sock.getsockname()[1] for sock in sockets)
             self.address = "127.0.0.1", self.port
             self._start(sockets)
@@ -238,6 +256,8 @@ class Nginx:
         if self.process:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(PATIENCE)
+        for sock in self.holds:
+            sock.close()
 
     def put_file(self, name, content):
         with open(os.path.join(self.folder, "files", name), "wb") as file:

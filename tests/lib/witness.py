@@ -13,7 +13,7 @@ import threading
 import h11
 
 from procfs import PATIENCE
-from servers import Nginx, listen, listen_pair
+from servers import Nginx, listen
 
 
 class Seen:

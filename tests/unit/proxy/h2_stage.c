@@ -25,7 +25,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct h2_stage *s, const
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	vsnprintf(text, sizeof(text), format, ap); /* NOLINT(clang-analyzer-valist.Uninitialized) */
 	va_end(ap);
 	if (s->log.len > 0)
 		h2_bytes_add(&s->log, " ", 1);

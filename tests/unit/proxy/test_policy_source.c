@@ -306,8 +306,8 @@ static void check_policy(const struct policy *p)
 	assert_int_equal(action(p, "10.0.0.9", 80, IPPROTO_TCP), L4_STEER);
 	assert_int_equal(action(p, "10.0.1.9", 7, IPPROTO_UDP), L4_ALLOW);
 	assert_int_equal(action(p, "10.0.1.9", 7, IPPROTO_TCP), L4_REFUSE);
-	for (char c = '2'; c <= '6'; c++) {
-		char ip[] = { '1', '0', '.', '0', '.', c, '.', '1', '\0' };
+	for (int c = '2'; c <= '6'; c++) {
+		char ip[] = { '1', '0', '.', '0', '.', (char)c, '.', '1', '\0' };
 
 		assert_int_equal(action(p, ip, 7, IPPROTO_UDP), L4_ALLOW);
 	}
