@@ -272,7 +272,8 @@ def test_peers_that_never_read(count, direction, sluice, server):
     before = memory(workload.pid)
     pairs = [stalled_transfer(workload, server, direction) for _ in range(count)]
     for client, upstream in pairs:  # a busy machine may have been slow to take it
-        stall((client if direction == "up" else upstream).sock, bytes(1 << 16))
+        with contextlib.suppress(ConnectionError):  # or so slow that this one has given way
+            stall((client if direction == "up" else upstream).sock, bytes(1 << 16))
     ends = [end for pair in pairs for end in pair]
     for _ in range(3):
         serve_another(workload, server)
