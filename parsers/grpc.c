@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "grpc.h"
+#include "path_steps.h"
 #include "sluice/array.h"
 
 static bool begins(struct span text, struct span prefix)
@@ -87,30 +88,15 @@ const char *grpc_status_name(int status)
 	return status >= 0 && status < (int)ARRAY_SIZE(names) ? names[status] : NULL;
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 size_t grpc_message(struct span value, char *buf, size_t size)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < value.len && n < size; i++) {
-		char c = value.ptr[i];
+		int escaped = path_escape(value.ptr + i, value.ptr + value.len);
 
-		if (c == '%' && value.len - i > 2 && hex(value.ptr[i + 1]) >= 0 &&
-		    hex(value.ptr[i + 2]) >= 0) {
-			c = (char)(hex(value.ptr[i + 1]) << 4 | hex(value.ptr[i + 2]));
-			i += 2;
-		}
-		buf[n++] = c;
+		buf[n++] = escaped < 0 ? value.ptr[i] : (char)escaped;
+		i += escaped < 0 ? 0 : 2;
 	}
 	return n;
 }

@@ -3,14 +3,8 @@
 #include <errno.h>
 #include <string.h>
 #include "sluice/array.h"
+#include "sluice/hex.h"
 #include "h1_grammar.h"
-
-static unsigned hex_value(char c)
-{
-	if (c <= '9')
-		return (unsigned)(c - '0');
-	return (unsigned)((c | 0x20) - 'a' + 10);
-}
 
 static const char *skip_token(const char *at)
 {
@@ -56,7 +50,7 @@ static int read_line(const char *line, const char *end, uint64_t *size, size_t *
 	uint64_t n = 0;
 
 	while (h1_is(*at, H1_HEXDIGIT) && at - line < 17)
-		n = n << 4 | hex_value(*at++);
+		n = n << 4 | (unsigned)hex_value(*at++);
 	if (at == line || at - line > 16) {
 		*reason = "a chunk size that is not 1 to 16 hexadecimal digits";
 		return -EPROTO;

@@ -4,19 +4,9 @@
 #include <stdint.h>
 #include <string.h>
 #include "path_steps.h"
+#include "sluice/hex.h"
 
 #define NESTING_MAX 3 /* rounds of %25 that are followed */
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 static int hex_pair(const char *at, const char *end)
 {

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "sluice/hex.h"
+
 #define NAME_MAX_LENGTH 253
 
 struct cursor {
@@ -171,11 +173,6 @@ static int read_port(struct cursor *c, struct allow *ret)
 	return 0;
 }
 
-static bool is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
 static int read_path(struct cursor *c, struct span *ret)
 {
 	const char *begin = c->at;
@@ -188,7 +185,7 @@ static int read_path(struct cursor *c, struct span *ret)
 
 		if (b == '#')
 			return refuse(c, c->at, "no request has a # in its path", "leave it out");
-		if (b == '%' && !(is_hex(c->at[1]) && is_hex(c->at[2])))
+		if (b == '%' && (hex_value(c->at[1]) < 0 || hex_value(c->at[2]) < 0))
 			return refuse(c, c->at, "a % without two hexadecimal digits",
 				      "a % alone is %25");
 		if (b == '*' && c->at[1] == '*' && c->at[2] == '*')

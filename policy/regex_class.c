@@ -3,6 +3,7 @@
 #include "regex_parser.h"
 
 #include "sluice/array.h"
+#include "sluice/hex.h"
 #include "utf8.h"
 
 static void add_range(struct regex_set *set, unsigned from, unsigned to)
@@ -117,16 +118,6 @@ static bool class_named(struct regex_parser *p, struct regex_set *set)
 	set_union(set, &own);
 	p->pos = end + 2;
 	return true;
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static int hex_value(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c > 0 && (c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
 }
 
 static bool escape_hex(struct regex_parser *p, size_t at, uint32_t *ret)
