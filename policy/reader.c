@@ -8,45 +8,43 @@
 
 #define WORD_MAX 40 /* longer words resemble nothing */
 
-/* For the caller to free; NULL, and noted in the diagnostics, without memory. */
-__attribute__((format(printf, 2, 0))) static char *compose(struct reader *r, const char *format,
-							   va_list ap)
+/* ADD is diag_add() or diag_warn(). */
+__attribute__((format(printf, 4, 0))) static struct diag_item *
+place(struct reader *r, const struct node *at,
+      struct diag_item *(*add)(struct diag *, const char *, unsigned, unsigned, const char *, ...),
+      const char *format, va_list ap)
 {
-	char *message = NULL;
+	struct diag_item *item;
+	char *message;
 
-	if (vasprintf(&message, format, ap) >= 0)
-		return message;
-	r->diag->oom = 1;
-	return NULL;
+	if (vasprintf(&message, format, ap) < 0) {
+		r->diag->oom = 1;
+		return NULL;
+	}
+	item = add(r->diag, r->file, at->line, at->column, "%s", message);
+	free(message);
+	return item;
 }
 
 struct diag_item *reader_error(struct reader *r, const struct node *at, const char *format, ...)
 {
-	struct diag_item *item = NULL;
-	char *message;
+	struct diag_item *item;
 	va_list ap;
 
 	va_start(ap, format);
-	message = compose(r, format, ap);
+	item = place(r, at, diag_add, format, ap);
 	va_end(ap);
-	if (message)
-		item = diag_add(r->diag, r->file, at->line, at->column, "%s", message);
-	free(message);
 	return item;
 }
 
 struct diag_item *reader_warn(struct reader *r, const struct node *at, const char *format, ...)
 {
-	struct diag_item *item = NULL;
-	char *message;
+	struct diag_item *item;
 	va_list ap;
 
 	va_start(ap, format);
-	message = compose(r, format, ap);
+	item = place(r, at, diag_warn, format, ap);
 	va_end(ap);
-	if (message)
-		item = diag_warn(r->diag, r->file, at->line, at->column, "%s", message);
-	free(message);
 	return item;
 }
 
