@@ -52,10 +52,8 @@ static bool edit(struct conn *c, const struct h1_head *head, const struct verdic
 	if (v->action != VERDICT_ALLOW || !h1_edit_needed(v->actions, v->n_actions))
 		return true;
 	n = h1_edit(head, v->actions, v->n_actions, w->edited);
-	if (n < 0) {
-		conn_relay_host.refused(c, 431, "a head that is too large with what a rule adds");
+	if (n < 0)
 		return false;
-	}
 	*edited = (struct span){ w->edited, (size_t)n };
 	return true;
 }
@@ -84,8 +82,10 @@ static enum judged read_path(struct conn *c, struct request *req)
 	n = path_readings(req->path, &w->paths);
 	if (n == -ENOMEM)
 		return give_up(c, CLOSE_OOM);
-	if (n < 0)
+	if (n < 0) {
+		conn_relay_host.refused(c, 400, "a path that servers read in too many ways");
 		return JUDGED_MALFORMED;
+	}
 	req->readings = w->paths.readings;
 	req->n_readings = (size_t)n;
 	return JUDGED_ALLOW;
@@ -115,7 +115,24 @@ static void keep(struct conn *c, struct exchange *x, const struct report_ask *as
 	x->kept->stream = ask->stream;
 }
 
-static const char too_many_readings[] = "a path that servers read in too many ways";
+/* The verdict is final: it is recorded, counted, and kept as long as it may change. */
+static enum judged conclude(struct conn *c, struct exchange *x, const struct report_ask *ask,
+			    const struct verdict *v)
+{
+	enum judged r;
+
+	report_request(&c->worker->reporter, &c->flow, ask, v, x);
+	r = count(c, v);
+	if (r == JUDGED_ALLOW)
+		keep(c, x, ask);
+	return r;
+}
+
+static enum judged too_large(struct conn *c)
+{
+	conn_relay_host.refused(c, 431, "a head that is too large with what a rule adds");
+	return JUDGED_TOO_LARGE;
+}
 
 enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, struct span *edited)
 {
@@ -128,18 +145,12 @@ enum judged conn_judge(void *ctx, struct h1_head *head, struct exchange *x, stru
 		.connect = head->connect,
 	};
 
-	if (r == JUDGED_MALFORMED)
-		conn_relay_host.refused(c, 400, too_many_readings);
 	if (r != JUDGED_ALLOW)
 		return r;
 	v = conn_verdict(c, &head->req);
 	if (!edit(c, head, &v, edited))
-		return JUDGED_TOO_LARGE;
-	report_request(&c->worker->reporter, &c->flow, &ask, &v, x);
-	r = count(c, &v);
-	if (r == JUDGED_ALLOW)
-		keep(c, x, &ask);
-	return r;
+		return too_large(c);
+	return conclude(c, x, &ask, &v);
 }
 
 static struct report_ask ask_of(const struct request *req, uint32_t stream, bool grpc)
@@ -160,19 +171,11 @@ enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, stru
 	struct report_ask ask = ask_of(&head->req, stream, head->grpc == GRPC_CALL);
 	struct verdict v;
 
-	if (r == JUDGED_MALFORMED)
-		conn_h2_host.refused(c, 400, too_many_readings);
 	if (r != JUDGED_ALLOW)
 		return r;
 	v = conn_verdict(c, &head->req);
 	if (v.action == VERDICT_ALLOW && h1_edit_needed(v.actions, v.n_actions) &&
-	    h2_edit(head, v.actions, v.n_actions) < 0) {
-		conn_h2_host.refused(c, 431, "a head that is too large with what a rule adds");
-		return JUDGED_TOO_LARGE;
-	}
-	report_request(&c->worker->reporter, &c->flow, &ask, &v, x);
-	r = count(c, &v);
-	if (r == JUDGED_ALLOW)
-		keep(c, x, &ask);
-	return r;
+	    h2_edit(head, v.actions, v.n_actions) < 0)
+		return too_large(c);
+	return conclude(c, x, &ask, &v);
 }
