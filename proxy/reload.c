@@ -367,12 +367,25 @@ bool reload_is_on(const struct reload *l)
 	return l->parcels != NULL;
 }
 
+/* Changes are taken whoever may have made them: on demand, or where nothing is refused. */
+static bool is_unguarded_by_choice(const struct run *r)
+{
+	return r->options->follow || r->options->audit;
+}
+
+bool reload_may_follow(const struct run *r)
+{
+	bool as_root = !r->child.change_user || r->child.uid == 0; /* who could write every file */
+
+	return reload_is_on(&r->reload) && (is_unguarded_by_choice(r) || !as_root);
+}
+
 static void guard(struct run *r)
 {
 	const struct child *c = &r->child;
 	struct reload *l = &r->reload;
 
-	if (r->options->follow || r->options->audit) /* which refuses nothing */
+	if (is_unguarded_by_choice(r))
 		return;
 	if (c->change_user)
 		l->guard = (struct watch_guard){ c->uid, c->groups, (size_t)c->n_groups };

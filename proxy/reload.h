@@ -73,6 +73,8 @@ struct reload {
  * or -ENOMEM; reload_done() is due in either case. */
 int reload_init(struct reload *l, const struct policy_source *source);
 bool reload_is_on(const struct reload *l);
+/* Whether a change can ever be put in force. Known once the command's user is. */
+bool reload_may_follow(const struct run *r);
 /* The loop of R runs, its workers have been started. */
 void reload_begin(struct run *r);
 /* Close the handles; waits for a load that goes on. */

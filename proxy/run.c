@@ -57,7 +57,7 @@ static int open_loops(struct run *r, struct error *err)
 
 		r->n_workers++;
 		code = worker_init(&r->workers[i], &r->shared, r->policy, log, r->labels, err);
-		if (!reload_is_on(&r->reload))
+		if (!reload_may_follow(r))
 			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
 		if (code == 0 && r->options->audit)
 			worker_set_audit(&r->workers[i]);
