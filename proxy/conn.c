@@ -9,19 +9,16 @@
 #include "worker.h"
 
 #define TO(s) (1u << CONN_##s)
-static const struct {
-	const char *name;
-	unsigned next;
-} states[CONN_STATE_MAX] = {
-	[CONN_CONNECT] = { "connect", TO(RELAY) | TO(DRAIN) | TO(CLOSING) },
-	[CONN_RELAY] = { "relay", TO(DRAIN) | TO(CLOSING) },
-	[CONN_DRAIN] = { "drain", TO(CLOSING) },
-	[CONN_CLOSING] = { "closing", 0 },
+static const unsigned next_states[CONN_STATE_MAX] = {
+	[CONN_CONNECT] = TO(RELAY) | TO(DRAIN) | TO(CLOSING),
+	[CONN_RELAY] = TO(DRAIN) | TO(CLOSING),
+	[CONN_DRAIN] = TO(CLOSING),
+	[CONN_CLOSING] = 0,
 };
 
 void conn_move(struct conn *c, enum conn_state to)
 {
-	assert(states[c->state].next & (1u << to));
+	assert(next_states[c->state] & (1u << to));
 	c->state = (uint8_t)to;
 }
 

@@ -7,24 +7,20 @@
 #include "h1_answer.h"
 
 #define TO(s) (1u << H1_RELAY_##s)
-static const struct {
-	const char *name;
-	unsigned next;
-} states[H1_RELAY_STATE_MAX] = {
-	[H1_RELAY_HTTP] = { "http",
-			    TO(HELD) | TO(RAW) | TO(BLIND) | TO(LAST) | TO(ENDED) | TO(CLOSED) },
-	[H1_RELAY_HELD] = { "held", TO(HTTP) | TO(TUNNEL) | TO(RAW) | TO(BLIND) | TO(CLOSED) },
-	[H1_RELAY_TUNNEL] = { "tunnel", TO(CLOSED) },
-	[H1_RELAY_RAW] = { "raw", TO(BLIND) | TO(ENDED) | TO(CLOSED) },
-	[H1_RELAY_BLIND] = { "blind", TO(CLOSED) },
-	[H1_RELAY_LAST] = { "last", TO(RAW) | TO(ENDED) | TO(CLOSED) },
-	[H1_RELAY_ENDED] = { "ended", TO(CLOSED) },
-	[H1_RELAY_CLOSED] = { "closed", 0 },
+static const unsigned next_states[H1_RELAY_STATE_MAX] = {
+	[H1_RELAY_HTTP] = TO(HELD) | TO(RAW) | TO(BLIND) | TO(LAST) | TO(ENDED) | TO(CLOSED),
+	[H1_RELAY_HELD] = TO(HTTP) | TO(TUNNEL) | TO(RAW) | TO(BLIND) | TO(CLOSED),
+	[H1_RELAY_TUNNEL] = TO(CLOSED),
+	[H1_RELAY_RAW] = TO(BLIND) | TO(ENDED) | TO(CLOSED),
+	[H1_RELAY_BLIND] = TO(CLOSED),
+	[H1_RELAY_LAST] = TO(RAW) | TO(ENDED) | TO(CLOSED),
+	[H1_RELAY_ENDED] = TO(CLOSED),
+	[H1_RELAY_CLOSED] = 0,
 };
 
 void relay_move(struct h1_relay *r, enum h1_relay_state to)
 {
-	assert(states[r->state].next & (1u << to));
+	assert(next_states[r->state] & (1u << to));
 	r->state = (uint8_t)to;
 }
 
