@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from policies import http_policy
 from procfs import PATIENCE, alive, wait_until
 from servers import RawServer, unused_port
 from sluice import cleanup
@@ -19,22 +20,7 @@ from test_refused import MALFORMED
 
 pytestmark = pytest.mark.held
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: api
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports:
-      - port: "{port}"
-        protocol: TCP
-      rules:
-        http:
-        - path: /ok.*
-"""
+POLICY = http_policy("api", "- path: /ok.*")
 
 SAID = "sluice: --audit: nothing is refused; what would have been is recorded"
 GET = b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -8,24 +8,10 @@ import threading
 
 import pytest
 
+from policies import http_policy
 from procfs import PATIENCE, SANITIZED, forget_peak, memory
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: bodies
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports:
-      - port: "{port}"
-        protocol: TCP
-      rules:
-        http:
-        - method: PUT
-"""
+POLICY = http_policy("bodies", "- method: PUT")
 HUGE = (64 if SANITIZED else 1024) << 20
 GROWTH_MAX = 16 << 20
 # Random, and of a length that is no multiple of any buffer's.

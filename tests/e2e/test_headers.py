@@ -3,38 +3,28 @@
 import pytest
 
 from ends import check_denied
+from policies import http_policy
 from talk import (Talk, answers, arrives, asks, denied, perform_all, refused, reply, returns,
                   send)
 
 pytestmark = pytest.mark.held
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: mended
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports: [{{port: "{port}", protocol: TCP}}]
-      rules:
-        http:
-        - path: /plain.*
-        - path: /watched
-          headerMatches: [{{name: X-Team, value: ops, mismatch: LOG}}]
-        - path: /secret
-          headerMatches: [{{name: X-Token, secret: {{name: token}}}}]
-        - path: /add
-          headerMatches: [{{name: X-Team, value: ops, mismatch: ADD}}]
-        - path: /set
-          headerMatches: [{{name: X-Team, value: ops, mismatch: REPLACE}}]
-        - path: /del
-          headerMatches: [{{name: X-Team, value: ops, mismatch: DELETE}}]
-        - path: /token
-          headerMatches: [{{name: Authorization, secret: {{name: token}}, mismatch: REPLACE}},
-                          {{name: X-Debug, value: none, mismatch: DELETE}}]
-"""
+POLICY = http_policy("mended", """
+- path: /plain.*
+- path: /watched
+  headerMatches: [{{name: X-Team, value: ops, mismatch: LOG}}]
+- path: /secret
+  headerMatches: [{{name: X-Token, secret: {{name: token}}}}]
+- path: /add
+  headerMatches: [{{name: X-Team, value: ops, mismatch: ADD}}]
+- path: /set
+  headerMatches: [{{name: X-Team, value: ops, mismatch: REPLACE}}]
+- path: /del
+  headerMatches: [{{name: X-Team, value: ops, mismatch: DELETE}}]
+- path: /token
+  headerMatches: [{{name: Authorization, secret: {{name: token}}, mismatch: REPLACE}},
+                  {{name: X-Debug, value: none, mismatch: DELETE}}]
+""")
 
 
 @pytest.fixture

@@ -4,31 +4,19 @@ is answered in its turn and never arrives. Each uncut, cut at every place, and b
 import pytest
 
 from ends import check_denied
+from policies import http_policy
 from talk import (RandomPieces, Talk, answers, arrives, asks, client_hears_end, client_hears_reset,
                   client_resets, client_shuts, denied, perform, perform_all, reply, returns, send,
                   server_hears_end, server_hears_nothing, server_hears_reset, server_resets,
                   server_shuts, Whole)
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: features
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports:
-      - port: "{port}"
-        protocol: TCP
-      rules:
-        http:
-        - path: /ok.*
-        - method: OPTIONS
-          path: \\*
-        - method: CONNECT
-          host: db:5432
-"""
+POLICY = http_policy("features", """
+- path: /ok.*
+- method: OPTIONS
+  path: \\*
+- method: CONNECT
+  host: db:5432
+""")
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

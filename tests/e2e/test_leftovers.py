@@ -6,28 +6,14 @@ import time
 
 import pytest
 
+from policies import http_policy
 from procfs import PATIENCE, alive, wait_until
 from servers import RawServer
 from sluice import cleanup
 
 pytestmark = pytest.mark.held
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: one-path
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports:
-      - port: "{port}"
-        protocol: TCP
-      rules:
-        http:
-        - path: /ok
-"""
+POLICY = http_policy("one-path", "- path: /ok")
 
 # Six processes that are refused datagrams as fast as they can; ready after the first.
 FLOOD = """

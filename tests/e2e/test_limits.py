@@ -11,23 +11,12 @@ import pytest
 
 from crowd import Crowd
 from ends import End, check_denied
+from policies import http_policy
 from procfs import PATIENCE, SANITIZED, descriptors, forget_peak, memory, wait_until
 from servers import RawServer
 
 pytestmark = pytest.mark.held
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: limits
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports: [{{port: "{port}", protocol: TCP}}]
-      rules:
-        http: [{{path: /ok}}]
-"""
+POLICY = http_policy("limits", "- path: /ok")
 GET = b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -7,27 +7,15 @@ import resource
 import pytest
 
 from ends import End, check_denied
+from policies import http_policy
 from procfs import PATIENCE, SANITIZED, descriptors, memory, wait_until
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: load
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports:
-      - port: "{port}"
-        protocol: TCP
-      rules:
-        http:
-        - method: GET|POST|HEAD
-          path: /ok/[0-9]+/[0-9]+
-        - method: DELETE
-          path: /ok/own
-"""
+POLICY = http_policy("load", """
+- method: GET|POST|HEAD
+  path: /ok/[0-9]+/[0-9]+
+- method: DELETE
+  path: /ok/own
+""")
 
 
 class Request:

@@ -8,26 +8,16 @@ import pytest
 import leftovers
 from ends import End
 from memory import FailingMemory
+from policies import http_policy
 from procfs import SANITIZED, mounts
 from sockdiag import wait_read
 
 # The sanitizers' allocator cannot be replaced; unit tests let allocations fail under them.
 pytestmark = pytest.mark.held
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: memory
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports: [{{port: "{port}", protocol: TCP}}]
-      rules:
-        http:
-        - method: GET|POST
-          path: /ok/.*
-"""
+POLICY = http_policy("memory", """
+- method: GET|POST
+  path: /ok/.*
+""")
 GET = b"GET /ok/1 HTTP/1.1\r\nHost: h\r\n\r\n"
 DENIED = b"GET /no/1 HTTP/1.1\r\nHost: h\r\n\r\n"
 ESCAPE = b"GET /ok/%2e%2e/a%2fb/..;/no/1 HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from policies import http_policy
 from talk import (ByteByByte, Talk, answers, arrives, asks, client_hears_reset, client_is_cut_off,
                   client_shuts, denied, perform, perform_all, refused, reply, send,
                   server_hears_end, Whole)
@@ -19,22 +20,7 @@ import parsers_seeds  # noqa: E402
 
 pytestmark = pytest.mark.held
 
-POLICY = """
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata:
-  name: anything
-spec:
-  endpointSelector: {{}}
-  egress:
-  - toPorts:
-    - ports:
-      - port: "{port}"
-        protocol: TCP
-      rules:
-        http:
-        - path: /ok.*
-"""
+POLICY = http_policy("anything", "- path: /ok.*")
 
 HEAD_MAX = 65536
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
