@@ -167,6 +167,27 @@ void scene_set_allowed(struct scene *s, enum l4_action action)
 	set_table(s, true, (uint8_t)action);
 }
 
+int scene_udp_server(int family, const char *ip, uint16_t port)
+{
+	struct sockaddr_storage ss = place(family, ip, port);
+	int fd = socket(family, SOCK_DGRAM, 0), one = 1;
+
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	assert_int_equal(bind(fd, (struct sockaddr *)&ss, place_len(&ss)), 0);
+	return fd;
+}
+
+unsigned scene_datagrams(int fd)
+{
+	char bytes[16];
+	unsigned n = 0;
+
+	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		n++;
+	return n;
+}
+
 int scene_listen(int family, const char *ip, uint16_t port)
 {
 	struct sockaddr_storage ss = place(family, ip, port);

@@ -77,6 +77,8 @@ void scene_set_allowed(struct scene *s, enum l4_action action);
 void scene_add_listeners(struct scene *s);
 bool scene_shell(const char *command); /* true: it ended with 0 */
 int scene_listen(int family, const char *ip, uint16_t port);
+int scene_udp_server(int family, const char *ip, uint16_t port);
+unsigned scene_datagrams(int fd); /* takes all that wait; returns how many there were */
 /* Read events into last_event and n_events. */
 void scene_read_events(struct scene *s);
 

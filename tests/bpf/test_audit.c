@@ -238,25 +238,6 @@ static void test_listener_appears(void **state)
 
 /* ---- UDP and other sockets ---- */
 
-static int udp_server(uint16_t port)
-{
-	struct sockaddr_storage ss = place(AF_INET, "127.0.0.1", port);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&ss, place_len(&ss)), 0);
-	return fd;
-}
-
-static unsigned datagrams(int fd)
-{
-	char bytes[16];
-	unsigned n = 0;
-
-	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		n++;
-	return n;
-}
-
 static void send_all(int fd, void *arg)
 {
 	struct sockaddr_storage a = place(AF_INET, "127.0.0.1", PORT_REFUSED);
@@ -278,13 +259,14 @@ static void send_all(int fd, void *arg)
 static void test_udp(void **state)
 {
 	struct scene *s = *state;
-	int refused = udp_server(PORT_REFUSED), allowed = udp_server(PORT_ALLOWED);
-	int other = udp_server(PORT_STEERED);
+	int refused = scene_udp_server(AF_INET, "127.0.0.1", PORT_REFUSED),
+	    allowed = scene_udp_server(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	int other = scene_udp_server(AF_INET, "127.0.0.1", PORT_STEERED);
 
 	worker_run(s, send_all, NULL);
-	assert_int_equal(datagrams(refused), 6);
-	assert_int_equal(datagrams(allowed), 1);
-	assert_int_equal(datagrams(other), 2);
+	assert_int_equal(scene_datagrams(refused), 6);
+	assert_int_equal(scene_datagrams(allowed), 1);
+	assert_int_equal(scene_datagrams(other), 2);
 	expect_events(s, STEER_SENDMSG_REFUSED, 4);
 	close(refused);
 	close(allowed);

@@ -20,27 +20,6 @@ static int say(int fd, int family, const char *ip, uint16_t port)
 	return sendto(fd, "hi", 2, 0, (struct sockaddr *)&ss, place_len(&ss)) < 0 ? -errno : 0;
 }
 
-static int udp_server(int family, const char *ip, uint16_t port)
-{
-	struct sockaddr_storage ss = place(family, ip, port);
-	int fd = socket(family, SOCK_DGRAM, 0), one = 1;
-
-	if (family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	assert_int_equal(bind(fd, (struct sockaddr *)&ss, place_len(&ss)), 0);
-	return fd;
-}
-
-static unsigned datagrams(int fd)
-{
-	char bytes[16];
-	unsigned n = 0;
-
-	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		n++;
-	return n;
-}
-
 static void send_unconnected(int fd, void *arg)
 {
 	int v4 = udp(AF_INET), v6 = udp(AF_INET6);
@@ -66,14 +45,14 @@ static void send_unconnected(int fd, void *arg)
 static void test_unconnected(void **state)
 {
 	struct scene *s = *state;
-	int server4 = udp_server(AF_INET, "0.0.0.0", PORT_ALLOWED);
-	int server6 = udp_server(AF_INET6, "::", PORT_ALLOWED);
-	int refused = udp_server(AF_INET, "0.0.0.0", PORT_REFUSED);
+	int server4 = scene_udp_server(AF_INET, "0.0.0.0", PORT_ALLOWED);
+	int server6 = scene_udp_server(AF_INET6, "::", PORT_ALLOWED);
+	int refused = scene_udp_server(AF_INET, "0.0.0.0", PORT_REFUSED);
 
 	worker_run(s, send_unconnected, NULL);
-	assert_true(datagrams(server4) >= 5);
-	assert_int_equal(datagrams(server6), 2);
-	assert_int_equal(datagrams(refused), 0);
+	assert_true(scene_datagrams(server4) >= 5);
+	assert_int_equal(scene_datagrams(server6), 2);
+	assert_int_equal(scene_datagrams(refused), 0);
 	scene_read_events(s);
 	assert_int_equal(s->n_events[STEER_SENDMSG_REFUSED], 6);
 	assert_int_equal(s->n_events[STEER_PACKET_DROPPED], 0);
@@ -110,13 +89,13 @@ static void send_connected(int fd, void *arg)
 static void test_connected(void **state)
 {
 	struct scene *s = *state;
-	int server4 = udp_server(AF_INET, "127.0.0.1", PORT_ALLOWED);
-	int server6 = udp_server(AF_INET6, "::1", PORT_ALLOWED);
+	int server4 = scene_udp_server(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	int server6 = scene_udp_server(AF_INET6, "::1", PORT_ALLOWED);
 	struct steer_counters c;
 
 	worker_run(s, send_connected, NULL);
-	assert_int_equal(datagrams(server4), 3);
-	assert_int_equal(datagrams(server6), 1);
+	assert_int_equal(scene_datagrams(server4), 3);
+	assert_int_equal(scene_datagrams(server6), 1);
 	assert_int_equal(steer_counters(s->steer, &c), 0);
 	assert_int_equal(c.refused[STEER_PACKET_DROPPED], 0);
 	close(server4);
@@ -163,15 +142,15 @@ static void test_elsewhere(void **state)
 		{ "127.0.0.1", AF_INET, AF_INET6 },  { HERE4, AF_INET, AF_INET },
 	};
 	struct scene *s = *state;
-	int allowed4 = udp_server(AF_INET, "0.0.0.0", PORT_ALLOWED);
-	int allowed6 = udp_server(AF_INET6, "::", PORT_ALLOWED);
-	int refused4 = udp_server(AF_INET, "0.0.0.0", PORT_REFUSED);
-	int refused6 = udp_server(AF_INET6, "::", PORT_REFUSED);
+	int allowed4 = scene_udp_server(AF_INET, "0.0.0.0", PORT_ALLOWED);
+	int allowed6 = scene_udp_server(AF_INET6, "::", PORT_ALLOWED);
+	int refused4 = scene_udp_server(AF_INET, "0.0.0.0", PORT_REFUSED);
+	int refused6 = scene_udp_server(AF_INET6, "::", PORT_REFUSED);
 
 	for (size_t i = 0; i < ARRAY_SIZE(mixtures); i++) {
 		worker_run(s, send_elsewhere, &mixtures[i]);
-		assert_int_equal(datagrams(allowed4) + datagrams(allowed6), 4);
-		assert_int_equal(datagrams(refused4) + datagrams(refused6), 0);
+		assert_int_equal(scene_datagrams(allowed4) + scene_datagrams(allowed6), 4);
+		assert_int_equal(scene_datagrams(refused4) + scene_datagrams(refused6), 0);
 	}
 	close(allowed4);
 	close(allowed6);
@@ -219,11 +198,11 @@ static void test_elsewhere_at_once(void **state)
 				     .action = L4_ALLOW } };
 	const struct l4_table table = { true, peers, 2, ports, 2 };
 	struct scene *s = *state;
-	int refused = udp_server(AF_INET, HERE4, PORT_ALLOWED + 10);
+	int refused = scene_udp_server(AF_INET, HERE4, PORT_ALLOWED + 10);
 
 	assert_int_equal(steer_set_table(s->steer, &table, NULL), 0);
 	worker_run(s, send_at_once, NULL);
-	assert_int_equal(datagrams(refused), 0);
+	assert_int_equal(scene_datagrams(refused), 0);
 	close(refused);
 }
 
@@ -308,18 +287,18 @@ static void test_table_changes(void **state)
 				     .action = L4_ALLOW } };
 	const struct l4_table table = { true, peers, 1, ports, 1 };
 	struct scene *s = *state;
-	int old = udp_server(AF_INET, "127.0.0.1", PORT_ALLOWED);
-	int new = udp_server(AF_INET, "127.0.0.1", PORT_REFUSED);
+	int old = scene_udp_server(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	int new = scene_udp_server(AF_INET, "127.0.0.1", PORT_REFUSED);
 	struct worker w = worker_start(s, keep_sending, NULL);
 	char c;
 
 	assert_int_equal(read(w.fd, &c, 1), 1);
-	assert_int_equal(datagrams(old), 1);
+	assert_int_equal(scene_datagrams(old), 1);
 	assert_int_equal(steer_set_table(s->steer, &table, NULL), 0);
 	assert_int_equal(write(w.fd, &c, 1), 1);
 	worker_end(&w);
-	assert_int_equal(datagrams(old), 0);
-	assert_int_equal(datagrams(new), 3);
+	assert_int_equal(scene_datagrams(old), 0);
+	assert_int_equal(scene_datagrams(new), 3);
 	close(old);
 	close(new);
 }
