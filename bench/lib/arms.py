@@ -136,9 +136,11 @@ class Sluice(Arm):
 
     def __enter__(self):
         self.write("policy.yaml", self._policy(rules.make(self.setup.rules)))
-        log = ["--log", self.path("log")] if self.setup.log else []
+        options = ["-p", self.path("policy.yaml")]
+        options += ["--log", self.path("log")] if self.setup.log else []
+        options += ["--follow"] if self.setup.reload else []
         self.workload = Workload(
-            [*self.place.client.prefix, SLUICE, "run", "--follow", "-p", self.path("policy.yaml"), *log, "--"],
+            [*self.place.client.prefix, SLUICE, "run", *options, "--"],
             self.path("sluice.output")).__enter__()
         return self
 

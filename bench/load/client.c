@@ -15,7 +15,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 #include "histogram.h"
@@ -165,22 +164,8 @@ static void count(struct load *l, size_t n)
 static void write_some(struct load *l, struct conn *c)
 {
 	while (c->sent < c->to_send) {
-		struct iovec parts[2];
-		int n_parts = 0;
-		uint64_t body = c->sent < c->head_len ? 0 : c->sent - c->head_len;
-		uint64_t left = c->to_send - c->head_len - body;
-		ssize_t n;
+		ssize_t n = http_send(c->fd, c->head, c->head_len, l->block, c->sent, c->to_send);
 
-		if (c->sent < c->head_len)
-			parts[n_parts++] =
-				(struct iovec){ c->head + c->sent, c->head_len - (size_t)c->sent };
-		if (left > 0)
-			parts[n_parts++] = (struct iovec){ l->block, left < HTTP_BLOCK
-									     ? (size_t)left
-									     : HTTP_BLOCK };
-		n = sendmsg(c->fd,
-			    &(struct msghdr){ .msg_iov = parts, .msg_iovlen = (size_t)n_parts },
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN) {
 			if (!c->writing)
 				watch(l, c, EPOLL_CTL_MOD, EPOLLOUT);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #define HTTP_HEAD_MAX  2048	    /* of any head; a longer one is an error */
 #define HTTP_BLOCK     (256 * 1024) /* bytes of a body that are written or read at once */
@@ -57,6 +59,24 @@ static inline bool http_closes(const char *head, size_t len)
 	const char *value = http_field(head, len, "\nconnection:");
 
 	return value && strncasecmp(value, "close", 5) == 0;
+}
+
+/* Send the next piece of a message: HEAD, then as often as it takes BLOCK, which is HTTP_BLOCK
+ * long; TO_SEND bytes in all, of which SENT are gone. Returns what sendmsg() does. */
+static inline ssize_t http_send(int fd, const char *head, size_t head_len, const char *block,
+				uint64_t sent, uint64_t to_send)
+{
+	uint64_t body = sent < head_len ? 0 : sent - head_len, left = to_send - head_len - body;
+	struct iovec parts[2];
+	size_t n = 0;
+
+	if (sent < head_len)
+		parts[n++] = (struct iovec){ (char *)head + sent, head_len - (size_t)sent };
+	if (left > 0)
+		parts[n++] = (struct iovec){ (char *)block,
+					     left < HTTP_BLOCK ? (size_t)left : HTTP_BLOCK };
+	return sendmsg(fd, &(struct msghdr){ .msg_iov = parts, .msg_iovlen = n },
+		       MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 #endif

@@ -11,7 +11,6 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include "http.h"
 
@@ -50,21 +49,8 @@ static void drop(struct conn *c)
 static bool write_some(int epoll, struct conn *c)
 {
 	while (c->sent < c->to_send) {
-		struct iovec parts[2];
-		int n_parts = 0;
-		uint64_t body = c->sent < c->head_len ? 0 : c->sent - c->head_len;
-		uint64_t left = c->to_send - c->head_len - body;
-		ssize_t n;
+		ssize_t n = http_send(c->fd, c->head, c->head_len, block, c->sent, c->to_send);
 
-		if (c->sent < c->head_len)
-			parts[n_parts++] =
-				(struct iovec){ c->head + c->sent, c->head_len - (size_t)c->sent };
-		if (left > 0)
-			parts[n_parts++] = (struct iovec){ block, left < HTTP_BLOCK ? (size_t)left
-										    : HTTP_BLOCK };
-		n = sendmsg(c->fd,
-			    &(struct msghdr){ .msg_iov = parts, .msg_iovlen = (size_t)n_parts },
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EAGAIN) {
 			if (!c->writing)
 				watch(epoll, c, EPOLL_CTL_MOD, EPOLLOUT);
