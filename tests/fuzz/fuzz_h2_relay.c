@@ -198,11 +198,11 @@ static void put(struct player *p, enum relay_side from, const char *bytes, size_
 
 static void put_message(struct player *p, enum relay_side from, const char *text)
 {
-	struct h2_bytes b = { 0 };
+	struct bytes b = { 0 };
 
 	h2_text_compile(text, p->stream, &b);
 	put(p, from, b.data, b.len);
-	h2_bytes_free(&b);
+	bytes_free(&b);
 }
 
 static void put_raw(struct player *p, enum relay_side from, size_t len)

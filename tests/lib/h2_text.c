@@ -17,41 +17,22 @@ static const struct {
 	uint8_t bit;
 } flags[] = { { 'e', 1 }, { 'a', 1 }, { 'h', 4 }, { 'p', 8 }, { 'r', 0x20 } };
 
-void h2_bytes_add(struct h2_bytes *b, const void *bytes, size_t len)
-{
-	if (!b->data || b->room - b->len < len + 1) {
-		b->room = 2 * (b->len + len + 1);
-		b->data = realloc(b->data, b->room);
-		REQUIRE(b->data);
-	}
-	if (len > 0)
-		memcpy(b->data + b->len, bytes, len);
-	b->len += len;
-	b->data[b->len] = '\0';
-}
-
-void h2_bytes_free(struct h2_bytes *b)
-{
-	free(b->data);
-	*b = (struct h2_bytes){ 0 };
-}
-
 /* --- text to frames --- */
 
-static void add_byte(struct h2_bytes *to, unsigned byte)
+static void add_byte(struct bytes *to, unsigned byte)
 {
 	uint8_t b = (uint8_t)byte;
 
-	h2_bytes_add(to, &b, 1);
+	bytes_add(to, &b, 1);
 }
 
-static void add_number(struct h2_bytes *to, uint32_t n, unsigned bytes)
+static void add_number(struct bytes *to, uint32_t n, unsigned bytes)
 {
 	while (bytes-- > 0)
 		add_byte(to, n >> (8 * bytes));
 }
 
-static void add_integer(struct h2_bytes *to, unsigned opcode, unsigned bits, size_t n)
+static void add_integer(struct bytes *to, unsigned opcode, unsigned bits, size_t n)
 {
 	size_t mask = (1u << bits) - 1;
 
@@ -76,7 +57,7 @@ static unsigned hex_at(const char *at)
 }
 
 /* LEN bytes of text with its braces expanded. */
-static void add_text(struct h2_bytes *to, const char *at, size_t len)
+static void add_text(struct bytes *to, const char *at, size_t len)
 {
 	const char *end = at + len;
 
@@ -85,13 +66,13 @@ static void add_text(struct h2_bytes *to, const char *at, size_t len)
 		const char *star;
 
 		if (!close) {
-			h2_bytes_add(to, at++, 1);
+			bytes_add(to, at++, 1);
 			continue;
 		}
 		star = memchr(at, '*', (size_t)(close - at));
 		if (star) {
 			for (long n = strtol(at + 1, NULL, 10); n > 0; n--)
-				h2_bytes_add(to, star + 1, (size_t)(close - star - 1));
+				bytes_add(to, star + 1, (size_t)(close - star - 1));
 		} else {
 			add_byte(to, hex_at(at + 1));
 		}
@@ -99,19 +80,18 @@ static void add_text(struct h2_bytes *to, const char *at, size_t len)
 	}
 }
 
-static void add_string(struct h2_bytes *to, const char *at, size_t len)
+static void add_string(struct bytes *to, const char *at, size_t len)
 {
-	struct h2_bytes text = { 0 };
+	struct bytes text = { 0 };
 
 	add_text(&text, at, len);
 	add_integer(to, 0, 7, text.len);
 	if (text.len > 0)
-		h2_bytes_add(to, text.data, text.len);
-	h2_bytes_free(&text);
+		bytes_add(to, text.data, text.len);
+	bytes_free(&text);
 }
 
-static void add_field(struct h2_bytes *to, unsigned opcode, unsigned bits, const char *at,
-		      size_t len)
+static void add_field(struct bytes *to, unsigned opcode, unsigned bits, const char *at, size_t len)
 {
 	const char *equals = memchr(at, '=', len);
 
@@ -122,7 +102,7 @@ static void add_field(struct h2_bytes *to, unsigned opcode, unsigned bits, const
 }
 
 /* Returns the length that the item wants the header to have, or -1. */
-static long add_item(struct h2_bytes *to, const char *at, size_t len)
+static long add_item(struct bytes *to, const char *at, size_t len)
 {
 	char *after;
 
@@ -192,9 +172,9 @@ static size_t word_len(const char *at, const char *end)
 	return (size_t)((blank ? blank : end) - at);
 }
 
-static void compile_line(const char *at, const char *end, uint32_t stream, struct h2_bytes *to)
+static void compile_line(const char *at, const char *end, uint32_t stream, struct bytes *to)
 {
-	struct h2_bytes body = { 0 };
+	struct bytes body = { 0 };
 	const char *word[3];
 	size_t lens[3];
 	long length = -1;
@@ -218,18 +198,18 @@ static void compile_line(const char *at, const char *end, uint32_t stream, struc
 	add_byte(to, flags_of(word[2], lens[2]));
 	add_number(to, *word[1] == '$' ? stream : (uint32_t)strtoul(word[1], NULL, 10), 4);
 	if (body.len > 0)
-		h2_bytes_add(to, body.data, body.len);
-	h2_bytes_free(&body);
+		bytes_add(to, body.data, body.len);
+	bytes_free(&body);
 }
 
-void h2_text_compile(const char *text, uint32_t stream, struct h2_bytes *to)
+void h2_text_compile(const char *text, uint32_t stream, struct bytes *to)
 {
 	while (*text) {
 		const char *end = strchr(text, '\n');
 
 		REQUIRE(end);
 		if (end - text == 3 && memcmp(text, "PRI", 3) == 0)
-			h2_bytes_add(to, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+			bytes_add(to, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
 		else if (end > text)
 			compile_line(text, end, stream, to);
 		text = end + 1;
@@ -240,7 +220,7 @@ void h2_text_compile(const char *text, uint32_t stream, struct h2_bytes *to)
 
 static void say(struct h2_reader *r, const char *text)
 {
-	h2_bytes_add(&r->lines, text, strlen(text));
+	bytes_add(&r->lines, text, strlen(text));
 }
 
 __attribute__((format(printf, 2, 3))) static void sayf(struct h2_reader *r, const char *format, ...)
@@ -361,7 +341,7 @@ static void find_block(unsigned bits, const char **at, size_t *len)
 /* A HEADERS frame at AT with its CONTINUATION frames; returns their length, 0: not whole yet. */
 static size_t read_block(struct h2_reader *r, const char *at, size_t left)
 {
-	struct h2_bytes block = { 0 };
+	struct bytes block = { 0 };
 	size_t used = 0;
 	bool end = false;
 
@@ -370,7 +350,7 @@ static size_t read_block(struct h2_reader *r, const char *at, size_t left)
 		const char *payload = at + used + 9;
 
 		if (len == SIZE_MAX || left - used - 9 < len) {
-			h2_bytes_free(&block);
+			bytes_free(&block);
 			return 0;
 		}
 		end = (uint8_t)at[used + 4] & 4;
@@ -379,12 +359,12 @@ static size_t read_block(struct h2_reader *r, const char *at, size_t left)
 		used += 9 + len;
 		if (payload - at == 9)
 			find_block((uint8_t)at[4], &payload, &len);
-		h2_bytes_add(&block, payload, len);
+		bytes_add(&block, payload, len);
 	}
 	say_begin(r, at);
 	say_block(r, block.data, block.len);
 	say(r, "\n");
-	h2_bytes_free(&block);
+	bytes_free(&block);
 	return used;
 }
 
@@ -415,21 +395,21 @@ void h2_reader_begin(struct h2_reader *r)
 	REQUIRE(nghttp2_hd_inflate_new(&r->inflater) == 0);
 	/* Whoever sends decides on the size of the table. */
 	REQUIRE(nghttp2_hd_inflate_change_table_size(r->inflater, 65536) == 0);
-	h2_bytes_add(&r->lines, "", 0);
+	bytes_add(&r->lines, "", 0);
 }
 
 void h2_reader_done(struct h2_reader *r)
 {
 	nghttp2_hd_inflate_del(r->inflater);
-	h2_bytes_free(&r->rest);
-	h2_bytes_free(&r->lines);
+	bytes_free(&r->rest);
+	bytes_free(&r->lines);
 }
 
 void h2_reader_feed(struct h2_reader *r, const void *bytes, size_t len)
 {
 	size_t at = 0, n;
 
-	h2_bytes_add(&r->rest, bytes, len);
+	bytes_add(&r->rest, bytes, len);
 	while ((n = read_frame(r, r->rest.data + at, r->rest.len - at)) > 0)
 		at += n;
 	memmove(r->rest.data, r->rest.data + at, r->rest.len - at);

@@ -22,25 +22,18 @@
 #include <nghttp2/nghttp2.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct h2_bytes {
-	char *data;
-	size_t len, room;
-};
-
-void h2_bytes_add(struct h2_bytes *b, const void *bytes, size_t len);
-void h2_bytes_free(struct h2_bytes *b);
+#include "bytes.h"
 
 /* Append the frames that TEXT describes; a '$' in place of a stream is STREAM. */
-void h2_text_compile(const char *text, uint32_t stream, struct h2_bytes *to);
+void h2_text_compile(const char *text, uint32_t stream, struct bytes *to);
 
 /* Reads frames back into lines, with a decoder of its own. Header blocks come out as plain
  * "name=value" items whatever they were encoded as, DATA as a text, or as {N*x} where it is long.
  * Bars and braces in names, values and texts are escaped like control characters. */
 struct h2_reader {
 	nghttp2_hd_inflater *inflater;
-	struct h2_bytes rest; /* of an incomplete frame, or header block */
-	struct h2_bytes lines;
+	struct bytes rest; /* of an incomplete frame, or header block */
+	struct bytes lines;
 	unsigned faults; /* blocks that could not be decoded, or were interrupted */
 };
 

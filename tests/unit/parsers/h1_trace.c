@@ -1,30 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include "h1_trace.h"
-
-/* Invariants of the contract; always on, in tests and fuzzers alike. */
-#define REQUIRE(condition)                                                              \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
+#include "trace.h"
 
 __attribute__((format(printf, 2, 3))) static void say(struct h1_trace *t, const char *format, ...)
 {
-	size_t room = sizeof(t->text) - t->len;
 	va_list ap;
-	int n;
 
 	va_start(ap, format);
-	n = vsnprintf(t->text + t->len, room, format, ap);
+	trace_add(t->text, sizeof(t->text), &t->len, format, ap);
 	va_end(ap);
-	REQUIRE(n >= 0);
-	t->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
 static void say_span(struct h1_trace *t, struct span s)

@@ -2,22 +2,18 @@
 #include "h2_trace.h"
 #include <stdarg.h>
 #include <stdlib.h>
-#include "require.h"
 #include "sluice/array.h"
+#include "trace.h"
 
 static struct h2_head head;
 
 __attribute__((format(printf, 2, 3))) static void note(struct h2_trace *t, const char *format, ...)
 {
-	size_t room = sizeof(t->text) - t->len;
 	va_list ap;
-	int n;
 
 	va_start(ap, format);
-	n = vsnprintf(t->text + t->len, room, format, ap);
+	trace_add(t->text, sizeof(t->text), &t->len, format, ap);
 	va_end(ap);
-	REQUIRE(n >= 0);
-	t->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
 /* Rules on headers see it, whether it was sent or not. */

@@ -36,7 +36,7 @@ static const struct {
 
 static struct h2_trace whole, cut;
 
-static void check_cuts(const char *name, enum h2_kind kind, const struct h2_bytes *b)
+static void check_cuts(const char *name, enum h2_kind kind, const struct bytes *b)
 {
 	for (size_t at = 1; at < b->len && at < 3000; at++) {
 		h2_trace_all(&cut, kind, b->data, b->len, at, 0);
@@ -53,14 +53,14 @@ static void check_cuts(const char *name, enum h2_kind kind, const struct h2_byte
 static void test_frames(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
-		struct h2_bytes b = { 0 };
+		struct bytes b = { 0 };
 
 		h2_text_compile(frames[i].input, 1, &b);
 		h2_trace_all(&whole, frames[i].kind, b.data, b.len, 0, 0);
 		if (strcmp(whole.text, frames[i].trace) != 0)
 			fail_msg("%s: %s", frames[i].name, whole.text);
 		check_cuts(frames[i].name, frames[i].kind, &b);
-		h2_bytes_free(&b);
+		bytes_free(&b);
 	}
 }
 
@@ -70,7 +70,7 @@ static void test_requests(void **state)
 	size_t refused = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
-		struct h2_bytes b = { 0 };
+		struct bytes b = { 0 };
 		const char *found;
 		char *text;
 
@@ -84,7 +84,7 @@ static void test_requests(void **state)
 			fail_msg("%s: %s", requests[i].name, found);
 		refused += requests[i].reason && requests[i].reason[0] == '?';
 		check_cuts(requests[i].name, H2_CLIENT, &b);
-		h2_bytes_free(&b);
+		bytes_free(&b);
 	}
 	assert_true(refused >= 40);
 }
@@ -115,7 +115,7 @@ static void test_block_opcodes(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct h2_bytes b = { 0 };
+		struct bytes b = { 0 };
 		struct span block;
 		uint32_t size;
 		char *text;
@@ -129,7 +129,7 @@ static void test_block_opcodes(void **state)
 		assert_int_equal(h2_block_resizes(block, &size), cases[i].size >= 0);
 		if (cases[i].size >= 0)
 			assert_int_equal(size, cases[i].size);
-		h2_bytes_free(&b);
+		bytes_free(&b);
 	}
 }
 
@@ -138,7 +138,7 @@ static void test_written_blocks(void **state)
 {
 	static struct h2_head head, back;
 	static char out[H2_WRITTEN_MAX];
-	struct h2_bytes b = { 0 };
+	struct bytes b = { 0 };
 	enum h2_event event;
 	struct h2 in, decoder;
 	size_t n;
@@ -167,7 +167,7 @@ static void test_written_blocks(void **state)
 	}
 	h2_done(&decoder);
 	h2_done(&in);
-	h2_bytes_free(&b);
+	bytes_free(&b);
 }
 
 /* The largest block is written within what the header promises. */
@@ -191,7 +191,7 @@ static void test_largest_written_block(void **state)
 
 static void test_written_frames(void **state)
 {
-	struct h2_bytes b = { 0 };
+	struct bytes b = { 0 };
 	char out[64];
 	size_t n;
 
@@ -203,7 +203,7 @@ static void test_written_frames(void **state)
 	n += h2_write_frame_header(out + n, 70000, NGHTTP2_HEADERS, 5, 3);
 	assert_int_equal(n, b.len);
 	assert_memory_equal(out, b.data, n);
-	h2_bytes_free(&b);
+	bytes_free(&b);
 }
 
 int main(void)

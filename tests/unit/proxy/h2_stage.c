@@ -11,7 +11,7 @@ static const char *const reason_names[CLOSE_REASON_MAX] = {
 #undef X
 };
 
-static void drop(struct h2_bytes *b, size_t n)
+static void drop(struct bytes *b, size_t n)
 {
 	REQUIRE(n <= b->len);
 	b->len -= n;
@@ -28,8 +28,8 @@ __attribute__((format(printf, 2, 3))) static void note(struct h2_stage *s, const
 	vsnprintf(text, sizeof(text), format, ap); /* NOLINT(clang-analyzer-valist.Uninitialized) */
 	va_end(ap);
 	if (s->log.len > 0)
-		h2_bytes_add(&s->log, " ", 1);
-	h2_bytes_add(&s->log, text, strlen(text));
+		bytes_add(&s->log, " ", 1);
+	bytes_add(&s->log, text, strlen(text));
 }
 
 /* --- what the relay asks of its host --- */
@@ -40,7 +40,7 @@ static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len
 	struct h2_stage_side *side = &s->sides[to];
 
 	REQUIRE(!s->closed && !s->ended && !side->finished && len > 0);
-	h2_bytes_add(&side->sent, buf, len);
+	bytes_add(&side->sent, buf, len);
 	if (!s->no_readers)
 		h2_reader_feed(&side->reader, buf, len);
 	if (to == RELAY_UP)
@@ -83,24 +83,6 @@ static void host_close(void *ctx, enum close_reason why)
 	s->why = why;
 }
 
-static bool begins(struct span text, const char *prefix)
-{
-	return text.len >= strlen(prefix) && memcmp(text.ptr, prefix, strlen(prefix)) == 0;
-}
-
-enum judged h2_stage_verdict(const struct request *req, bool connect)
-{
-	if (connect)
-		return begins(req->authority, "deny") ? JUDGED_DENY : JUDGED_ALLOW;
-	if (begins(req->path, "/deny"))
-		return JUDGED_DENY;
-	if (begins(req->path, "/bad"))
-		return JUDGED_MALFORMED;
-	if (begins(req->path, "/close"))
-		return JUDGED_CLOSE;
-	return JUDGED_ALLOW;
-}
-
 static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x)
 {
 	static const char marks[] = {
@@ -111,7 +93,7 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 	};
 	struct h2_stage *s = ctx;
 	enum judged verdict = s->verdict ? s->verdict(s->verdict_ctx, &head->req, head->connect)
-					 : h2_stage_verdict(&head->req, head->connect);
+					 : stage_verdict(&head->req, head->connect);
 
 	REQUIRE(!s->closed && !s->ended);
 	REQUIRE(head->req.method.len > 0 && head->req.authority.len > 0);
@@ -133,7 +115,7 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
-	return !begins(stream->x.kept->req.path, "/later");
+	return !stage_begins(stream->x.kept->req.path, "/later");
 }
 
 static void host_answered(void *ctx, const struct h2_stream *stream)
@@ -192,7 +174,7 @@ static enum relay_side other(enum relay_side side)
 
 static size_t offer(struct h2_stage *s, enum relay_side from)
 {
-	struct h2_bytes *unused = &s->sides[from].unused;
+	struct bytes *unused = &s->sides[from].unused;
 	char *copy = malloc(unused->len);
 	size_t used;
 
@@ -242,7 +224,7 @@ static bool take_from_wire(struct h2_stage *s, enum relay_side from)
 	REQUIRE(side->unused.len < H2_STAGE_BUFFER_MAX);
 	if (n > H2_STAGE_BUFFER_MAX - side->unused.len)
 		n = H2_STAGE_BUFFER_MAX - side->unused.len;
-	h2_bytes_add(&side->unused, side->wire.data, n);
+	bytes_add(&side->unused, side->wire.data, n);
 	drop(&side->wire, n);
 	return true;
 }
@@ -273,7 +255,7 @@ void h2_stage_settle(struct h2_stage *s)
 void h2_stage_put(struct h2_stage *s, enum relay_side from, const void *bytes, size_t len)
 {
 	REQUIRE(!s->sides[from].hung_up);
-	h2_bytes_add(&s->sides[from].wire, bytes, len);
+	bytes_add(&s->sides[from].wire, bytes, len);
 	h2_stage_settle(s);
 }
 
@@ -294,10 +276,10 @@ void h2_stage_begin(struct h2_stage *s)
 	s->env->h2 = &h2_host;
 	s->env->kept = &s->kept;
 	s->kept.max = SIZE_MAX;
-	h2_bytes_add(&s->log, "", 0);
+	bytes_add(&s->log, "", 0);
 	for (int i = 0; i < 2; i++) {
 		h2_reader_begin(&s->sides[i].reader);
-		h2_bytes_add(&s->sides[i].sent, "", 0);
+		bytes_add(&s->sides[i].sent, "", 0);
 	}
 	REQUIRE(h2_relay_init(&s->relay, s->env, s) == 0);
 }
@@ -309,12 +291,12 @@ void h2_stage_done(struct h2_stage *s)
 	REQUIRE(s->n_over == s->n_allowed); /* each allowed stream ends, once */
 	free(s->env);
 	for (int i = 0; i < 2; i++) {
-		h2_bytes_free(&s->sides[i].wire);
-		h2_bytes_free(&s->sides[i].unused);
-		h2_bytes_free(&s->sides[i].sent);
+		bytes_free(&s->sides[i].wire);
+		bytes_free(&s->sides[i].unused);
+		bytes_free(&s->sides[i].sent);
 		h2_reader_done(&s->sides[i].reader);
 	}
-	h2_bytes_free(&s->log);
+	bytes_free(&s->log);
 }
 
 void h2_stage_describe_end(const struct h2_stage *s, char *buf, size_t size)

@@ -4,20 +4,20 @@
  * As struct stage is for HTTP/1: it offers what was read in exact-size copies, and holds the relay
  * to its contract. What arrives at each side is kept as bytes and, decoded, as lines of h2_text.h.
  *
- * The judge denies by path: "/deny..." (or CONNECT to "deny...") is denied, "/bad..." is malformed,
- * at "/close..." the host closes the connection, everything else is allowed. When the policy
- * changes, "/later..." is no longer allowed. */
+ * The judge is that of stage_policy.h. When the policy changes, "/later..." is no longer allowed.
+ */
 #ifndef SLUICE_TEST_H2_STAGE_H
 #define SLUICE_TEST_H2_STAGE_H
 
 #include "h2_relay.h"
 #include "h2_text.h"
+#include "stage_policy.h"
 
 #define H2_STAGE_BUFFER_MAX ((size_t)64 * 1024)
 
 struct h2_stage_side {
-	struct h2_bytes wire, unused;
-	struct h2_bytes sent;	 /* what arrives there, since somebody emptied it */
+	struct bytes wire, unused;
+	struct bytes sent;	 /* what arrives there, since somebody emptied it */
 	struct h2_reader reader; /* and all of it, decoded */
 	bool hung_up, eof, eof_passed, finished, congested, stuck;
 };
@@ -32,8 +32,8 @@ struct h2_stage {
 	bool no_readers; /* what arrives need not be readable */
 	bool ended, closed;
 	enum close_reason why;
-	struct h2_bytes log; /* "+1 =1:200 .1 -3 !400 *down": allowed, answered, over, denied,
-			      * refused, broken by whom */
+	struct bytes log; /* "+1 =1:200 .1 -3 !400 *down": allowed, answered, over, denied,
+			   * refused, broken by whom */
 	unsigned n_allowed, n_denied, n_over;
 	size_t at_once, most_at_once; /* bytes that were sent up while that side was congested */
 	enum judged (*verdict)(void *ctx, const struct request *req, bool connect); /* or NULL */
@@ -50,7 +50,5 @@ void h2_stage_settle(struct h2_stage *s);
 
 /* "open", "finish up", "end http2", "close oom" */
 void h2_stage_describe_end(const struct h2_stage *s, char *buf, size_t size);
-
-enum judged h2_stage_verdict(const struct request *req, bool connect);
 
 #endif

@@ -4,18 +4,14 @@
 #include <string.h>
 #include "require.h"
 
-static void put_cut(struct h2_stage *s, enum relay_side from, const struct h2_bytes *bytes,
-		    const struct h2_talk_cut *cut, size_t *done)
+static void put_cut(struct h2_stage *s, enum relay_side from, const struct bytes *bytes,
+		    const struct talk_cut *cut, size_t *done)
 {
-	size_t at = 0, where = cut->at[from];
+	size_t at = 0;
 
 	while (at < bytes->len) {
-		size_t n = bytes->len - at;
+		size_t n = talk_cut_piece(cut, from, bytes->len - at, *done);
 
-		if (cut->step && n > cut->step)
-			n = cut->step;
-		if (where > *done && where - *done < n)
-			n = where - *done;
 		h2_stage_put(s, from, bytes->data + at, n);
 		at += n;
 		*done += n;
@@ -48,7 +44,7 @@ static bool play_other(struct h2_stage *s, const char *step)
 	return true;
 }
 
-void h2_talk_play(const struct h2_talk *t, const struct h2_talk_cut *cut, struct h2_stage *s)
+void h2_talk_play(const struct h2_talk *t, const struct talk_cut *cut, struct h2_stage *s)
 {
 	static const char *const hello[] = { ">" HELLO, "<SETTINGS 0 -\n" };
 	size_t done[2] = { 0, 0 };
@@ -59,7 +55,7 @@ void h2_talk_play(const struct h2_talk *t, const struct h2_talk_cut *cut, struct
 	for (size_t i = t->bare ? 2 : 0; i < H2_TALK_STEPS_MAX + 2; i++) {
 		const char *step = i < 2 ? hello[i] : t->steps[i - 2];
 		enum relay_side from;
-		struct h2_bytes bytes = { 0 };
+		struct bytes bytes = { 0 };
 
 		if (!step)
 			break;
@@ -72,26 +68,26 @@ void h2_talk_play(const struct h2_talk *t, const struct h2_talk_cut *cut, struct
 		}
 		h2_text_compile(step + 1, 0, &bytes);
 		put_cut(s, from, &bytes, cut, &done[from]);
-		h2_bytes_free(&bytes);
+		bytes_free(&bytes);
 	}
 }
 
 /* Without the marks of how fields were encoded. */
-static void add_line(struct h2_bytes *out, const char *line, size_t len)
+static void add_line(struct bytes *out, const char *line, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (line[i] != '+' || i == 0 || line[i - 1] != '|')
-			h2_bytes_add(out, line + i, 1);
+			bytes_add(out, line + i, 1);
 }
 
 char *h2_talk_normal(const char *lines)
 {
 	static const char window[] = "WINDOW 0 - %";
-	struct h2_bytes out = { 0 };
+	struct bytes out = { 0 };
 	unsigned long sum = 0;
 	char last[48];
 
-	h2_bytes_add(&out, "", 0);
+	bytes_add(&out, "", 0);
 	while (*lines) {
 		size_t len = strcspn(lines, "\n");
 
@@ -104,6 +100,6 @@ char *h2_talk_normal(const char *lines)
 	}
 	snprintf(last, sizeof(last), "%s%lu\n", window, sum);
 	if (sum > 0)
-		h2_bytes_add(&out, last, strlen(last));
+		bytes_add(&out, last, strlen(last));
 	return out.data;
 }

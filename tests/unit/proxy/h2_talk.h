@@ -8,6 +8,7 @@
 #define SLUICE_TEST_H2_TALK_H
 
 #include "h2_stage.h"
+#include "talk_cut.h"
 
 #define H2_TALK_STEPS_MAX 12
 
@@ -19,14 +20,8 @@ struct h2_talk {
 	bool bare;
 };
 
-struct h2_talk_cut {
-	size_t at[2]; /* the byte of each side's stream before which it is cut; 0: nowhere */
-	size_t step;  /* or cut after so many bytes, again and again; 0: whole */
-	bool congest, up_first;
-};
-
 /* Play it and leave the stage as it is in the end; the caller calls h2_stage_done(). */
-void h2_talk_play(const struct h2_talk *t, const struct h2_talk_cut *cut, struct h2_stage *s);
+void h2_talk_play(const struct h2_talk *t, const struct talk_cut *cut, struct h2_stage *s);
 
 /* LINES with all window updates of the connection added up, at the end: how many it takes depends
  * on where bytes were cut, and without the marks of how fields were encoded. The caller frees it.

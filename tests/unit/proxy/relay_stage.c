@@ -16,8 +16,8 @@ static const char *const reason_names[CLOSE_REASON_MAX] = {
 static void note(struct stage *s, const char *text, size_t len)
 {
 	if (s->log.len > 0)
-		stage_bytes_add(&s->log, " ", 1);
-	stage_bytes_add(&s->log, text, len);
+		bytes_add(&s->log, " ", 1);
+	bytes_add(&s->log, text, len);
 }
 
 static void note_number(struct stage *s, char mark, unsigned n)
@@ -67,7 +67,7 @@ static void check_edited(struct stage *s, enum relay_side to, const char *buf, s
 /* In audit the next of all the bytes that were read, and nothing else. */
 static void check_next(struct stage *s, enum relay_side to, const char *buf, size_t len)
 {
-	const struct stage_bytes *taken = &s->sides[to == RELAY_UP ? RELAY_DOWN : RELAY_UP].taken;
+	const struct bytes *taken = &s->sides[to == RELAY_UP ? RELAY_DOWN : RELAY_UP].taken;
 	size_t at = s->sides[to].sent.len;
 
 	REQUIRE(is_offered(s, buf) && len <= taken->len - at);
@@ -100,7 +100,7 @@ static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len
 		if (s->watch && s->watch->answer)
 			s->watch->answer(s->watch_ctx, buf, len);
 	}
-	stage_bytes_add(&side->sent, buf, len);
+	bytes_add(&side->sent, buf, len);
 	side->congested = s->congest;
 }
 
@@ -161,7 +161,7 @@ static enum judged host_judge(void *ctx, struct h1_head *head, struct exchange *
 	if (verdict == JUDGED_ALLOW && !edit(s, head, edited))
 		verdict = JUDGED_TOO_LARGE;
 	note(s, &marks[verdict], 1);
-	stage_bytes_add(&s->log, what.ptr, what.len);
+	bytes_add(&s->log, what.ptr, what.len);
 	if (s->watch && s->watch->judged)
 		s->watch->judged(s->watch_ctx, head, verdict);
 	if (verdict == JUDGED_CLOSE && s->env.audit)
@@ -194,7 +194,7 @@ static void host_audited(void *ctx, enum close_reason why)
 
 	REQUIRE(s->env.audit);
 	note(s, "~", 1);
-	stage_bytes_add(&s->log, reason_names[why], strlen(reason_names[why]));
+	bytes_add(&s->log, reason_names[why], strlen(reason_names[why]));
 }
 
 static void host_finish(void *ctx, enum relay_side to)
@@ -269,14 +269,14 @@ static size_t offer(struct stage *s, enum relay_side from)
 	REQUIRE(s->env.audit || from == RELAY_DOWN || s->closed || s->ended ||
 		s->offer.passed == used);
 	REQUIRE(s->relay.n_exchanges <= s->env.limits->pipeline + 1);
-	stage_bytes_drop(&side->unused, used);
+	bytes_drop(&side->unused, used);
 	return used;
 }
 
 /* What will never be whole. */
 static void offer_rest(struct stage *s, enum relay_side from)
 {
-	struct stage_bytes *rest = &s->sides[from].unused;
+	struct bytes *rest = &s->sides[from].unused;
 
 	if (rest->len == 0)
 		return;
@@ -286,7 +286,7 @@ static void offer_rest(struct stage *s, enum relay_side from)
 	s->offer.passed = 0;
 	h1_relay_rest(&s->relay, from, rest->data, rest->len);
 	s->offer.buf = NULL;
-	stage_bytes_drop(rest, rest->len);
+	bytes_drop(rest, rest->len);
 }
 
 static bool may_read(struct stage *s, enum relay_side from)
@@ -326,10 +326,10 @@ static bool take_from_wire(struct stage *s, enum relay_side from)
 	REQUIRE(side->unused.len < STAGE_BUFFER_MAX);
 	if (n > read_size(s, from))
 		n = read_size(s, from);
-	stage_bytes_add(&side->unused, side->wire.data, n);
+	bytes_add(&side->unused, side->wire.data, n);
 	if (s->env.audit)
-		stage_bytes_add(&side->taken, side->wire.data, n);
-	stage_bytes_drop(&side->wire, n);
+		bytes_add(&side->taken, side->wire.data, n);
+	bytes_drop(&side->wire, n);
 	return true;
 }
 
@@ -387,7 +387,7 @@ void stage_settle(struct stage *s)
 void stage_put(struct stage *s, enum relay_side from, const char *buf, size_t len)
 {
 	REQUIRE(!s->sides[from].hung_up);
-	stage_bytes_add(&s->sides[from].wire, buf, len);
+	bytes_add(&s->sides[from].wire, buf, len);
 	stage_settle(s);
 }
 

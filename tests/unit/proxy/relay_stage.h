@@ -10,15 +10,14 @@
  * In audit it holds the relay to more: after every offer all that was read has gone on, and nothing
  * else has; nothing is closed or ended.
  *
- * The judge denies by path: "/deny..." (or CONNECT to "deny...") is denied, "/bad..." is malformed,
- * at "/close..." the host closes the connection; everything else is allowed. Paths that begin like
- * those of stage_actions() are allowed, and their heads edited; one that grows too large is
- * refused. */
+ * The judge is that of stage_policy.h. Paths that begin like those of its actions are allowed, and
+ * their heads edited; one that grows too large is refused. */
 #ifndef SLUICE_TEST_RELAY_STAGE_H
 #define SLUICE_TEST_RELAY_STAGE_H
 
 #include "h1_relay.h"
-#include "stage_bytes.h"
+#include "bytes.h"
+#include "stage_policy.h"
 #include "sluice/verdict.h"
 
 /* What a connection reads at most before it has to be used. */
@@ -27,11 +26,11 @@
 #define STAGE_SURE_MAX ((size_t)448 * 1024)
 
 struct stage_side {
-	struct stage_bytes wire;   /* sent by the peer, not read yet */
-	struct stage_bytes unused; /* read, offered, not used */
-	struct stage_bytes sent;   /* what the peer gets */
-	struct stage_bytes taken;  /* audit: all that was read */
-	bool hung_up;		   /* the peer ends its half behind what is on the wire */
+	struct bytes wire;   /* sent by the peer, not read yet */
+	struct bytes unused; /* read, offered, not used */
+	struct bytes sent;   /* what the peer gets */
+	struct bytes taken;  /* audit: all that was read */
+	bool hung_up;	     /* the peer ends its half behind what is on the wire */
 	bool eof, eof_passed;
 	bool finished;	/* the relay has half-closed it */
 	bool congested; /* by the last send */
@@ -64,7 +63,7 @@ struct stage {
 	} edited;
 	/* "+/a =200 -/deny !400 ~tls": allowed, answered, denied, refused, audited; '?' malformed,
 	 * '*' too large when edited, '#' closed */
-	struct stage_bytes log;
+	struct bytes log;
 	struct {
 		const char *buf;
 		size_t len, passed;
@@ -87,10 +86,5 @@ void stage_settle(struct stage *s);
 
 /* "open", "finish up", "finish up down", "end denied", "end stale_body reset", "close tls" */
 void stage_describe_end(const struct stage *s, char *buf, size_t size);
-
-/* What is to be done with the head of a request for PATH; *N is 0 for most. */
-const struct header_action *const *stage_actions(struct span path, size_t *n);
-
-enum judged stage_verdict(const struct request *req, bool connect);
 
 #endif

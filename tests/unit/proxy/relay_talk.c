@@ -4,7 +4,7 @@
 #include <string.h>
 #include "require.h"
 
-static void add_repeated(struct stage_bytes *b, const char *text, size_t len, size_t times)
+static void add_repeated(struct bytes *b, const char *text, size_t len, size_t times)
 {
 	char block[4096];
 	size_t per_block = sizeof(block) / len;
@@ -14,13 +14,13 @@ static void add_repeated(struct stage_bytes *b, const char *text, size_t len, si
 	while (times > 0) {
 		size_t n = times < per_block ? times : per_block;
 
-		stage_bytes_add(b, block, n * len);
+		bytes_add(b, block, n * len);
 		times -= n;
 	}
 }
 
 /* "N*text" or two hexadecimal digits, between braces. */
-static void expand_brace(struct stage_bytes *b, const char *at, const char *end)
+static void expand_brace(struct bytes *b, const char *at, const char *end)
 {
 	char *after;
 	unsigned long n = strtoul(at, &after, 10);
@@ -34,39 +34,35 @@ static void expand_brace(struct stage_bytes *b, const char *at, const char *end)
 	REQUIRE(end - at == 2);
 	byte = (char)strtoul(at, &after, 16);
 	REQUIRE(after == end);
-	stage_bytes_add(b, &byte, 1);
+	bytes_add(b, &byte, 1);
 }
 
-struct stage_bytes talk_expand(const char *text)
+struct bytes talk_expand(const char *text)
 {
-	struct stage_bytes b = { 0 };
+	struct bytes b = { 0 };
 	const char *open;
 
 	while ((open = strchr(text, '{'))) {
 		const char *close = strchr(open, '}');
 
 		REQUIRE(close);
-		stage_bytes_add(&b, text, (size_t)(open - text));
+		bytes_add(&b, text, (size_t)(open - text));
 		expand_brace(&b, open + 1, close);
 		text = close + 1;
 	}
-	stage_bytes_add(&b, text, strlen(text));
+	bytes_add(&b, text, strlen(text));
 	return b;
 }
 
 /* Put LEN bytes, of which the first is number *DONE of its side's stream. */
-static void put_cut(struct stage *s, enum relay_side from, const struct stage_bytes *bytes,
+static void put_cut(struct stage *s, enum relay_side from, const struct bytes *bytes,
 		    const struct talk_cut *cut, size_t *done)
 {
-	size_t at = 0, where = cut->at[from];
+	size_t at = 0;
 
 	while (at < bytes->len) {
-		size_t n = bytes->len - at;
+		size_t n = talk_cut_piece(cut, from, bytes->len - at, *done);
 
-		if (cut->step && n > cut->step)
-			n = cut->step;
-		if (where > *done && where - *done < n)
-			n = where - *done;
 		stage_put(s, from, bytes->data + at, n);
 		at += n;
 		*done += n;
@@ -86,7 +82,7 @@ void talk_play(const struct talk *t, const struct talk_cut *cut, struct stage *s
 	for (size_t i = 0; i < TALK_STEPS_MAX && t->steps[i]; i++) {
 		const char *step = t->steps[i];
 		enum relay_side from = step[0] == '>' ? RELAY_DOWN : RELAY_UP;
-		struct stage_bytes bytes;
+		struct bytes bytes;
 
 		REQUIRE(strchr("<>!", step[0]));
 		if (step[0] == '!') {

@@ -8,6 +8,7 @@
 #define SLUICE_TEST_RELAY_TALK_H
 
 #include "relay_stage.h"
+#include "talk_cut.h"
 
 #define TALK_STEPS_MAX 16
 
@@ -21,19 +22,11 @@ struct talk {
 	const char *end;
 };
 
-struct talk_cut {
-	size_t at[2];  /* the byte of each side's stream before which it is cut; 0: nowhere */
-	size_t step;   /* or cut after so many bytes, again and again; 0: whole */
-	bool congest;  /* every send fills the other socket for a while */
-	bool up_first; /* the server's bytes have their turn first */
-	bool audit;    /* the relay only looks on */
-};
-
 /* Play it and leave the stage as it is in the end; the caller calls stage_done(). */
 void talk_play(const struct talk *t, const struct talk_cut *cut, struct stage *s);
 
 /* The text with its braces expanded. */
-struct stage_bytes talk_expand(const char *text);
+struct bytes talk_expand(const char *text);
 
 #define REQUEST(method, target, fields) method " " target " HTTP/1.1\r\nhost: h\r\n" fields "\r\n"
 #define GET(path)			REQUEST("GET", path, "")

@@ -42,9 +42,9 @@ static struct stage stage;
 /* Each check says what is wrong and returns false; the first failure of a talk ends it, and the
  * next one has its turn. */
 static bool check_bytes(const struct talk *t, const char *how, const char *what,
-			const struct stage_bytes *got, const char *want)
+			const struct bytes *got, const char *want)
 {
-	struct stage_bytes b = talk_expand(want);
+	struct bytes b = talk_expand(want);
 	size_t same = 0;
 	bool equal;
 
@@ -61,9 +61,9 @@ static bool check_bytes(const struct talk *t, const char *how, const char *what,
 
 /* The words of LOG that begin with '=', or the others: requests and responses each have their
  * order, which of them comes first is for the network to say. */
-static struct stage_bytes pick(const struct stage_bytes *log, bool answers)
+static struct bytes pick(const struct bytes *log, bool answers)
 {
-	struct stage_bytes picked = { 0 };
+	struct bytes picked = { 0 };
 	const char *at = log->data, *end = at + log->len;
 
 	while (at < end) {
@@ -71,22 +71,22 @@ static struct stage_bytes pick(const struct stage_bytes *log, bool answers)
 		const char *next = blank ? blank + 1 : end;
 
 		if (next - at > 1 && (*at == '=') == answers) {
-			stage_bytes_add(&picked, at, (size_t)((blank ? blank : end) - at));
-			stage_bytes_add(&picked, " ", 1);
+			bytes_add(&picked, at, (size_t)((blank ? blank : end) - at));
+			bytes_add(&picked, " ", 1);
 		}
 		at = next;
 	}
-	stage_bytes_add(&picked, "", 1);
+	bytes_add(&picked, "", 1);
 	return picked;
 }
 
 static bool check_log(const struct talk *t, const char *how)
 {
-	struct stage_bytes log = talk_expand(t->log);
+	struct bytes log = talk_expand(t->log);
 	bool equal = true;
 
 	for (int answers = 0; answers < 2; answers++) {
-		struct stage_bytes want = pick(&log, answers), got = pick(&stage.log, answers);
+		struct bytes want = pick(&log, answers), got = pick(&stage.log, answers);
 
 		if (strcmp(got.data, want.data) != 0) {
 			print_error("%s, %s: log: %s\n", t->name, how, got.data);
@@ -111,7 +111,7 @@ static bool check_end(const struct talk *t, const char *how)
 }
 
 /* In audit: is there anything that enforcing would not let be? */
-static bool is_objected(const struct stage_bytes *log)
+static bool is_objected(const struct bytes *log)
 {
 	for (size_t i = 0; i < log->len; i++)
 		if (strchr("-?*#!~", log->data[i]) && (i == 0 || log->data[i - 1] == ' '))
@@ -121,12 +121,12 @@ static bool is_objected(const struct stage_bytes *log)
 
 static bool check_objection(const struct talk *t, const char *how)
 {
-	struct stage_bytes log = talk_expand(t->log);
+	struct bytes log = talk_expand(t->log);
 	bool ends_badly = strncmp(t->end, "close", 5) == 0 || strstr(t->end, "end ");
 	bool want = ends_badly || is_objected(&log), got = is_objected(&stage.log);
 
 	free(log.data);
-	stage_bytes_add(&stage.log, "", 1);
+	bytes_add(&stage.log, "", 1);
 	/* Audit waits for nobody, so it can lose sight where enforcing waits. */
 	if (got == want || (!want && strstr(stage.log.data, "~unfollowed")))
 		return true;
@@ -137,17 +137,17 @@ static bool check_objection(const struct talk *t, const char *how)
 /* A talk of the other tables in audit: each end gets all that the other one says, and its end. */
 static bool check_all_passes(const struct talk *t, const char *how)
 {
-	struct stage_bytes said[2] = { { 0 }, { 0 } };
+	struct bytes said[2] = { { 0 }, { 0 } };
 	bool ended[2] = { false, false }, good = check_objection(t, how);
 
 	for (size_t i = 0; i < TALK_STEPS_MAX && t->steps[i]; i++) {
 		enum relay_side from = t->steps[i][0] == '>' ? RELAY_DOWN : RELAY_UP;
-		struct stage_bytes b = talk_expand(t->steps[i] + 1);
+		struct bytes b = talk_expand(t->steps[i] + 1);
 
 		if (strcmp(t->steps[i] + 1, "$") == 0)
 			ended[from] = true;
 		else if (t->steps[i][0] != '!')
-			stage_bytes_add(&said[from], b.data, b.len);
+			bytes_add(&said[from], b.data, b.len);
 		free(b.data);
 	}
 	for (int from = 0; from < 2; from++) {
@@ -189,7 +189,7 @@ static size_t stream_len(const struct talk *t, char mark)
 	size_t len = 0;
 
 	for (size_t i = 0; i < TALK_STEPS_MAX && t->steps[i]; i++) {
-		struct stage_bytes b;
+		struct bytes b;
 
 		if (t->steps[i][0] != mark || t->steps[i][1] == '$')
 			continue;

@@ -60,7 +60,7 @@ static struct h2_head head;
 /* Read a request with these fields into HEAD. */
 static void read_fields(const char *fields)
 {
-	struct h2_bytes b = { 0 };
+	struct bytes b = { 0 };
 	const char *reason;
 	struct h2 decoder;
 	char *text;
@@ -74,7 +74,7 @@ static void read_fields(const char *fields)
 	assert_int_equal(h2_inflate(&decoder, &head), 0);
 	assert_int_equal(h2_read_request(&head, &reason), 0);
 	h2_done(&decoder);
-	h2_bytes_free(&b);
+	bytes_free(&b);
 }
 
 static void test_cases(void **state)

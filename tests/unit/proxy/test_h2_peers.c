@@ -294,15 +294,15 @@ static bool pump_out(struct talk *t, nghttp2_session *session, enum relay_side s
 
 static bool pump_in(struct talk *t, nghttp2_session *session, enum relay_side side)
 {
-	struct h2_bytes got = t->stage.sides[side].sent;
+	struct bytes got = t->stage.sides[side].sent;
 	ssize_t n;
 
 	if (got.len == 0)
 		return false;
-	t->stage.sides[side].sent = (struct h2_bytes){ 0 };
+	t->stage.sides[side].sent = (struct bytes){ 0 };
 	n = nghttp2_session_mem_recv(session, (uint8_t *)got.data, got.len);
 	REQUIRE(n == (ssize_t)got.len);
-	h2_bytes_free(&got);
+	bytes_free(&got);
 	return true;
 }
 

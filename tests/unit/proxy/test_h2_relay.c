@@ -49,7 +49,7 @@ static void check_side(const struct h2_talk *t, const char *what, const char *he
 	free(got);
 }
 
-static void play(const struct h2_talk *t, const struct h2_talk_cut *cut)
+static void play(const struct h2_talk *t, const struct talk_cut *cut)
 {
 	struct h2_stage stage;
 	char end[64];
@@ -70,14 +70,14 @@ static void play(const struct h2_talk *t, const struct h2_talk_cut *cut)
 
 static size_t length_of(const struct h2_talk *t, char from)
 {
-	struct h2_bytes b = { 0 };
+	struct bytes b = { 0 };
 	size_t len;
 
 	for (size_t i = 0; i < H2_TALK_STEPS_MAX && t->steps[i]; i++)
 		if (t->steps[i][0] == from && t->steps[i][1] != '$')
 			h2_text_compile(t->steps[i] + 1, 0, &b);
 	len = b.len + (t->bare ? 0 : from == '>' ? 33 : 9);
-	h2_bytes_free(&b);
+	bytes_free(&b);
 	return len;
 }
 
@@ -89,19 +89,19 @@ static void check(const struct h2_talk *talks, size_t n)
 		const struct h2_talk *t = &talks[i];
 		size_t down = length_of(t, '>'), up = length_of(t, '<');
 
-		play(t, &(struct h2_talk_cut){ .step = 0 });
-		play(t, &(struct h2_talk_cut){ .congest = true });
-		play(t, &(struct h2_talk_cut){ .up_first = true });
+		play(t, &(struct talk_cut){ .step = 0 });
+		play(t, &(struct talk_cut){ .congest = true });
+		play(t, &(struct talk_cut){ .up_first = true });
 		if (down > CUTS_MAX || up > CUTS_MAX) {
-			play(t, &(struct h2_talk_cut){ .step = 5003, .congest = true });
+			play(t, &(struct talk_cut){ .step = 5003, .congest = true });
 			continue;
 		}
 		for (size_t at = 1; at < down; at++)
-			play(t, &(struct h2_talk_cut){ .at = { [RELAY_DOWN] = at } });
+			play(t, &(struct talk_cut){ .at = { [RELAY_DOWN] = at } });
 		for (size_t at = 1; at < up; at++)
-			play(t, &(struct h2_talk_cut){ .at = { [RELAY_UP] = at } });
+			play(t, &(struct talk_cut){ .at = { [RELAY_UP] = at } });
 		for (size_t step = 1; step < 12; step++)
-			play(t, &(struct h2_talk_cut){ .step = step, .congest = step % 2 });
+			play(t, &(struct talk_cut){ .step = step, .congest = step % 2 });
 	}
 }
 
@@ -126,7 +126,7 @@ static void test_abuses(void **state)
  * not read: what waits for it stays little. */
 static void test_written_anew_is_bounded(void **state)
 {
-	struct h2_bytes first = { 0 }, more = { 0 };
+	struct bytes first = { 0 }, more = { 0 };
 	struct h2_stage stage;
 
 	h2_text_compile(HELLO "HEADERS 1 eh " FIELDS("GET", "/deny") "|+a={600*x}\n", 0, &first);
@@ -141,8 +141,8 @@ static void test_written_anew_is_bounded(void **state)
 	assert_true(stage.most_at_once > 2400 && stage.most_at_once < 300000);
 	assert_int_equal(stage.n_allowed, 3000);
 	h2_stage_done(&stage);
-	h2_bytes_free(&first);
-	h2_bytes_free(&more);
+	bytes_free(&first);
+	bytes_free(&more);
 }
 
 int main(void)

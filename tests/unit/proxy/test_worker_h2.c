@@ -17,17 +17,17 @@ static const char up_hello[] = "PRI\nSETTINGS 0 - @2:0\n", down_hello[] = "SETTI
 
 static void say(struct scene *s, int fd, const char *frames)
 {
-	struct h2_bytes b = { 0 };
+	struct bytes b = { 0 };
 
 	h2_text_compile(frames, 0, &b);
 	scene_send(s, fd, b.data, b.len);
-	h2_bytes_free(&b);
+	bytes_free(&b);
 }
 
 /* Exactly these frames come next. */
 static void hear(struct scene *s, int fd, const char *frames)
 {
-	struct h2_bytes want = { 0 };
+	struct bytes want = { 0 };
 	size_t got = 0;
 
 	h2_text_compile(frames, 0, &want);
@@ -40,7 +40,7 @@ static void hear(struct scene *s, int fd, const char *frames)
 		assert_memory_equal(buf, want.data + got, (size_t)n);
 		got += (size_t)n;
 	}
-	h2_bytes_free(&want);
+	bytes_free(&want);
 }
 
 static void begin(struct scene *s, int *client, int *server)
@@ -139,7 +139,7 @@ static void test_no_memory(void **state)
 	for (n = 1; failed; n++) {
 		struct scene s;
 		int client, server;
-		struct h2_bytes b = { 0 };
+		struct bytes b = { 0 };
 		char buf[512];
 
 		h2_text_compile(HELLO GROWING(1, "/deny") GET(3, "/a"), 0, &b);
@@ -153,7 +153,7 @@ static void test_no_memory(void **state)
 		assert_true(s.worker->metrics.closed[CLOSE_OOM] <= failed);
 		closed += (unsigned)s.worker->metrics.closed[CLOSE_OOM];
 		end(&s, client, server);
-		h2_bytes_free(&b);
+		bytes_free(&b);
 	}
 	assert_true(closed >= 4);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the stage's judge thinks of a path: see relay_stage.h. */
+#include "stage_policy.h"
 #include <string.h>
-#include "relay_stage.h"
 #include "sluice/array.h"
 
-static bool begins(struct span text, const char *prefix)
+bool stage_begins(struct span text, const char *prefix)
 {
 	return text.len >= strlen(prefix) && memcmp(text.ptr, prefix, strlen(prefix)) == 0;
 }
@@ -12,12 +11,12 @@ static bool begins(struct span text, const char *prefix)
 enum judged stage_verdict(const struct request *req, bool connect)
 {
 	if (connect)
-		return begins(req->authority, "deny") ? JUDGED_DENY : JUDGED_ALLOW;
-	if (begins(req->path, "/deny"))
+		return stage_begins(req->authority, "deny") ? JUDGED_DENY : JUDGED_ALLOW;
+	if (stage_begins(req->path, "/deny"))
 		return JUDGED_DENY;
-	if (begins(req->path, "/bad"))
+	if (stage_begins(req->path, "/bad"))
 		return JUDGED_MALFORMED;
-	if (begins(req->path, "/close"))
+	if (stage_begins(req->path, "/close"))
 		return JUDGED_CLOSE;
 	return JUDGED_ALLOW;
 }
@@ -66,7 +65,7 @@ const struct header_action *const *stage_actions(struct span path, size_t *n)
 	if (!large_value[0])
 		memset(large_value, 'l', sizeof(large_value));
 	for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
-		if (begins(path, edits[i].path)) {
+		if (stage_begins(path, edits[i].path)) {
 			*n = edits[i].n;
 			return edits[i].actions;
 		}
