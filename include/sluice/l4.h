@@ -20,6 +20,8 @@ enum l4_direction {
 	L4_INGRESS = 1,
 };
 
+#define L4_DIRECTIONS 2
+
 enum l4_action {
 	L4_REFUSE = 0, /* EPERM from connect() or sendmsg(); a client's connection is reset */
 	L4_ALLOW = 1,  /* leave alone: no L7 rule applies */
