@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include "leg.h"
 #include "sluice/array.h"
 #include "steer.h"
 #include "upstream.h"
@@ -42,6 +43,7 @@ static void on_handle_closed(uv_handle_t *h)
 	if (--c->open_handles > 0)
 		return;
 	conn_relays_done(c);
+	leg_forget(w->steer, &c->flow);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -426,7 +428,9 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
-	int fd = upstream_connect(&c->flow), stands, r;
+	int stands, r,
+		fd = c->flow.ingress ? leg_connect(c->worker->steer, &c->flow)
+				     : upstream_connect(&c->flow);
 
 	if (fd < 0)
 		return fd;

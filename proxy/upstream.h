@@ -5,6 +5,11 @@
 
 #include "sluice/flow.h"
 
+/* Pieces of it: a non-blocking socket with what every leg needs, or a negative errno; and its
+ * connect(): 0, -EINPROGRESS, or why not. */
+int upstream_socket(const struct flow *flow);
+int upstream_dial(int fd, const struct flow *flow);
+
 /* Begin to connect, with the source address and device that the application had bound. Returns a
  * non-blocking socket that becomes writable when it is connected, or a negative errno. */
 int upstream_connect(const struct flow *flow);
