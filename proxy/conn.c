@@ -420,7 +420,10 @@ void conn_tick(struct conn *c, uint64_t now_ms)
 
 void conn_wind_up(struct conn *c)
 {
-	if (c->down.eof_passed && !c->up.out && !c->up.connecting && c->state == CONN_RELAY)
+	const struct side *gone = c->flow.ingress ? &c->up : &c->down;
+
+	if (gone->eof_passed && !other_side(c, gone == &c->up ? RELAY_UP : RELAY_DOWN)->out &&
+	    !c->up.connecting && c->state == CONN_RELAY)
 		conn_close(c, CLOSE_DONE);
 }
 
@@ -445,20 +448,6 @@ static int open_up(struct conn *c)
 	c->up.connecting = stands == 0;
 	c->open_handles++;
 	return 0;
-}
-
-static enum close_reason reason_for(int error)
-{
-	switch (error) {
-	case -ENOMEM:
-	case -ENOBUFS:
-		return CLOSE_OOM;
-	case -EMFILE:
-	case -ENFILE:
-		return CLOSE_LIMIT;
-	default:
-		return CLOSE_UPSTREAM_REFUSED;
-	}
 }
 
 int conn_open(struct worker *w, int fd, const struct flow *flow)
@@ -491,7 +480,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 		return 0;
 	r = open_up(c);
 	if (r < 0)
-		conn_close(c, reason_for(r));
+		conn_close(c, upstream_close_reason(r));
 	else
 		conn_step(c);
 	return 0;

@@ -137,7 +137,10 @@ void listener_tick(struct listener *l)
 	}
 }
 
-static int listen_on_loopback(int fd, int family, bool shared, struct address *ret)
+/* SO_REUSEADDR: what is accepted for a server of the workload counts as a user of that server's
+ * port, which must not keep the server from binding it again. The same goes for SO_REUSEPORT, by
+ * which listeners for egress share theirs. */
+static int listen_on_loopback(int fd, int family, struct address *ret)
 {
 	struct address a = { .family = (uint16_t)family, .port = ret->port };
 	struct sockaddr_storage ss;
@@ -149,7 +152,8 @@ static int listen_on_loopback(int fd, int family, bool shared, struct address *r
 	else
 		memcpy(a.ip, &in6addr_loopback, sizeof(in6addr_loopback));
 	len = sockaddr_from(&a, &ss);
-	if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		return -errno;
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
@@ -171,7 +175,7 @@ static int open_listener(struct listener *l, struct worker *w, int family, struc
 
 	if (fd < 0)
 		return -errno;
-	r = listen_on_loopback(fd, family, !l->inbound, &l->place);
+	r = listen_on_loopback(fd, family, &l->place);
 	if (r < 0)
 		goto fail;
 	r = l->inbound ? steer_add_inbound(w->steer, fd, err)

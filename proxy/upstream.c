@@ -96,3 +96,17 @@ int upstream_local(int fd, struct address *ret)
 		return -errno;
 	return sockaddr_to(&local, ret);
 }
+
+enum close_reason upstream_close_reason(int error)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -ENOBUFS:
+		return CLOSE_OOM;
+	case -EMFILE:
+	case -ENFILE:
+		return CLOSE_LIMIT;
+	default:
+		return CLOSE_UPSTREAM_REFUSED;
+	}
+}

@@ -236,11 +236,28 @@ static __always_inline bool is_of_vetted(struct __sk_buff *skb, const struct mar
 	return (m->fate == FATE_STEERED || m->fate == FATE_CARRIED) && !is_first_syn(flags);
 }
 
+/* Of a socket that sends for itself, or of none. */
+static __always_inline int pass_own(struct __sk_buff *skb, struct mark *m,
+				    const struct steer_config *c)
+{
+	struct packet p = { .offset = 0 };
+
+	/* IPv4 options can name another destination than the header (source route). */
+	if (!parse_packet(skb, &p) || p.options)
+		return drop(&p, m);
+	if (p.protocol == IPPROTO_TCP)
+		return pass_tcp(skb, &p, m, c);
+	if (p.protocol == IPPROTO_UDP)
+		return pass_udp(skb, &p, m, c);
+	if (p.protocol == IPPROTO_ICMPV6)
+		return pass_icmpv6(skb, &p, m);
+	return drop(&p, m);
+}
+
 SEC("cgroup_skb/egress")
 int steer_backstop(struct __sk_buff *skb)
 {
 	const struct steer_config *c = steer_config();
-	struct packet p = { .offset = 0 };
 	struct mark *m = NULL;
 	struct bpf_sock *sk;
 
@@ -255,16 +272,5 @@ int steer_backstop(struct __sk_buff *skb)
 		return 1;
 	if (m && m->incoming)
 		return pass_accepted(skb, m, c);
-	if (!c->enforced)
-		return 1;
-	/* IPv4 options can name another destination than the header (source route). */
-	if (!parse_packet(skb, &p) || p.options)
-		return drop(&p, m);
-	if (p.protocol == IPPROTO_TCP)
-		return pass_tcp(skb, &p, m, c);
-	if (p.protocol == IPPROTO_UDP)
-		return pass_udp(skb, &p, m, c);
-	if (p.protocol == IPPROTO_ICMPV6)
-		return pass_icmpv6(skb, &p, m);
-	return drop(&p, m);
+	return c->enforced ? pass_own(skb, m, c) : 1;
 }
