@@ -95,8 +95,7 @@ def deny(client, path="/no"):
 # ---- what is read ----
 
 @pytest.mark.parametrize("at,bound", [
-    ("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("127.8.8.8", "0.0.0.0"),
-    ("::1", "::1"), ("::1", "::"), ("127.0.0.1", "::")])
+    ("127.8.8.8", "0.0.0.0"), ("::1", "::1"), ("127.0.0.1", "::")])
 def test_both_see_each_other(at, bound, sluice):
     number = unused_port()
     workload = sluice.workload(ingress(http(number, "/ok")), log=True, options=("-l", "app=web"))
