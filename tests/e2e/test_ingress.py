@@ -56,6 +56,8 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)  # also where the workload has a copy of it still
         self.sock.close()
 
     def accept(self):
