@@ -179,8 +179,7 @@ static const char *wrong_length(const struct h2_relay *r, const struct h2_stream
 static void swallow_data(struct h2_relay *r, struct h2_run *run)
 {
 	h2_give_back(r, RELAY_DOWN, run);
-	if (frame_of(r)->length == 0)
-		h2_count_swallowed(r, run);
+	h2_count_swallowed(r, run);
 }
 
 static void on_data(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
