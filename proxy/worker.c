@@ -112,7 +112,7 @@ fail:
 
 void worker_set_audit(struct worker *w)
 {
-	w->relay_env.audit = true;
+	w->relay_env.audit = w->h2_env.audit = true;
 	w->reporter.audit = true;
 }
 

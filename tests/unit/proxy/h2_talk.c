@@ -49,7 +49,10 @@ void h2_talk_play(const struct h2_talk *t, const struct talk_cut *cut, struct h2
 	static const char *const hello[] = { ">" HELLO, "<SETTINGS 0 -\n" };
 	size_t done[2] = { 0, 0 };
 
-	h2_stage_begin(s);
+	if (cut->audit)
+		h2_stage_begin_audit(s);
+	else
+		h2_stage_begin(s);
 	s->congest = cut->congest;
 	s->up_first = cut->up_first;
 	for (size_t i = t->bare ? 2 : 0; i < H2_TALK_STEPS_MAX + 2; i++) {
