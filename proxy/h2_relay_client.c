@@ -46,7 +46,7 @@ static void pass_request(struct h2_relay *r, const struct exchange *x, const cha
 
 	if (!s) {
 		kept_request_free(r->env->kept, x->kept);
-		free(x->record);
+		kept_free(r->env->kept, x->record);
 		h2_close(r, CLOSE_OOM);
 		return;
 	}
@@ -115,7 +115,7 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 		r->state = H2_RELAY_CLOSED;
 		break;
 	}
-	free(x.record);
+	kept_free(r->env->kept, x.record);
 }
 
 static void end_by_client(struct h2_relay *r, struct h2_stream *s)

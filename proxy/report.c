@@ -227,9 +227,10 @@ static void log_denial(struct reporter *r, const struct flow *flow, const struct
 
 /* X keeps two strings behind each other: what stands in "l7", and the value of "policy", in audit
  * with the reason behind it. */
-static void keep(struct exchange *x, const struct text *l7, const struct text *rule)
+static void keep(struct reporter *r, struct exchange *x, const struct text *l7,
+		 const struct text *rule)
 {
-	x->record = malloc(l7->len + rule->len + 2);
+	x->record = kept_malloc(r->kept, l7->len + rule->len + 2);
 	if (!x->record)
 		return;
 	memcpy(x->record, l7->buf, l7->len);
@@ -279,7 +280,7 @@ void report_request(struct reporter *r, const struct flow *flow, const struct re
 	else
 		text_add(&rule, "null");
 	if (!l7.cut && !rule.cut)
-		keep(x, &l7, &rule);
+		keep(r, x, &l7, &rule);
 	x->started_ns = report_now();
 	if (x->record)
 		log_kept(r, flow, x, "REQUEST", "");

@@ -29,6 +29,7 @@
 
 struct reporter {
 	struct log_writer *log; /* NULL: no records */
+	struct kept *kept;	/* of whom the parts of records are that wait for an answer */
 	struct denials denials;
 	const char *labels; /* of the workload, as the inside of a JSON array; not NULL */
 	bool audit;	    /* what is denied passes all the same, and is recorded as AUDIT */

@@ -335,12 +335,40 @@ static void test_killed_are_remembered(void **state)
 	h2_stage_done(&s);
 }
 
+/* What all streams of a worker hold together, so that many connections are no way around their own
+ * limit. The memory of what went up goes with it. */
+static void test_memory_of_streams(void **state)
+{
+	struct h2_stage s;
+	size_t one;
+
+	begin(&s);
+	say(&s, RELAY_DOWN, POST(1, "/a"));
+	one = s.kept.others;
+	assert_true(one >= sizeof(struct h2_stream));
+	s.kept.others = KEPT_OTHERS_MAX - one;
+	say(&s, RELAY_DOWN, POST(3, "/a"));
+	assert_false(s.closed);
+	assert_int_equal(s.kept.others, KEPT_OTHERS_MAX);
+	s.kept.others -= one - 1;
+	say(&s, RELAY_DOWN, POST(5, "/a"));
+	assert_true(s.closed);
+	assert_int_equal(s.why, CLOSE_OOM);
+	assert_null(strstr(h2_reader_text(&s.sides[RELAY_UP].reader), "HEADERS 5"));
+	s.kept.others = 2 * one;
+	h2_relay_done(&s.relay);
+	assert_int_equal(s.kept.others, 0);
+	s.n_allowed--; /* it had no stream that could end */
+	h2_stage_done(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_notes_wait),
 		cmocka_unit_test(test_killed_are_remembered),
+		cmocka_unit_test(test_memory_of_streams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static void report_all(struct reporter *r)
 	report_stream_end(r, &flow, &x, 5, 0);
 	report_stream_end(r, &flow, &x, -1, 8);
 	report_stream_end(r, &flow, &none, 0, 0); /* it was not kept: nothing */
-	free(x.record);
+	kept_free(r->kept, x.record);
 	report_request(r, &flow, &call, &deny, &none);
 	report_request(r, &flow, &plain, &deny, &none);
 	report_refused(r, &flow, 0, "a body that is too long");
