@@ -76,6 +76,7 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 		w->listeners[i].fd = -1;
 	w->reporter.log = log;
 	w->reporter.labels = labels;
+	w->reporter.kept = &w->exchanges.kept;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
@@ -113,7 +114,7 @@ fail:
 
 void worker_set_audit(struct worker *w)
 {
-	w->relay_env.audit = true;
+	w->relay_env.audit = w->h2_env.audit = true;
 	w->reporter.audit = true;
 }
 
