@@ -67,6 +67,8 @@ struct h2_head {
 	struct span block; /* the HPACK bytes, without frame headers and padding */
 	uint8_t priority[5];
 	bool has_priority;
+	bool binary; /* set by the caller: fields named "...-bin" may have any bytes as their value
+		      */
 	bool edited; /* FIELDS are not those of BLOCK any more; set by whoever changes them */
 
 	/* After h2_read_request(). Readings are left empty, see path.h. */

@@ -38,12 +38,6 @@ static void answer(struct h2_relay *r, enum h2_note_kind kind, unsigned status)
 				  .reset = !ends_stream(r) });
 }
 
-static void refuse(struct h2_relay *r, const char *why)
-{
-	r->env->h2->refused(r->ctx, 400, why);
-	answer(r, H2_NOTE_ANSWER, 400);
-}
-
 static void pass_request(struct h2_relay *r, const struct exchange *x, const char *bytes,
 			 size_t len, struct h2_run *run)
 {
@@ -52,7 +46,7 @@ static void pass_request(struct h2_relay *r, const struct exchange *x, const cha
 
 	if (!s) {
 		kept_request_free(r->env->kept, x->kept);
-		free(x->record);
+		kept_free(r->env->kept, x->record);
 		h2_close(r, CLOSE_OOM);
 		return;
 	}
@@ -78,27 +72,38 @@ static const char *wrong_here(const struct h2_relay *r)
 	return NULL;
 }
 
-static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
+static enum judged judge(struct h2_relay *r, struct exchange *x)
 {
 	struct h2_head *head = &r->env->head;
-	struct exchange x = { .version = 20 };
 	const char *why = NULL;
+
+	if (h2_read_request(head, &why) == 0 && !(why = wrong_here(r)))
+		return r->env->h2->judge(r->ctx, head, frame_of(r)->stream, x);
+	r->env->h2->refused(r->ctx, 400, why);
+	return JUDGED_MALFORMED;
+}
+
+static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
+{
+	bool call;
+	struct exchange x = { .version = 20 };
+	enum judged verdict;
 
 	r->highest_seen = frame_of(r)->stream;
 	if (r->streams.n >= H2_STREAMS_MAX) {
 		fail(r, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams", run);
 		return;
 	}
-	if (h2_read_request(head, &why) < 0 || (why = wrong_here(r))) {
-		refuse(r, why);
-		return;
-	}
-	switch (r->env->h2->judge(r->ctx, head, frame_of(r)->stream, &x)) {
+	verdict = judge(r, &x);
+	if (r->env->audit && verdict != JUDGED_CLOSE)
+		verdict = JUDGED_ALLOW; /* the host has recorded what it is */
+	switch (verdict) {
 	case JUDGED_ALLOW:
 		pass_request(r, &x, bytes, len, run);
 		return;
 	case JUDGED_DENY:
-		answer(r, head->grpc == GRPC_CALL ? H2_NOTE_DENIED_CALL : H2_NOTE_ANSWER, 403);
+		call = r->env->head.grpc == GRPC_CALL;
+		answer(r, call ? H2_NOTE_DENIED_CALL : H2_NOTE_ANSWER, 403);
 		break;
 	case JUDGED_MALFORMED:
 		answer(r, H2_NOTE_ANSWER, 400);
@@ -110,7 +115,7 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 		r->state = H2_RELAY_CLOSED;
 		break;
 	}
-	free(x.record);
+	kept_free(r->env->kept, x.record);
 }
 
 static void end_by_client(struct h2_relay *r, struct h2_stream *s)
@@ -120,11 +125,13 @@ static void end_by_client(struct h2_relay *r, struct h2_stream *s)
 		h2_over(r, s, 0);
 }
 
-/* The request on S is not what it promised to be: nobody gets more of it. */
+/* The request on S is not what it promised to be: nobody gets more of it, but in audit. */
 static void spoil(struct h2_relay *r, struct h2_stream *s, const char *why)
 {
 	r->env->h2->refused(r->ctx, 0, why);
-	h2_kill(r, s, NGHTTP2_PROTOCOL_ERROR);
+	s->has_length = false;
+	if (!r->env->audit)
+		h2_kill(r, s, NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* HEADERS on a stream that is not new: trailers, or a mistake, but never a request. */
@@ -157,10 +164,12 @@ static void on_trailers(struct h2_relay *r, const char *bytes, size_t len, struc
 	if (why) {
 		h2_drop_block(r, RELAY_DOWN);
 		spoil(r, s, why);
-		return;
+		if (s->killed)
+			return;
 	}
 	h2_pass_block(r, run, bytes, len);
-	end_by_client(r, s);
+	if (ends_stream(r))
+		end_by_client(r, s);
 }
 
 static const char *wrong_length(const struct h2_relay *r, const struct h2_stream *s)
@@ -179,8 +188,7 @@ static const char *wrong_length(const struct h2_relay *r, const struct h2_stream
 static void swallow_data(struct h2_relay *r, struct h2_run *run)
 {
 	h2_give_back(r, RELAY_DOWN, run);
-	if (frame_of(r)->length == 0)
-		h2_count_swallowed(r, run);
+	h2_count_swallowed(r, run);
 }
 
 static void on_data(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
@@ -197,8 +205,9 @@ static void on_data(struct h2_relay *r, const char *bytes, size_t len, struct h2
 		return;
 	}
 	why = wrong_length(r, s);
-	if (why) {
+	if (why)
 		spoil(r, s, why);
+	if (s->killed) {
 		swallow_data(r, run);
 		return;
 	}
