@@ -8,13 +8,14 @@ import tempfile
 
 import load
 import places
+import rules
 import scenarios
 from arms import ROOT, Direct, Sluice
 from peers import PEERS
 from processes import PATIENCE, BenchError, Process
 
 ARMS = {arm.name: arm for arm in (Direct, Sluice, *PEERS)}
-SERVER = os.path.join(ROOT, "build", "bench_server")
+SERVERS = {rules.H1: "bench_server", rules.H2: "bench_h2_server", rules.GRPC: "bench_h2_server"}
 SERVER_PORT = 8000
 SPREAD = ("rate",)          # figures that are given with their lowest and highest
 
@@ -73,7 +74,8 @@ class Group:
 
     def run(self, todo):
         address = self.place.server_address, SERVER_PORT
-        self.server = Process([*self.place.server.prefix, SERVER, *map(str, address)],
+        program = os.path.join(ROOT, "build", SERVERS[self.setup.protocol])
+        self.server = Process([*self.place.server.prefix, program, *map(str, address)],
                               os.path.join(self.folder, "server.output"))
         try:
             waiting = [s for s in todo if s.kind != scenarios.IDLE]
