@@ -86,6 +86,7 @@ void h2_relay_rejudge(struct h2_relay *r)
 {
 	struct h2_stream *s = NULL;
 
+	h2_known_forget(&r->ends[RELAY_DOWN].in.known); /* they were allowed by another policy */
 	while (r->state == H2_RELAY_OPEN && (s = h2_streams_next(&r->streams, s)))
 		if (!s->killed && !r->env->h2->still_allowed(r->ctx, s))
 			h2_kill(r, s, NGHTTP2_CANCEL);

@@ -164,7 +164,18 @@ static struct report_ask ask_of(const struct request *req, uint32_t stream, bool
 	};
 }
 
-enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x)
+/* Is nothing of this request recorded or kept, so that the same one may pass without being read?
+ * The verdict itself depends on nothing but its fields and the policy. */
+static bool leaves_no_trace(const struct conn *c, const struct verdict *v)
+{
+	const struct worker *w = c->worker;
+
+	return v->n_actions == 0 && !w->reporter.log && !w->reporter.audit &&
+	       w->exchanges.kept.max == 0;
+}
+
+enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			  bool *again)
 {
 	struct conn *c = ctx;
 	enum judged r = read_path(c, &head->req);
@@ -177,5 +188,6 @@ enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, stru
 	if (v.action == VERDICT_ALLOW && h1_edit_needed(v.actions, v.n_actions) &&
 	    h2_edit(head, v.actions, v.n_actions) < 0)
 		return too_large(c);
+	*again = leaves_no_trace(c, &v);
 	return conclude(c, x, &ask, &v);
 }

@@ -28,9 +28,8 @@ def _numbers(pattern, text):
     return [float(number) for number in found.groups()]
 
 
-def _read(arm, scenario, lines):
+def _read(arm, scenario, seconds, lines):
     text = "\n".join(lines)
-    seconds, = _numbers(r"finished in ([\d.]+)s", text)
     done, failed = map(int, _numbers(r"(\d+) done, \d+ succeeded, \d+ failed, (\d+) errored", text))
     statuses = [int(n) for n in _numbers(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)]
     expected = statuses[scenario.expected_of(arm) // 100 - 2]
@@ -41,10 +40,10 @@ def _read(arm, scenario, lines):
           for parts in (500, 990, 1000)}
     return {"exchanges": done, "all_exchanges": done, "seconds": seconds, "bytes": size,
             "all_bytes": size, "p50_us": at[500], "p99_us": at[990], "max_us": at[1000],
-            "unexpected": done - expected, "failed": failed, "reopened": 0}
+            "unexpected": sum(statuses) - expected, "failed": failed, "reopened": 0}
 
 
 def run(arm, scenario, seconds, options, patience):
     """Like the workload's run(), for the requests of SCENARIO."""
     return arm.workload.run(_argv(arm, scenario, seconds, options), seconds + patience,
-                            lambda lines: _read(arm, scenario, lines))
+                            lambda lines: _read(arm, scenario, seconds, lines))

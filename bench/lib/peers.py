@@ -126,7 +126,7 @@ class Nginx(Peer):
     def words(self):
         return {"LOG": f"{self.path('access.log')} combined buffer=64k flush=1s"
                        if self.setup.log else "off",
-                "HTTP2": "" if self.setup.protocol == rules.H1 else "http2"}
+                "LISTEN": "" if self.setup.protocol == rules.H1 else "http2"}
 
     def write_rules(self, made):
         # Towards the server it speaks HTTP/2 only where that is gRPC, or passes for it.
