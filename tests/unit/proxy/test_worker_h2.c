@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "conn.h"
 #include "fail_alloc.h"
 #include "h2_talk.h"
 #include "sluice/array.h"
@@ -130,6 +131,48 @@ static void test_new_policy(void **state)
 	end(&s, client, server);
 }
 
+/* Where a request leaves no trace the same one passes unread, counted all the same, and until the
+ * policy changes. */
+static void test_known_requests(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s, &client, &server);
+	s.worker->exchanges.kept.max = 0;
+	say(&s, server, down_hello);
+	say(&s, client, HELLO GET(1, "/a"));
+	hear(&s, server, up_hello);
+	hear(&s, server, GET(1, "/a"));
+	hear(&s, client, down_hello);
+	assert_non_null(s.worker->conns->h2->relay.ends[RELAY_DOWN].in.known.set);
+	say(&s, client, GET(3, "/a") GET(5, "/deny"));
+	hear(&s, server, GET(3, "/a"));
+	hear(&s, client, DENIED(5));
+	assert_int_equal(s.worker->metrics.requests_allowed, 2);
+	say(&s, server, OK_LAST(1) OK_LAST(3));
+	hear(&s, client, OK_LAST(1) OK_LAST(3));
+	change(&s, "/a");
+	say(&s, client, GET(7, "/a"));
+	hear(&s, client, DENIED(7));
+	assert_int_equal(s.worker->metrics.requests_denied, 2);
+	end(&s, client, server);
+}
+
+/* Where it may be asked for again, each request is judged for itself. */
+static void test_kept_requests(void **state)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s, &client, &server);
+	say(&s, client, HELLO GET(1, "/a") GET(3, "/a"));
+	hear(&s, server, up_hello);
+	hear(&s, server, GET(1, "/a") GET(3, "/a"));
+	assert_null(s.worker->conns->h2->relay.ends[RELAY_DOWN].in.known.set);
+	end(&s, client, server);
+}
+
 /* Whichever allocation fails, the connection is reset or goes on as ever. */
 static void test_no_memory(void **state)
 {
@@ -164,6 +207,8 @@ int main(void)
 		cmocka_unit_test(test_server_speaks_first),
 		cmocka_unit_test(test_server_speaks_first_to_http1),
 		cmocka_unit_test(test_new_policy),
+		cmocka_unit_test(test_known_requests),
+		cmocka_unit_test(test_kept_requests),
 		cmocka_unit_test(test_no_memory),
 	};
 
