@@ -121,9 +121,10 @@ struct h2 {
 int h2_read_block(struct h2 *p, struct h2_head *head); /* unless it is known: */
 int h2_inflate(struct h2 *p, struct h2_head *head);
 
-/* When the block in HEAD comes again, do not read it: these are the facts. Does nothing where the
- * block changes the table, and so would not mean the same the next time. */
-void h2_remember(struct h2 *p, const struct h2_head *head, const struct h2_facts *facts);
+/* When the block in HEAD comes again, do not read it: these are the facts. Returns whether they are
+ * remembered: not where the block changes the table, and so would not mean the same the next time.
+ */
+bool h2_remember(struct h2 *p, const struct h2_head *head, const struct h2_facts *facts);
 
 /* Does this block change the decoder's table? Told by its opcodes, since an oversized literal
  * empties the table without entering it. BLOCK has been inflated without an error. */

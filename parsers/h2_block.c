@@ -163,8 +163,8 @@ int h2_read_block(struct h2 *p, struct h2_head *head)
 	return r;
 }
 
-void h2_remember(struct h2 *p, const struct h2_head *head, const struct h2_facts *facts)
+bool h2_remember(struct h2 *p, const struct h2_head *head, const struct h2_facts *facts)
 {
-	if (!head->known && !h2_block_mutates(head->block))
-		h2_known_add(&p->known, head->block, facts);
+	return !head->known && !h2_block_mutates(head->block) &&
+	       h2_known_add(&p->known, head->block, facts);
 }

@@ -32,27 +32,39 @@ const struct h2_facts *h2_known_find(const struct h2_known *k, struct span block
 	return NULL;
 }
 
-void h2_known_add(struct h2_known *k, struct span block, const struct h2_facts *facts)
+static void release(const struct h2_known *k, struct h2_known_block *b)
+{
+	if (b->facts.kept)
+		k->release(k->ctx, b->facts.kept);
+	b->facts.kept = NULL;
+}
+
+bool h2_known_add(struct h2_known *k, struct span block, const struct h2_facts *facts)
 {
 	struct h2_known_block *b;
 	unsigned set;
 
 	if (k->off || block.len == 0 || block.len > H2_KNOWN_LEN || h2_known_find(k, block))
-		return;
+		return false;
 	if (!k->set)
 		k->set = calloc(1, sizeof(*k->set));
 	if (!k->set)
-		return;
+		return false;
 	set = set_of(block);
 	b = &k->set->blocks[set][k->set->next[set]];
 	k->set->next[set] = (uint8_t)((k->set->next[set] + 1) % H2_KNOWN_WAYS);
+	release(k, b);
 	b->facts = *facts;
 	b->len = (uint8_t)block.len;
 	memcpy(b->bytes, block.ptr, block.len);
+	return true;
 }
 
 void h2_known_forget(struct h2_known *k)
 {
+	for (unsigned i = 0; k->set && i < H2_KNOWN_SETS; i++)
+		for (unsigned j = 0; j < H2_KNOWN_WAYS; j++)
+			release(k, &k->set->blocks[i][j]);
 	free(k->set);
 	k->set = NULL;
 }

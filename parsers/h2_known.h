@@ -8,6 +8,9 @@
  * is kept here, in a small set for each direction of a connection, allocated when there is
  * something to keep.
  *
+ * The owner may keep something of its own with the facts (KEPT), which is then held by the set, and
+ * given back by RELEASE when the block is forgotten.
+ *
  * Whatever changes the table empties the set. So must whoever's facts depend on more than the bytes
  * when that changes (a policy). Bytes are compared as a whole: the hash only says where to look. */
 #ifndef SLUICE_H2_KNOWN_H
@@ -31,6 +34,7 @@ struct h2_facts {
 	uint8_t grpc;		/* enum grpc_kind */
 	uint16_t status;	/* of a response; 0: none, or not a number */
 	int16_t grpc_status;	/* H2_NO_STATUS; -1: not a number */
+	void *kept;		/* of the owner, or NULL */
 };
 
 struct h2_known_block {
@@ -45,14 +49,17 @@ struct h2_known_set {
 };
 
 struct h2_known {
-	struct h2_known_set *set; /* NULL: empty */
-	bool off;		  /* every block has to be read */
+	struct h2_known_set *set;		/* NULL: empty */
+	bool off;				/* every block has to be read */
+	void (*release)(void *ctx, void *kept); /* NULL: nothing is kept */
+	void *ctx;
 };
 
 /* What was made of BLOCK, or NULL. Valid until the next call with K. */
 const struct h2_facts *h2_known_find(const struct h2_known *k, struct span block);
-/* Remember it, if it is short enough and there is memory. BLOCK changes no table. */
-void h2_known_add(struct h2_known *k, struct span block, const struct h2_facts *facts);
+/* Remember it, if it is short enough and there is memory: returns whether it is, and FACTS->kept
+ * held from now on. BLOCK changes no table. */
+bool h2_known_add(struct h2_known *k, struct span block, const struct h2_facts *facts);
 void h2_known_forget(struct h2_known *k);
 /* From now on as well: the fields themselves are needed. */
 void h2_known_off(struct h2_known *k);

@@ -42,7 +42,8 @@ struct h2_relay_host {
 	enum judged (*judge)(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
 			     bool *again);
 	/* A request passes unread, since the same was judged before and *AGAIN was set then: until
-	 * the policy changes its verdict is the same, and nothing else is to be made of it. */
+	 * the policy changes its verdict is the same, it shares the copy in X, and nothing else is
+	 * to be made of it. */
 	void (*passed_again)(void *ctx, uint32_t stream);
 	/* The policy has changed: may this stream go on? */
 	bool (*still_allowed)(void *ctx, struct h2_stream *s);

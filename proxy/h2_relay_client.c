@@ -50,7 +50,7 @@ static void pass_request(struct h2_relay *r, const struct exchange *x, const str
 	struct h2_stream *s = h2_streams_add(&r->streams, frame_of(r)->stream);
 
 	if (!s) {
-		kept_request_free(r->env->kept, x->kept);
+		kept_request_unref(r->env->kept, x->kept);
 		free(x->record);
 		h2_close(r, CLOSE_OOM);
 		return;
@@ -95,19 +95,23 @@ static const char *read_request(struct h2_relay *r, struct h2_facts *facts)
 	return wrong_here(r, facts);
 }
 
-static enum judged judge(struct h2_relay *r, const struct h2_facts *facts, struct exchange *x)
+static enum judged judge(struct h2_relay *r, struct h2_facts *facts, struct exchange *x)
 {
 	struct h2_head *head = &r->env->head;
 	bool again = false;
 	enum judged verdict;
 
 	if (head->known) {
+		x->kept = kept_request_ref(facts->kept);
 		r->env->h2->passed_again(r->ctx, frame_of(r)->stream);
 		return JUDGED_ALLOW;
 	}
 	verdict = r->env->h2->judge(r->ctx, head, frame_of(r)->stream, x, &again);
-	if (verdict == JUDGED_ALLOW && again && !head->edited)
-		h2_remember(&r->ends[RELAY_DOWN].in, head, facts);
+	if (verdict != JUDGED_ALLOW || !again || head->edited)
+		return verdict;
+	facts->kept = x->kept;
+	if (h2_remember(&r->ends[RELAY_DOWN].in, head, facts))
+		kept_request_ref(x->kept);
 	return verdict;
 }
 

@@ -64,5 +64,7 @@ bool conn_h2_still_allowed(void *ctx, struct h2_stream *s)
 
 	if (c->state == CONN_CLOSING)
 		return true; /* it ends anyway */
+	if (s->x.kept)
+		s->x.kept->stream = s->id; /* it may be shared */
 	return conn_refresh_rules(c) && hold_request(c, s->x.kept);
 }

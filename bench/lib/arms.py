@@ -34,7 +34,7 @@ class Arm:
     filters = True          # answers 403 to what the rules do not allow
     l7_only = True          # cannot leave a connection alone
     methods = True          # can refuse a request for its method
-    protocols = rules.H1, rules.H2, rules.GRPC
+    protocols = rules.H1, rules.H2, rules.GRPC      # that it is compared for
 
     def __init__(self, setup, place, server, folder):
         self.setup, self.place, self.server, self.folder = setup, place, server, folder
@@ -61,8 +61,6 @@ class Arm:
         """Why it cannot be measured in this setup, or None."""
         if cls.l7_only and not setup.l7:
             return "reads every connection"
-        if setup.protocol not in cls.protocols:
-            return f"does not filter {rules.NAMES[setup.protocol]}"
         return None
 
     def path(self, name):

@@ -9,7 +9,6 @@ Rule = collections.namedtuple("Rule", "kind method text target")
 
 # What the rules are for.
 H1, H2, GRPC = "h1", "h2", "grpc"
-NAMES = {H1: "HTTP/1", H2: "HTTP/2", GRPC: "gRPC"}
 ECHO, BYTES, UPLOAD, DENIED = "/echo", "/bytes/", "/upload", "/denied/by/all"
 # What each scenario needs, whatever the number of rules.
 BASE = (Rule(LITERAL, "GET", ECHO, None), Rule(PREFIX, "GET", BYTES, None),

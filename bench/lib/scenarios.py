@@ -78,7 +78,7 @@ SCENARIOS = [
 ]
 LOGGED = ("h1-keepalive-16", "h1-new-connection", "h1-denied")
 # What lies between client and server makes no difference to these.
-LOOPBACK_ONLY = ("h1-rules-", "idle-", "reload", "h1-denied")
+LOOPBACK_ONLY = ("h1-rules-", "idle-", "reload", "h1-denied", "grpc-stream")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ MODES = {
         "h1-keepalive-16", "h1-keepalive-64", "h1-new-connection", "h1-rules-1000",
         "h1-body-64k-down", "h1-body-1m-up", "h1-denied", "websocket-echo", "connect-untouched",
         "h2-streams", "grpc-unary")),
-    "full": Mode(rounds=5, seconds=2.0, reload_seconds=4, places=("loopback", "veth"), logged=True),
+    "full": Mode(rounds=5, seconds=1.5, reload_seconds=4, places=("loopback", "veth"), logged=True),
     "smoke": Mode(rounds=1, seconds=0.2, reload_seconds=0, places=("loopback",), scenarios=(
         "h1-keepalive-16", "h1-body-1m-up", "h1-denied", "websocket-echo",
         "h2-streams", "grpc-unary", "grpc-stream"),

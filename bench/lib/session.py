@@ -90,6 +90,9 @@ class Group:
         finally:
             self.server.stop()
 
+    def _arms(self):
+        return [arm for arm in self.session.arms if self.setup.protocol in arm.protocols]
+
     def _make(self, arm_class):
         self.made += 1
         folder = os.path.join(self.folder, f"{self.made}-{arm_class.name}")
@@ -100,7 +103,7 @@ class Group:
 
     def _start_all(self, stack, todo):
         running = {}
-        for arm_class in self.session.arms:
+        for arm_class in self._arms():
             why = arm_class.cannot(self.setup)
             if why:
                 for scenario in todo:
@@ -128,7 +131,7 @@ class Group:
 
     def _rounds_anew(self, scenario):
         """A new proxy for every round: memory that it keeps would hide what the next ones cost."""
-        classes = [arm for arm in self.session.arms
+        classes = [arm for arm in self._arms()
                    if arm.filters and not arm.cannot(self.setup)]
         samples = {arm.name: [] for arm in classes}
         for _ in range(self.session.mode.rounds):

@@ -110,7 +110,7 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 	if (verdict == JUDGED_ALLOW) {
 		x->kept = kept_request_new(&s->kept, &head->req);
 		REQUIRE(x->kept);
-		*again = !stage_begins(head->req.path, "/later"); /* of these a copy is needed */
+		*again = true;
 	}
 	return verdict;
 }
@@ -127,7 +127,7 @@ static void host_passed_again(void *ctx, uint32_t stream)
 
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
-	return !stream->x.kept || !stage_begins(stream->x.kept->req.path, "/later");
+	return !stage_begins(stream->x.kept->req.path, "/later");
 }
 
 static void host_answered(void *ctx, const struct h2_stream *stream)

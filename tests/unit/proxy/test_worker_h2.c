@@ -131,15 +131,16 @@ static void test_new_policy(void **state)
 	end(&s, client, server);
 }
 
-/* Where a request leaves no trace the same one passes unread, counted all the same, and until the
- * policy changes. */
-static void test_known_requests(void **state)
+/* The same request passes unread, counted all the same, and until the policy changes; then those
+ * that are under way end, each for itself. KEPT: whether copies are kept. */
+static void check_known_requests(bool kept)
 {
 	struct scene s;
 	int client, server;
 
 	begin(&s, &client, &server);
-	s.worker->exchanges.kept.max = 0;
+	if (!kept)
+		s.worker->exchanges.kept.max = 0;
 	say(&s, server, down_hello);
 	say(&s, client, HELLO GET(1, "/a"));
 	hear(&s, server, up_hello);
@@ -152,25 +153,27 @@ static void test_known_requests(void **state)
 	assert_int_equal(s.worker->metrics.requests_allowed, 2);
 	say(&s, server, OK_LAST(1) OK_LAST(3));
 	hear(&s, client, OK_LAST(1) OK_LAST(3));
+	if (kept) {
+		say(&s, client, POST(7, "/a") POST(9, "/a"));
+		hear(&s, server, POST(7, "/a") POST(9, "/a"));
+	}
 	change(&s, "/a");
-	say(&s, client, GET(7, "/a"));
-	hear(&s, client, DENIED(7));
+	if (kept)
+		hear(&s, client, "RST 7 - %8\nRST 9 - %8\n");
+	say(&s, client, GET(11, "/a"));
+	hear(&s, client, DENIED(11));
 	assert_int_equal(s.worker->metrics.requests_denied, 2);
 	end(&s, client, server);
 }
 
-/* Where it may be asked for again, each request is judged for itself. */
-static void test_kept_requests(void **state)
+static void test_known_requests(void **state)
 {
-	struct scene s;
-	int client, server;
+	check_known_requests(false);
+}
 
-	begin(&s, &client, &server);
-	say(&s, client, HELLO GET(1, "/a") GET(3, "/a"));
-	hear(&s, server, up_hello);
-	hear(&s, server, GET(1, "/a") GET(3, "/a"));
-	assert_null(s.worker->conns->h2->relay.ends[RELAY_DOWN].in.known.set);
-	end(&s, client, server);
+static void test_known_and_kept_requests(void **state)
+{
+	check_known_requests(true);
 }
 
 /* Whichever allocation fails, the connection is reset or goes on as ever. */
@@ -208,7 +211,7 @@ int main(void)
 		cmocka_unit_test(test_server_speaks_first_to_http1),
 		cmocka_unit_test(test_new_policy),
 		cmocka_unit_test(test_known_requests),
-		cmocka_unit_test(test_kept_requests),
+		cmocka_unit_test(test_known_and_kept_requests),
 		cmocka_unit_test(test_no_memory),
 	};
 
