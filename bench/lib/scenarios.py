@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured: the table of scenarios, and which of them each mode takes."""
 import resource
+import shutil
 from dataclasses import dataclass, replace
 
 import rules
@@ -43,6 +44,8 @@ class Scenario:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if 2 * self.connections + SPARE_DESCRIPTORS > limit:
             return f"a process may have {limit} descriptors here"
+        if self.setup.protocol == rules.H2 and not shutil.which("h2load"):
+            return "no h2load here"
         return None
 
     def expected_of(self, arm):

@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include "grpc.h"
 #include "h2_end.h"
 #include "tally.h"
 

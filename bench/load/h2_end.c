@@ -12,21 +12,6 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define PREFACE_LEN (sizeof(preface) - 1)
 #define OUT_FIRST   (64u * 1024)
 
-static uint32_t get32(const char *at)
-{
-	const uint8_t *b = (const uint8_t *)at;
-
-	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-}
-
-static void put32(char *at, uint32_t n)
-{
-	at[0] = (char)(n >> 24);
-	at[1] = (char)(n >> 16);
-	at[2] = (char)(n >> 8);
-	at[3] = (char)n;
-}
-
 /* --- what is sent --- */
 
 /* Room for LEN more bytes. */
@@ -53,27 +38,27 @@ static char *put_frame(struct h2_end *e, size_t len, uint8_t type, uint8_t flags
 {
 	char *at = put(e, H2_FRAME_HEAD + len);
 
-	put32(at, (uint32_t)len << 8 | type);
+	h2_put32(at, (uint32_t)len << 8 | type);
 	at[4] = (char)flags;
-	put32(at + 5, id);
+	h2_put32(at + 5, id);
 	return at + H2_FRAME_HEAD;
 }
 
 static void put_window(struct h2_end *e, uint32_t id, uint32_t size)
 {
-	put32(put_frame(e, 4, NGHTTP2_WINDOW_UPDATE, 0, id), size);
+	h2_put32(put_frame(e, 4, NGHTTP2_WINDOW_UPDATE, 0, id), size);
 }
 
 static void put_setting(char *at, uint16_t id, uint32_t value)
 {
 	at[0] = (char)(id >> 8);
 	at[1] = (char)id;
-	put32(at + 2, value);
+	h2_put32(at + 2, value);
 }
 
 void h2_end_reset(struct h2_end *e, uint32_t id)
 {
-	put32(put_frame(e, 4, NGHTTP2_RST_STREAM, 0, id), NGHTTP2_CANCEL);
+	h2_put32(put_frame(e, 4, NGHTTP2_RST_STREAM, 0, id), NGHTTP2_CANCEL);
 }
 
 static void say_hello(struct h2_end *e)
@@ -260,7 +245,7 @@ static void read_settings(struct h2_end *e, const struct frame *f)
 	if (f->flags & NGHTTP2_FLAG_ACK)
 		return;
 	for (size_t at = 0; at + 6 <= f->len; at += 6) {
-		uint32_t value = get32(f->payload + at + 2);
+		uint32_t value = h2_get32(f->payload + at + 2);
 
 		switch ((uint8_t)f->payload[at] << 8 | (uint8_t)f->payload[at + 1]) {
 		case NGHTTP2_SETTINGS_HEADER_TABLE_SIZE:
@@ -362,9 +347,9 @@ static void read_window(struct h2_end *e, const struct h2_owner *owner, const st
 		s = h2_end_find(e, f->id);
 		if (!s)
 			return;
-		s->granted += get32(f->payload);
+		s->granted += h2_get32(f->payload);
 	} else {
-		e->window += get32(f->payload);
+		e->window += h2_get32(f->payload);
 	}
 	owner->room(e, s);
 }
@@ -417,8 +402,8 @@ static bool read_frames(struct h2_end *e, const struct h2_owner *owner)
 	}
 	while (e->in_len - at >= H2_FRAME_HEAD) {
 		struct frame f = { .payload = e->in + at + H2_FRAME_HEAD,
-				   .len = get32(e->in + at) >> 8,
-				   .id = get32(e->in + at + 5) & 0x7fffffff,
+				   .len = h2_get32(e->in + at) >> 8,
+				   .id = h2_get32(e->in + at + 5) & 0x7fffffff,
 				   .type = (uint8_t)e->in[at + 3],
 				   .flags = (uint8_t)e->in[at + 4] };
 
@@ -479,43 +464,6 @@ void h2_end_done(struct h2_end *e)
 	nghttp2_hd_inflate_del(e->inflater);
 	nghttp2_hd_deflate_del(e->deflater);
 	free(e->out);
-}
-
-/* --- gRPC --- */
-
-void grpc_put(struct h2_end *e, struct h2_stream *s, uint32_t len, bool end)
-{
-	char *at = h2_end_data(e, s, GRPC_PREFIX + len, end);
-
-	at[0] = 0; /* not compressed */
-	put32(at + 1, len);
-	memset(at + GRPC_PREFIX, 'x', len);
-}
-
-unsigned grpc_read(struct h2_stream *s, const char *bytes, size_t len)
-{
-	unsigned complete = 0;
-
-	while (len > 0) {
-		size_t n;
-
-		if (s->have < GRPC_PREFIX) {
-			s->prefix[s->have++] = (uint8_t)*bytes++;
-			len--;
-			if (s->have < GRPC_PREFIX)
-				continue;
-			s->left = s->message_len = get32((const char *)s->prefix + 1);
-		}
-		n = len < s->left ? len : s->left;
-		bytes += n;
-		len -= n;
-		s->left -= (uint32_t)n;
-		if (s->left == 0) {
-			complete++;
-			s->have = 0;
-		}
-	}
-	return complete;
 }
 
 bool h2_field_is(const nghttp2_nv *nv, const char *name)

@@ -96,12 +96,20 @@ bool h2_end_may_send(const struct h2_end *e, const struct h2_stream *s, size_t l
 char *h2_end_data(struct h2_end *e, struct h2_stream *s, size_t len, bool end);
 void h2_end_reset(struct h2_end *e, uint32_t id);
 
-/* One message of gRPC: its prefix and LEN bytes, as a DATA frame. */
-void grpc_put(struct h2_end *e, struct h2_stream *s, uint32_t len, bool end);
-/* How many messages of gRPC these bytes complete. */
-unsigned grpc_read(struct h2_stream *s, const char *bytes, size_t len);
+static inline uint32_t h2_get32(const char *at)
+{
+	const uint8_t *b = (const uint8_t *)at;
 
-#define GRPC_PREFIX 5
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static inline void h2_put32(char *at, uint32_t n)
+{
+	at[0] = (char)(n >> 24);
+	at[1] = (char)(n >> 16);
+	at[2] = (char)(n >> 8);
+	at[3] = (char)n;
+}
 
 #define H2_FIELD(name_, value_)                                                                \
 	((nghttp2_nv){ (uint8_t *)(name_), (uint8_t *)(value_), strlen(name_), strlen(value_), \

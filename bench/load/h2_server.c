@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include "grpc.h"
 #include "h2_end.h"
 #include "listen.h"
 
