@@ -69,6 +69,8 @@ struct h2_head {
 	struct span block; /* the HPACK bytes, without frame headers and padding */
 	uint8_t priority[5];
 	bool has_priority;
+	bool binary; /* set by the caller: fields named "...-bin" may have any bytes as their value
+		      */
 	bool edited; /* FIELDS are not those of BLOCK any more; set by whoever changes them */
 	/* The same block was read before, and this was made of it: there are no FIELDS. Valid until
 	 * the next h2_feed() or h2_remember(). */

@@ -92,7 +92,7 @@ void conn_h2_hold(struct conn *c);
 /* What waited for room may go now. */
 void conn_h2_step(struct conn *c);
 void conn_h2_tick(struct conn *c);
-void conn_h2_begin(void *ctx);
+bool conn_h2_begin(void *ctx);
 void conn_relays_done(struct conn *c);
 enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
 			  bool *again);

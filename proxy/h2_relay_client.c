@@ -38,12 +38,6 @@ static void answer(struct h2_relay *r, enum h2_note_kind kind, unsigned status)
 				  .reset = !ends_stream(r) });
 }
 
-static void refuse(struct h2_relay *r, const char *why)
-{
-	r->env->h2->refused(r->ctx, 400, why);
-	answer(r, H2_NOTE_ANSWER, 400);
-}
-
 static void pass_request(struct h2_relay *r, const struct exchange *x, const struct h2_facts *facts,
 			 const char *bytes, size_t len, struct h2_run *run)
 {
@@ -51,7 +45,7 @@ static void pass_request(struct h2_relay *r, const struct exchange *x, const str
 
 	if (!s) {
 		kept_request_unref(r->env->kept, x->kept);
-		free(x->record);
+		kept_free(r->env->kept, x->record);
 		h2_close(r, CLOSE_OOM);
 		return;
 	}
@@ -75,37 +69,23 @@ static const char *wrong_here(const struct h2_relay *r, const struct h2_facts *f
 	return NULL;
 }
 
-/* What has to be known of the request in env->head. Returns what is wrong with it, or NULL. */
-static const char *read_request(struct h2_relay *r, struct h2_facts *facts)
+/* What has to be known of the request that was read; in audit also of one that breaks the rules. */
+static struct h2_facts facts_of(const struct h2_head *head)
 {
-	struct h2_head *head = &r->env->head;
-	const char *why;
-
-	if (head->known) {
-		*facts = *head->known;
-		return wrong_here(r, facts);
-	}
-	if (h2_read_request(head, &why) < 0)
-		return why;
-	*facts = (struct h2_facts){ .content_length = head->content_length,
-				    .has_length = head->has_length,
-				    .connect = head->connect,
-				    .protocol = head->protocol.ptr,
-				    .grpc = (uint8_t)head->grpc };
-	return wrong_here(r, facts);
+	return (struct h2_facts){ .content_length = head->content_length,
+				  .has_length = head->has_length,
+				  .connect = head->connect,
+				  .protocol = head->protocol.ptr,
+				  .grpc = (uint8_t)head->grpc };
 }
 
-static enum judged judge(struct h2_relay *r, struct h2_facts *facts, struct exchange *x)
+/* Ask the host, and remember what may pass again. */
+static enum judged judge_anew(struct h2_relay *r, struct exchange *x, struct h2_facts *facts)
 {
 	struct h2_head *head = &r->env->head;
 	bool again = false;
 	enum judged verdict;
 
-	if (head->known) {
-		x->kept = kept_request_ref(facts->kept);
-		r->env->h2->passed_again(r->ctx, frame_of(r)->stream);
-		return JUDGED_ALLOW;
-	}
 	verdict = r->env->h2->judge(r->ctx, head, frame_of(r)->stream, x, &again);
 	if (verdict != JUDGED_ALLOW || !again || head->edited)
 		return verdict;
@@ -115,23 +95,46 @@ static enum judged judge(struct h2_relay *r, struct h2_facts *facts, struct exch
 	return verdict;
 }
 
+static enum judged judge(struct h2_relay *r, struct exchange *x, struct h2_facts *facts)
+{
+	struct h2_head *head = &r->env->head;
+	const char *why = NULL;
+
+	if (head->known) {
+		*facts = *head->known;
+	} else {
+		if (h2_read_request(head, &why) == 0)
+			why = NULL;
+		*facts = facts_of(head);
+	}
+	if (!why)
+		why = wrong_here(r, facts);
+	if (why) {
+		r->env->h2->refused(r->ctx, 400, why);
+		return JUDGED_MALFORMED;
+	}
+	if (!head->known)
+		return judge_anew(r, x, facts);
+	x->kept = kept_request_ref(facts->kept);
+	r->env->h2->passed_again(r->ctx, frame_of(r)->stream);
+	return JUDGED_ALLOW;
+}
+
 static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
 {
 	struct exchange x = { .version = 20 };
 	struct h2_facts facts;
-	const char *why;
+	enum judged verdict;
 
 	r->highest_seen = frame_of(r)->stream;
 	if (r->streams.n >= H2_STREAMS_MAX) {
 		fail(r, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams", run);
 		return;
 	}
-	why = read_request(r, &facts);
-	if (why) {
-		refuse(r, why);
-		return;
-	}
-	switch (judge(r, &facts, &x)) {
+	verdict = judge(r, &x, &facts);
+	if (r->env->audit && verdict != JUDGED_CLOSE)
+		verdict = JUDGED_ALLOW; /* the host has recorded what it is */
+	switch (verdict) {
 	case JUDGED_ALLOW:
 		pass_request(r, &x, &facts, bytes, len, run);
 		return;
@@ -148,7 +151,7 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 		r->state = H2_RELAY_CLOSED;
 		break;
 	}
-	free(x.record);
+	kept_free(r->env->kept, x.record);
 }
 
 static void end_by_client(struct h2_relay *r, struct h2_stream *s)
@@ -158,11 +161,13 @@ static void end_by_client(struct h2_relay *r, struct h2_stream *s)
 		h2_over(r, s, 0);
 }
 
-/* The request on S is not what it promised to be: nobody gets more of it. */
+/* The request on S is not what it promised to be: nobody gets more of it, but in audit. */
 static void spoil(struct h2_relay *r, struct h2_stream *s, const char *why)
 {
 	r->env->h2->refused(r->ctx, 0, why);
-	h2_kill(r, s, NGHTTP2_PROTOCOL_ERROR);
+	s->has_length = false;
+	if (!r->env->audit)
+		h2_kill(r, s, NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* HEADERS on a stream that is not new: trailers, or a mistake, but never a request. */
@@ -196,10 +201,12 @@ static void on_trailers(struct h2_relay *r, const char *bytes, size_t len, struc
 	if (why) {
 		h2_drop_block(r, RELAY_DOWN);
 		spoil(r, s, why);
-		return;
+		if (s->killed)
+			return;
 	}
 	h2_pass_block(r, run, bytes, len);
-	end_by_client(r, s);
+	if (ends_stream(r))
+		end_by_client(r, s);
 }
 
 static const char *wrong_length(const struct h2_relay *r, const struct h2_stream *s)
@@ -218,8 +225,7 @@ static const char *wrong_length(const struct h2_relay *r, const struct h2_stream
 static void swallow_data(struct h2_relay *r, struct h2_run *run)
 {
 	h2_give_back(r, RELAY_DOWN, run);
-	if (frame_of(r)->length == 0)
-		h2_count_swallowed(r, run);
+	h2_count_swallowed(r, run);
 }
 
 static void on_data(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
@@ -236,8 +242,9 @@ static void on_data(struct h2_relay *r, const char *bytes, size_t len, struct h2
 		return;
 	}
 	why = wrong_length(r, s);
-	if (why) {
+	if (why)
 		spoil(r, s, why);
+	if (s->killed) {
 		swallow_data(r, run);
 		return;
 	}

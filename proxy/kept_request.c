@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kept_request.h"
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,4 +65,36 @@ void kept_request_unref(struct kept *kept, struct kept_request *k)
 	assert(kept->bytes >= k->size);
 	kept->bytes -= k->size;
 	free(k);
+}
+
+struct block {
+	size_t size;
+	_Alignas(max_align_t) char data[];
+};
+
+void *kept_malloc(struct kept *kept, size_t size)
+{
+	struct block *b;
+
+	size += sizeof(*b);
+	if (kept->others > KEPT_OTHERS_MAX - size)
+		return NULL;
+	b = malloc(size);
+	if (!b)
+		return NULL;
+	b->size = size;
+	kept->others += size;
+	return b->data;
+}
+
+void kept_free(struct kept *kept, void *memory)
+{
+	struct block *b;
+
+	if (!memory)
+		return;
+	b = (struct block *)((char *)memory - offsetof(struct block, data));
+	assert(kept->others >= b->size);
+	kept->others -= b->size;
+	free(b);
 }

@@ -4,7 +4,10 @@
  *
  * One block of memory. KEPT counts the bytes of all copies of a worker and bounds them; a request
  * for which there is no room is not copied, and ends with the next policy. Requests of HTTP/2 that
- * are alike share one copy, so it is counted by whom it is held. */
+ * are alike share one copy.
+ *
+ * It also bounds what else requests in flight hold that a client can make much of: the streams of
+ * HTTP/2, and what the records of answers need. */
 #ifndef SLUICE_KEPT_REQUEST_H
 #define SLUICE_KEPT_REQUEST_H
 
@@ -13,10 +16,12 @@
 #include <stdint.h>
 #include "sluice/request.h"
 
-#define KEPT_MAX (256UL * 1024 * 1024) /* bytes per worker */
+#define KEPT_MAX	(256UL * 1024 * 1024) /* bytes per worker */
+#define KEPT_OTHERS_MAX (256UL * 1024 * 1024) /* of streams and records */
 
 struct kept {
 	size_t bytes, max; /* MAX 0: nothing is kept */
+	size_t others;	   /* bytes of kept_malloc() */
 };
 
 struct kept_request {
@@ -34,5 +39,9 @@ struct kept_request {
 struct kept_request *kept_request_new(struct kept *kept, const struct request *req);
 struct kept_request *kept_request_ref(struct kept_request *k);	    /* accepts NULL */
 void kept_request_unref(struct kept *kept, struct kept_request *k); /* accepts NULL */
+
+/* Memory for a stream or a record. NULL when there is no room or no memory. */
+void *kept_malloc(struct kept *kept, size_t size);
+void kept_free(struct kept *kept, void *memory); /* accepts NULL */
 
 #endif

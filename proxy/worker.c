@@ -75,6 +75,7 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	w->listeners[0].fd = w->listeners[1].fd = -1;
 	w->reporter.log = log;
 	w->reporter.labels = labels;
+	w->reporter.kept = &w->exchanges.kept;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
@@ -112,7 +113,7 @@ fail:
 
 void worker_set_audit(struct worker *w)
 {
-	w->relay_env.audit = true;
+	w->relay_env.audit = w->h2_env.audit = true;
 	w->reporter.audit = true;
 }
 

@@ -140,7 +140,7 @@ def call(port, size, count):
         c.attempt("large", lambda: c.large(size))
         c.attempt("mixed", lambda: c.mixed(count))
         c.attempt("again", c.unary)
-        print(json.dumps(c.results))
+        print(json.dumps(c.results, default=bytes.decode))
 
 
 if __name__ == "__main__":

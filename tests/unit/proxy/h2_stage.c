@@ -34,12 +34,28 @@ __attribute__((format(printf, 2, 3))) static void note(struct h2_stage *s, const
 
 /* --- what the relay asks of its host --- */
 
+static enum relay_side other(enum relay_side side)
+{
+	return side == RELAY_DOWN ? RELAY_UP : RELAY_DOWN;
+}
+
+/* In audit the next of all the bytes that were read, and nothing else. */
+static void check_next(struct h2_stage *s, enum relay_side to, const char *buf, size_t len)
+{
+	const struct bytes *taken = &s->sides[other(to)].taken;
+	size_t at = s->sides[to].sent.len;
+
+	REQUIRE(len <= taken->len - at && memcmp(buf, taken->data + at, len) == 0);
+}
+
 static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len)
 {
 	struct h2_stage *s = ctx;
 	struct h2_stage_side *side = &s->sides[to];
 
 	REQUIRE(!s->closed && !s->ended && !side->finished && len > 0);
+	if (s->env->audit)
+		check_next(s, to, buf, len);
 	bytes_add(&side->sent, buf, len);
 	if (!s->no_readers)
 		h2_reader_feed(&side->reader, buf, len);
@@ -99,13 +115,15 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 	REQUIRE(!s->closed && !s->ended);
 	REQUIRE(head->req.method.len > 0 && head->req.authority.len > 0);
 	note(s, "%c%u", marks[verdict], stream);
+	if (verdict == JUDGED_CLOSE && s->env->audit)
+		verdict = JUDGED_DENY; /* a host that audits closes nothing */
 	if (verdict == JUDGED_CLOSE) {
 		s->closed = true;
 		s->why = CLOSE_NOT_ALLOWED;
 	}
 	s->n_allowed += verdict == JUDGED_ALLOW;
 	s->n_denied += verdict == JUDGED_DENY;
-	x->record = malloc(1); /* for a sanitizer to miss */
+	x->record = kept_malloc(&s->kept, 1); /* to be missed */
 	REQUIRE(x->record);
 	if (verdict == JUDGED_ALLOW) {
 		x->kept = kept_request_new(&s->kept, &head->req);
@@ -154,13 +172,22 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	note(ctx, "!%u", status);
 }
 
-static void host_broken(void *ctx, enum relay_side by, const char *why)
+static void host_broken(void *ctx, enum close_reason close, const char *why)
 {
 	REQUIRE(why && why[0]);
-	note(ctx, "*%s", by == RELAY_DOWN ? "down" : "up");
+	note(ctx, "*%s", close == CLOSE_HTTP2_SERVER ? "up" : "down");
+}
+
+static void host_audited(void *ctx, enum close_reason why)
+{
+	struct h2_stage *s = ctx;
+
+	REQUIRE(s->env->audit);
+	note(s, "~%s", reason_names[why]);
 }
 
 static const struct relay_host host = {
+	.audited = host_audited,
 	.send = host_send,
 	.congested = host_congested,
 	.finish = host_finish,
@@ -180,11 +207,6 @@ static const struct h2_relay_host h2_host = {
 
 /* --- progress, as in a connection --- */
 
-static enum relay_side other(enum relay_side side)
-{
-	return side == RELAY_DOWN ? RELAY_UP : RELAY_DOWN;
-}
-
 static size_t offer(struct h2_stage *s, enum relay_side from)
 {
 	struct bytes *unused = &s->sides[from].unused;
@@ -196,6 +218,9 @@ static size_t offer(struct h2_stage *s, enum relay_side from)
 	used = h2_relay_feed(&s->relay, from, copy, unused->len);
 	free(copy);
 	REQUIRE(used <= unused->len);
+	if (s->env->audit)
+		REQUIRE(!s->closed && !s->ended &&
+			s->sides[other(from)].sent.len == s->sides[from].taken.len);
 	REQUIRE(s->relay.streams.n <= H2_STREAMS_MAX + 1);
 	REQUIRE(s->relay.ends[RELAY_DOWN].n_notes <= H2_NOTES_MAX + H2_STREAMS_MAX);
 	drop(unused, used);
@@ -238,6 +263,8 @@ static bool take_from_wire(struct h2_stage *s, enum relay_side from)
 	if (n > H2_STAGE_BUFFER_MAX - side->unused.len)
 		n = H2_STAGE_BUFFER_MAX - side->unused.len;
 	bytes_add(&side->unused, side->wire.data, n);
+	if (s->env->audit)
+		bytes_add(&side->taken, side->wire.data, n);
 	drop(&side->wire, n);
 	return true;
 }
@@ -297,15 +324,22 @@ void h2_stage_begin(struct h2_stage *s)
 	REQUIRE(h2_relay_init(&s->relay, s->env, s) == 0);
 }
 
+void h2_stage_begin_audit(struct h2_stage *s)
+{
+	h2_stage_begin(s);
+	s->env->audit = s->no_readers = true;
+}
+
 void h2_stage_done(struct h2_stage *s)
 {
 	h2_relay_done(&s->relay);
-	REQUIRE(s->kept.bytes == 0);
-	REQUIRE(s->n_over == s->n_allowed); /* each allowed stream ends, once */
+	REQUIRE(s->kept.bytes == 0 && s->kept.others == 0);
+	REQUIRE(s->env->audit || s->n_over == s->n_allowed); /* each allowed stream ends, once */
 	free(s->env);
 	for (int i = 0; i < 2; i++) {
 		bytes_free(&s->sides[i].wire);
 		bytes_free(&s->sides[i].unused);
+		bytes_free(&s->sides[i].taken);
 		bytes_free(&s->sides[i].sent);
 		h2_reader_done(&s->sides[i].reader);
 	}
@@ -316,6 +350,11 @@ void h2_stage_describe_end(const struct h2_stage *s, char *buf, size_t size)
 {
 	bool down = s->sides[RELAY_DOWN].finished, up = s->sides[RELAY_UP].finished;
 
+	if (s->relay.state == H2_RELAY_BLIND) {
+		snprintf(buf, size, "blind ");
+		buf += 6;
+		size -= 6;
+	}
 	if (s->closed)
 		snprintf(buf, size, "close %s", reason_names[s->why]);
 	else if (s->ended)
