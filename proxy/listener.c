@@ -16,7 +16,7 @@
 /* The kernel hands over what was to go elsewhere: FD's own name says where. */
 static bool find_client(struct listener *l, int fd, const struct address *client, struct flow *ret)
 {
-	struct worker *w = l->poll.data;
+	struct worker *w = l->polled.owner;
 	struct address server;
 
 	if (upstream_local(fd, &server) < 0 || address_same(&server, &l->place))
@@ -29,7 +29,7 @@ static bool find_client(struct listener *l, int fd, const struct address *client
 static bool find_flow(struct listener *l, int fd, const struct sockaddr_storage *peer,
 		      struct flow *ret)
 {
-	struct worker *w = l->poll.data;
+	struct worker *w = l->polled.owner;
 	struct address client;
 
 	if (sockaddr_to(peer, &client) < 0)
@@ -50,7 +50,7 @@ static void give_up(struct worker *w, const struct flow *flow, enum close_reason
  * whether there was one to refuse. */
 static bool refuse_without_descriptor(struct listener *l)
 {
-	struct worker *w = l->poll.data;
+	struct worker *w = l->polled.owner;
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
 	struct flow flow = { 0 };
@@ -60,7 +60,7 @@ static bool refuse_without_descriptor(struct listener *l)
 		/* Another thread was faster. The kernel's queue holds who comes until the next
 		 * tick. */
 		l->paused = true;
-		uv_poll_stop(&l->poll);
+		poller_set(&w->poller, &l->polled, 0);
 		return false;
 	}
 	close(l->spare);
@@ -78,7 +78,7 @@ static bool refuse_without_descriptor(struct listener *l)
 
 static void take(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
-	struct worker *w = l->poll.data;
+	struct worker *w = l->polled.owner;
 	struct flow flow = { 0 };
 
 	if (!find_flow(l, fd, peer, &flow)) {
@@ -86,7 +86,7 @@ static void take(struct listener *l, int fd, const struct sockaddr_storage *peer
 		side_reset(fd);
 		return;
 	}
-	if ((unsigned)fd >= w->n_descriptors || !worker_admit(w)) {
+	if (!worker_admit(w)) {
 		give_up(w, &flow, CLOSE_LIMIT);
 		side_reset(fd);
 		return;
@@ -115,11 +115,10 @@ static bool accept_one(struct listener *l)
 	return errno == ECONNABORTED || errno == EINTR;
 }
 
-static void on_connection(uv_poll_t *handle, int status, int events)
+static void on_connection(struct polled *polled, uint32_t events)
 {
-	struct listener *l = (struct listener *)handle;
+	struct listener *l = (struct listener *)polled;
 
-	(void)status;
 	(void)events;
 	for (int i = 0; i < LISTENER_ACCEPTS_MAX && accept_one(l); i++)
 		;
@@ -132,8 +131,10 @@ void listener_tick(struct listener *l)
 	if (l->spare < 0)
 		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (l->paused && l->spare >= 0) {
+		struct worker *w = l->polled.owner;
+
 		l->paused = false;
-		uv_poll_start(&l->poll, UV_READABLE, on_connection);
+		poller_set(&w->poller, &l->polled, EPOLLIN);
 	}
 }
 
@@ -182,13 +183,11 @@ static int open_listener(struct listener *l, struct worker *w, int family, struc
 		       : steer_add_listener(w->steer, fd, err);
 	if (r < 0)
 		goto fail;
-	r = uv_poll_init(&w->loop, &l->poll, fd);
+	r = poller_add(&w->poller, &l->polled, fd, EPOLLIN, on_connection, w);
 	if (r < 0)
 		goto fail;
-	l->poll.data = w;
 	l->fd = fd;
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	uv_poll_start(&l->poll, UV_READABLE, on_connection);
 	return 0;
 fail:
 	close(fd);
@@ -217,12 +216,14 @@ int listener_open_inbound(struct listener *l, struct worker *w, int family, stru
 
 void listener_close(struct listener *l)
 {
+	struct worker *w = l->polled.owner;
+
 	if (l->fd < 0)
 		return;
 	/* What the command connected before it ended has its turn. */
 	for (int i = 0; i < LISTENER_BACKLOG && accept_one(l); i++)
 		;
-	uv_close((uv_handle_t *)&l->poll, NULL);
+	poller_remove(&w->poller, &l->polled, NULL);
 	close(l->fd);
 	l->fd = -1;
 	if (l->spare >= 0)

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
+#include "poller.h"
 #include "sluice/address.h"
 #include "sluice/error.h"
 
@@ -19,7 +19,7 @@
 struct worker;
 
 struct listener {
-	uv_poll_t poll; /* first */
+	struct polled polled; /* first */
 	struct address place;
 	bool inbound;
 	int fd;	     /* -1: none */
@@ -36,7 +36,6 @@ int listener_open(struct listener *l, struct worker *w, int family, uint16_t *po
 int listener_open_inbound(struct listener *l, struct worker *w, int family, struct error *err);
 /* Once a worker tick: go on where descriptors had run out. */
 void listener_tick(struct listener *l);
-/* The handle is closed by the loop. */
 void listener_close(struct listener *l);
 
 #endif

@@ -102,6 +102,7 @@ enum close_reason upstream_close_reason(int error)
 	switch (error) {
 	case -ENOMEM:
 	case -ENOBUFS:
+	case -ENOSPC: /* fs.epoll.max_user_watches */
 		return CLOSE_OOM;
 	case -EMFILE:
 	case -ENFILE:
