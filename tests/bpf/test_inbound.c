@@ -40,11 +40,6 @@ static struct address name_of(int fd, bool peer)
 	return address_of(&ss);
 }
 
-static bool same_address(const struct address *a, const struct address *b)
-{
-	return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, 16) == 0;
-}
-
 static bool somebody_waits(int listener, int ms)
 {
 	struct pollfd p = { .fd = listener, .events = POLLIN };
@@ -89,7 +84,7 @@ static void serve_one(int fd, void *arg)
 	CHECK(conn >= 0);
 	seen[0] = address_of(&ss);
 	seen[1] = name_of(conn, true);
-	CHECK(same_address(&seen[0], &seen[1]));
+	CHECK(address_same(&seen[0], &seen[1]));
 	seen[1] = name_of(conn, false);
 	CHECK(write(fd, seen, sizeof(seen)) == sizeof(seen));
 	CHECK(write(conn, "x", 1) == 1);
@@ -173,8 +168,8 @@ static void test_handed_over(void **state)
 		assert_int_equal(seen[0].port, client.port);
 		assert_int_equal(seen[1].port, PORT_STEERED);
 		if (at.family == ways[i].family) {
-			assert_true(same_address(&seen[0], &client));
-			assert_true(same_address(&seen[1], &server));
+			assert_true(address_same(&seen[0], &client));
+			assert_true(address_same(&seen[1], &server));
 		}
 		assert_int_equal(read(leg, &c, 1), 1);
 		assert_int_equal(c, 'x');
@@ -210,7 +205,7 @@ static void test_left_alone(void **state)
 	assert_true(sock >= 0);
 	own = name_of(sock, false);
 	assert_int_equal(read(w.fd, seen, sizeof(seen)), sizeof(seen));
-	assert_true(same_address(&seen[0], &own));
+	assert_true(address_same(&seen[0], &own));
 	assert_int_equal(read(sock, &c, 1), 1);
 	assert_false(somebody_waits(in.six, 0));
 	meet(w.fd);
@@ -255,6 +250,26 @@ static void test_others(void **state)
 		close(sock);
 		close(server);
 	}
+	end(&in);
+}
+
+/* Nor is another address of the same port its business. */
+static void test_other_address(void **state)
+{
+	struct place_of_server at = { AF_INET, HERE4, PORT_REFUSED, NULL };
+	struct scene *s = *state;
+	struct inbound in = begin(s);
+	struct worker w = worker_start(s, serve_nobody, &at);
+	int other = scene_listen(AF_INET, "127.0.0.1", PORT_REFUSED), sock;
+
+	meet(w.fd);
+	sock = dial_tcp(AF_INET, "127.0.0.1", PORT_REFUSED);
+	assert_true(sock >= 0 && somebody_waits(other, 1000));
+	assert_int_equal(dial_tcp(AF_INET, HERE4, PORT_REFUSED), -ECONNREFUSED);
+	meet(w.fd);
+	worker_end(&w);
+	close(sock);
+	close(other);
 	end(&in);
 }
 
@@ -469,10 +484,10 @@ static void test_datagrams(void **state)
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_handed_over),	  TEST(test_left_alone),  TEST(test_refused),
-		TEST(test_others),	  TEST(test_six_only),	  TEST(test_device),
-		TEST(test_false_leg),	  TEST(test_no_listener), TEST(test_datagrams),
-		TEST(test_table_changes),
+		TEST(test_handed_over), TEST(test_left_alone),	  TEST(test_refused),
+		TEST(test_others),	TEST(test_other_address), TEST(test_six_only),
+		TEST(test_device),	TEST(test_false_leg),	  TEST(test_no_listener),
+		TEST(test_datagrams),	TEST(test_table_changes),
 	};
 
 	return cmocka_run_group_tests_name("inbound", tests, NULL, NULL);
