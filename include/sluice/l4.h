@@ -28,16 +28,16 @@ enum l4_action {
 	L4_STEER = 2,  /* TCP only: hand the connection to sluice */
 };
 
-/* LOCAL says whether the peer's is an address of this host (routing type "local"); each prefix
+/* LOCAL says whether the peer's address is one of this host's (routing type "local"); each prefix
  * stands in the table twice, once with either value, since the entities `host` and `world` depend
  * on it. */
 struct l4_peer {
+	uint8_t direction;  /* enum l4_direction */
 	uint8_t local;	    /* 0 or 1 */
 	uint8_t family;	    /* 4 or 6 */
 	uint8_t prefix_len; /* bits of IP that count: 0..32 or 0..128 */
 	uint8_t ip[16];	    /* network byte order, bits beyond PREFIX_LEN are 0 */
 	uint32_t identity;  /* from 1, in each direction */
-	uint8_t direction;  /* enum l4_direction */
 };
 
 struct l4_port {
