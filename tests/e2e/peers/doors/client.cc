@@ -14,10 +14,12 @@
 
 static string pattern(size_t size)
 {
-	string out(size, 0);
+	string row, out;
 
-	for (size_t i = 0; i < size; i++)
-		out[i] = static_cast<char>(i % 251);
+	for (int i = 0; i < 251; i++)
+		row += static_cast<char>(i);
+	while (out.size() < size)
+		out.append(row, 0, size - out.size());
 	return out;
 }
 
