@@ -53,6 +53,7 @@ EXPECTED = {
     "mixed": lambda n: f"{n // 2} {n // 2} 20",  # allowed, denied, and what five streams said
     "gzip": lambda n: "same",
     "idle": lambda n: "2 0",
+    "steady": lambda n: "0",                    # calls that did not end as they should
     "revoked": lambda n: "7 7 1 2 0",
 }
 ALL = {"unary": 0, "watch": 1000, "count": 5, "talk": 50, "denied": 0, "denied_stream": 0, "fail": 0,
@@ -84,7 +85,7 @@ def say(asked):
 
 
 def without_sluice(client, server, asked, timeout):
-    with Doors(server, deny=True) as doors, tap.Tap(doors.port) as wire:
+    with Doors(server, "deny") as doors, tap.Tap(doors.port) as wire:
         done = subprocess.run([*client, *words(wire.port, asked)], stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=timeout, check=True)
     return json.loads(done.stdout), wire
@@ -175,6 +176,19 @@ def present(name):
         return bool(PEERS[name]())
     except Missing:
         return False
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("pair", PAIRS, ids=IDS)
+def test_connections_age(pair, sluice):
+    """The server asks to leave each connection (GOAWAY): no call of either kind is lost by it."""
+    asked = {"steady": 4000}
+    client = peer(pair[0])
+    peer(pair[1])
+    with Doors(pair[1], "age") as doors, tap.Tap(doors.port) as wire:
+        result = sluice.run(*client, *words(wire.port, asked), policy=policy(wire.port))
+    assert json.loads(result.out) == say(asked), result.err
+    assert len(wire.up) >= 3
 
 
 @pytest.mark.parametrize("name", [name if name == "python" else

@@ -104,10 +104,11 @@ PEERS = {"c++": cpp, "go": go, "node": node, "python": python}
 
 
 class Doors:
-    """A server. With DENY it refuses by itself what the policy of a scene denies."""
+    """A server. "deny": it refuses by itself what the policy of a scene denies; "age": it asks to
+    leave a connection that is half a second old."""
 
-    def __init__(self, name, deny=False):
-        self.command = [*PEERS[name](), "serve", *(["deny"] if deny else [])]
+    def __init__(self, name, *how):
+        self.command = [*PEERS[name](), "serve", *how]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,

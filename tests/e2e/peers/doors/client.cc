@@ -211,6 +211,7 @@ public:
 			{ "mixed", [this](int n) { return mixed(n); } },
 			{ "gzip", [this](int n) { return echo("Pack", n, GRPC_COMPRESS_GZIP); } },
 			{ "revoked", [this](int) { return revoked(); } },
+			{ "steady", [this](int n) { return steady(n); } },
 			{ "idle", [this](int n) { return idle(n); } },
 		};
 	}
@@ -435,6 +436,23 @@ private:
 		       std::to_string(good) + " " + std::to_string(talk[0]->end().error_code());
 	}
 
+	// Calls without a pause, on whatever connections. Returns how many had a wrong end.
+	string steady(int wait_ms)
+	{
+		auto until = system_clock::now() + milliseconds(wait_ms);
+		int wrong = 0;
+
+		while (system_clock::now() < until) {
+			std::deque<Unary> calls(6);
+
+			for (int n = 0; n < 6; n++)
+				calls[n].start(stub_, n % 2 ? "Open" : "Get", "steady");
+			for (int n = 0; n < 6; n++)
+				wrong += calls[n].result.get().error_code() != 7 * (n % 2);
+		}
+		return std::to_string(wrong);
+	}
+
 	string idle(int wait_seconds)
 	{
 		Streams one = streams(1, "Talk", wait_seconds + 60);
@@ -488,8 +506,9 @@ static int call(const string &port, int count, char **asked)
 
 int main(int argc, char **argv)
 {
-	if (argc >= 2 && string(argv[1]) == "serve")
-		return serve(argc > 2);
+	std::set<string> asked(argv + 1, argv + argc);
+	if (asked.count("serve"))
+		return serve(asked.count("deny"), asked.count("age"));
 	if (argc >= 3 && string(argv[1]) == "call")
 		return call(argv[2], argc - 3, argv + 3);
 	return 2;

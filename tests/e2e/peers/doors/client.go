@@ -289,6 +289,23 @@ func (c client) revoked() string {
 	return fmt.Sprint(codeOf(err), " ", codeOf(again), " ", string(gone), " ", good, " ", end(talk[0]))
 }
 
+// Calls without a pause, on whatever connections. Returns how many had a wrong end.
+func (c client) steady(milliseconds int) string {
+	wrong := 0
+	until := time.Now().Add(time.Duration(milliseconds) * time.Millisecond)
+	for time.Now().Before(until) {
+		results := make(chan bool)
+		for n := 0; n < 6; n++ {
+			go func(n int) {
+				_, err := c.call(in(20*time.Second), []string{"Get", "Open"}[n%2], []byte("steady"))
+				results <- codeOf(err) != 7*(n%2)
+			}(n)
+		}
+		wrong += trues(results, 6)
+	}
+	return strconv.Itoa(wrong)
+}
+
 func (c client) idle(seconds int) string {
 	streams := c.streams(in(time.Duration(seconds+60)*time.Second), 1, "Talk")
 	good := echoes(streams, "before")
@@ -334,6 +351,8 @@ func (c client) do(name string, n int) string {
 		return same(reply, err, pattern(n))
 	case "revoked":
 		return c.revoked()
+	case "steady":
+		return c.steady(n)
 	case "idle":
 		return c.idle(n)
 	}
@@ -367,7 +386,8 @@ func main() {
 	encoding.RegisterCodec(plain{})
 	var err error
 	if os.Args[1] == "serve" {
-		err = serve(len(os.Args) > 2 && os.Args[2] == "deny")
+		asked := strings.Join(os.Args[2:], " ")
+		err = serve(strings.Contains(asked, "deny"), strings.Contains(asked, "age"))
 	} else {
 		err = call(os.Args[2], os.Args[3:])
 	}

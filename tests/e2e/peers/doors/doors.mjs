@@ -81,8 +81,8 @@ const methods = (deny) => ({
   Pack: [false, false, (call, reply) => reply(null, call.request)],
 });
 
-async function serve(deny) {
-  const server = new grpc.Server(OPTIONS);
+async function serve(deny, age) {
+  const server = new grpc.Server({ ...OPTIONS, ...(age && { "grpc.max_connection_age_ms": 500 }) });
   const definition = {}, handlers = {};
   for (const [name, [requestStream, responseStream, handler]] of Object.entries(methods(deny))) {
     definition[name] = {
@@ -334,6 +334,17 @@ class Client {
     return `${codes[0]} ${codes[1]} ${reply} ${good} ${await talk[0].end()}`;
   }
 
+  // Calls without a pause, on whatever connections. Returns how many had a wrong end.
+  async steady(ms) {
+    let wrong = 0;
+    for (const until = performance.now() + ms; performance.now() < until;) {
+      const results = await Promise.all(Array.from({ length: 6 }, (_, n) =>
+        this.start(n % 2 ? "Open" : "Get", "steady").done));
+      wrong += results.filter(({ code }, n) => code !== 7 * (n % 2)).length;
+    }
+    return wrong;
+  }
+
   async idle(seconds) {
     const streams = this.streams(1, "Talk", seconds * 1000 + 60000);
     let good = await echoes(streams, "before");
@@ -361,6 +372,6 @@ async function call(port, asked) {
 
 const [verb, ...rest] = process.argv.slice(2);
 if (verb === "serve")
-  await serve(rest[0] === "deny");
+  await serve(rest.includes("deny"), rest.includes("age"));
 else
   await call(rest[0], rest.slice(1));

@@ -2,10 +2,11 @@
 """A gRPC service of doors, as server and as client, without generated code: messages are bytes.
 Its brothers in other languages do the same, with the same command line:
 
-doors.py serve [deny]           prints its port, serves until its standard input ends;
-                                     deny: it refuses Open itself, in sluice's words
+doors.py serve [deny] [age]     prints its port, serves until its standard input ends.
+                                deny: it refuses Open itself, in sluice's words;
+                                age: it asks to leave a connection that is half a second old
 doors.py call PORT NAME[=N]...  does these things on one channel, and prints one JSON object:
-                                     what came of each, as a string"""
+                                what came of each, as a string"""
 import asyncio
 import json
 import sys
@@ -97,9 +98,10 @@ class Doors(grpc.GenericRpcHandler):
         return message
 
 
-async def serve(deny):
+async def serve(deny, age):
     server = grpc.aio.server(handlers=[Doors(deny)], options=OPTIONS + [
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000)])
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+        *([("grpc.max_connection_age_ms", 500)] if age else [])])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)
@@ -256,6 +258,15 @@ class Client:
         good += await self.echoes(talk, b"after")
         return f"{codes[0]} {codes[1]} {gone.decode()} {good} {await self.end(talk)}"
 
+    async def steady(self, milliseconds):
+        """Calls without a pause, on whatever connections. Returns how many had a wrong end."""
+        wrong, until = 0, time.monotonic() + milliseconds / 1000
+        while time.monotonic() < until:
+            calls = [self.call("Open" if n % 2 else "Get", b"steady") for n in range(6)]
+            codes = [(await call.code()).value[0] for call in calls]
+            wrong += sum(code != 7 * (n % 2) for n, code in enumerate(codes))
+        return wrong
+
     async def idle(self, seconds):
         stream = self.stream("Talk", timeout=seconds + 60)
         good = await self.echoes(stream, b"before")
@@ -288,6 +299,6 @@ async def call(port, asked):
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        asyncio.run(serve(sys.argv[2:] == ["deny"]))
+        asyncio.run(serve("deny" in sys.argv[2:], "age" in sys.argv[2:]))
     else:
         asyncio.run(call(sys.argv[2], sys.argv[3:]))

@@ -167,12 +167,15 @@ func (d *doors) waitForGone(s grpc.ServerStream, message []byte) error {
 	return write(s, []byte(strconv.FormatInt(atomic.LoadInt64(&d.gone), 10)))
 }
 
-func serve(deny bool) error {
+func serve(deny, age bool) error {
+	alive := keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 20 * time.Second}
+	if age {
+		alive.MaxConnectionAge = 500 * time.Millisecond
+	}
 	d := &doors{deny: deny}
 	server := grpc.NewServer(grpc.UnknownServiceHandler(d.handle),
 		grpc.MaxRecvMsgSize(1<<30),
-		grpc.KeepaliveParams(keepalive.ServerParameters{
-			Time: 10 * time.Second, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(alive),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -217,7 +217,7 @@ inline grpc::ServerGenericBidiReactor *Doors::CreateReactor(grpc::GenericCallbac
 	return call;
 }
 
-inline int serve(bool deny)
+inline int serve(bool deny, bool age)
 {
 	Doors doors;
 	grpc::ServerBuilder builder;
@@ -230,6 +230,8 @@ inline int serve(bool deny)
 	builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
 	builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
 	builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
+	if (age)
+		builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 500);
 	builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
 	builder.RegisterCallbackGenericService(&doors);
 	auto server = builder.BuildAndStart();
