@@ -56,8 +56,8 @@ EXPECTED = {
     "steady": lambda n: "0",                    # calls that did not end as they should
     "revoked": lambda n: "7 7 1 2 0",
 }
-ALL = {"unary": 0, "watch": 1000, "count": 5, "talk": 50, "denied": 0, "denied_stream": 0, "fail": 0,
-       "unknown": 0, "deadline": 300, "cancel": 20, "large": 64 << 20, "many": 1000, "mixed": 2000,
+ALL = {"unary": 0, "watch": 1000, "count": 5, "talk": 50, "denied": 0, "denied_stream": 0,
+       "fail": 0, "unknown": 0, "deadline": 300, "cancel": 20, "large": 64 << 20, "many": 1000, "mixed": 2000,
        "gzip": 8 << 20, "idle": 0}
 FAST = {**ALL, "watch": 100, "cancel": 3, "large": 2 << 20, "many": 50 if SANITIZED else 200,
         "mixed": 100, "gzip": 4 << 20}
@@ -129,7 +129,9 @@ def check_pair(sluice, pair, asked, timeout=60):
     assert result.stats["conn.opened"] == len(other.up) == 1 + (pair[0] == "node")
     denied = result.denied("/doors.Manager/Open")
     assert denied == asked["mixed"] // 2 + 2
-    assert tap.requests(wire.up) == tap.requests(other.up) - denied
+    assert tap.requests(wire.up) == result.stats["requests.allowed"]
+    # The call that is cancelled soon may never leave the client.
+    assert abs(tap.requests(other.up) - denied - tap.requests(wire.up)) <= 1
     assert tap.data(wire.down) == tap.data(other.down)
     small = asked["large"] + asked["gzip"]
     assert tap.data(wire.up) < small
@@ -164,7 +166,8 @@ def test_keepalive(sluice):
             result = run.wait(180)
             assert (pair, json.loads(result.out or "0")) == (pair, say(asked))
     for pair, (wire, run) in runs.items():
-        (asking, answering), (asking_down, answering_down) = tap.pings(wire.up), tap.pings(wire.down)
+        asking, answering = tap.pings(wire.up)
+        asking_down, answering_down = tap.pings(wire.down)
         # One every ten seconds, from whichever side is first; all are answered by the other.
         assert asking + asking_down >= 4, pair
         assert asking - 1 <= answering_down <= asking, pair

@@ -55,8 +55,9 @@ def cpp():
     if not os.path.exists("/usr/include/grpcpp/grpcpp.h"):
         raise Missing("libgrpc++")
     # Not optimized, since compiling takes longer than all calls.
-    return [keep("doors-cpp", [source("client.cc"), source("server.hh")], lambda path: subprocess.run(
-        [compiler, "-std=c++17", "-O0", "-o", path, source("client.cc"),
+    sources = [source("client.cc"), source("server.hh")]
+    return [keep("doors-cpp", sources, lambda path: subprocess.run(
+        [compiler, "-std=c++17", "-O0", "-o", path, sources[0],
          "-lgrpc++", "-lgrpc", "-lgpr", "-labsl_synchronization"], check=True))]
 
 

@@ -8,7 +8,7 @@ import threading
 from procfs import PATIENCE
 from servers import listen
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING = 0, 1, 3, 4, 6
+DATA, HEADERS, PING = 0, 1, 6
 ACK = 1
 PREFACE_LEN, HEADER_LEN = 24, 9
 
