@@ -94,7 +94,8 @@ void conn_h2_step(struct conn *c);
 void conn_h2_tick(struct conn *c);
 bool conn_h2_begin(void *ctx);
 void conn_relays_done(struct conn *c);
-enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
+enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			  bool *again);
 bool conn_h2_still_allowed(void *ctx, struct h2_stream *s);
 /* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
  * longer allowed at all. */
