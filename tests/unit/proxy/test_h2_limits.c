@@ -183,10 +183,15 @@ static void streams(struct h2_stage *s, size_t n)
 
 static void swallow(struct h2_stage *s, const char *frame, size_t n)
 {
+	const size_t few = 10;
+
 	say(s, RELAY_DOWN, POST(1, "/deny"));
-	repeat(s, RELAY_DOWN, "RST 1 - %8\n", H2_SWALLOWED_PER_TICK);
+	repeat(s, RELAY_DOWN, frame, few);
+	assert_int_equal(s->relay.swallowed, few);
 	h2_relay_tick(&s->relay); /* another second */
-	repeat(s, RELAY_DOWN, frame, n);
+	assert_int_equal(s->relay.swallowed, 0);
+	s->relay.swallowed = H2_SWALLOWED_PER_TICK - few; /* as if they had come */
+	repeat(s, RELAY_DOWN, frame, n - H2_SWALLOWED_PER_TICK + few);
 }
 
 static void swallowed_resets(struct h2_stage *s, size_t n)
