@@ -22,12 +22,21 @@ static bool is_pseudo(const struct header *h)
 	return h->name.len > 0 && h->name.ptr[0] == ':';
 }
 
+static bool is_binary(struct span name)
+{
+	static const struct span suffix = SPAN_LITERAL("-bin");
+
+	return name.len > suffix.len &&
+	       span_eq((struct span){ name.ptr + name.len - suffix.len, suffix.len }, suffix);
+}
+
 /* The characters of a name and a value, by nghttp2's own tables. */
-static int check_characters(const struct header *h, const char **reason)
+static int check_characters(const struct h2_head *head, const struct header *h, const char **reason)
 {
 	if (!nghttp2_check_header_name((const uint8_t *)h->name.ptr, h->name.len))
 		return refuse(reason, "a field name with characters that are not allowed");
-	if (!nghttp2_check_header_value_rfc9113((const uint8_t *)h->value.ptr, h->value.len))
+	if (!(head->binary && is_binary(h->name)) &&
+	    !nghttp2_check_header_value_rfc9113((const uint8_t *)h->value.ptr, h->value.len))
 		return refuse(reason, "a field value with characters that are not allowed");
 	return 0;
 }
@@ -77,7 +86,7 @@ static int read_pseudo(struct h2_head *head, const char **reason)
 			return refuse(reason, "a pseudo-header that requests do not have");
 		if (place->ptr)
 			return refuse(reason, "a pseudo-header twice");
-		r = check_characters(h, reason);
+		r = check_characters(head, h, reason);
 		if (r < 0)
 			return r;
 		if (h->value.len == 0)
@@ -174,7 +183,7 @@ static int read_field(struct h2_head *head, const struct header *h, struct h1_fa
 
 	if (is_pseudo(h))
 		return refuse(reason, "a pseudo-header behind a field");
-	r = check_characters(h, reason);
+	r = check_characters(head, h, reason);
 	if (r == 0)
 		r = check_connection(h, reason);
 	if (r == 0)
@@ -195,6 +204,7 @@ int h2_read_request(struct h2_head *head, const char **reason)
 	head->scheme = head->protocol = (struct span){ 0 };
 	head->n_pseudo = 0;
 	head->grpc = GRPC_NONE;
+	head->connect = head->has_length = false;
 	r = read_pseudo(head, reason);
 	if (r < 0)
 		return r;
@@ -235,7 +245,7 @@ int h2_read_trailers(const struct h2_head *head, const char **reason)
 
 		if (is_pseudo(h))
 			return refuse(reason, "a pseudo-header in trailers");
-		r = check_characters(h, reason);
+		r = check_characters(head, h, reason);
 		if (r < 0)
 			return r;
 		if (h1_trailer_forbids(h->name))

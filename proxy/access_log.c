@@ -260,6 +260,17 @@ static int start_thread(struct access_log *log)
 	return r;
 }
 
+static void log_free(struct access_log *log)
+{
+	if (log->wake >= 0)
+		close(log->wake);
+	if (log->close_fd)
+		close(log->fd);
+	free(log->writers);
+	free(log->rings);
+	free(log);
+}
+
 int access_log_open(const char *path, unsigned n_writers, size_t queue, struct access_log **ret,
 		    struct error *err)
 {
@@ -300,13 +311,7 @@ int access_log_open(const char *path, unsigned n_writers, size_t queue, struct a
 	return 0;
 fail:
 	error_set(err, "cannot open the log %s: %s", path, strerror(-r));
-	if (log->wake >= 0)
-		close(log->wake);
-	if (log->close_fd)
-		close(log->fd);
-	free(log->writers);
-	free(log->rings);
-	free(log);
+	log_free(log);
 	return r;
 }
 
@@ -329,11 +334,6 @@ uint64_t access_log_close(struct access_log *log)
 	lost = log->unwritten;
 	for (unsigned i = 0; i < log->n_writers; i++)
 		lost += log->writers[i].lost_ever;
-	close(log->wake);
-	if (log->close_fd)
-		close(log->fd);
-	free(log->writers);
-	free(log->rings);
-	free(log);
+	log_free(log);
 	return lost;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conn_relay.c - which relay reads a connection, and what the relay of HTTP/2 calls. */
 #include <stdlib.h>
+#include <string.h>
 #include "conn.h"
 #include "worker.h"
 
@@ -14,6 +15,21 @@ void conn_h2_hold(struct conn *c)
 	h2_relay_rejudge(&h2->relay);
 }
 
+/* The relay of HTTP/2 takes over. In audit the client may have an answer to the greeting that waits
+ * to be read. */
+static void take_over(struct conn *c)
+{
+	struct side *up = &c->up;
+	size_t used;
+
+	memcpy(c->h2->relay.ahead, c->relay.ahead, sizeof(c->relay.ahead));
+	if (!c->worker->h2_env.audit || !up->in)
+		return;
+	used = h2_relay_feed(&c->h2->relay, RELAY_UP, up->in->data + up->in->start,
+			     buffer_len(up->in));
+	side_used(up, &c->worker->buffers, used);
+}
+
 size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t len)
 {
 	if (!c->h2) {
@@ -21,6 +37,7 @@ size_t conn_feed(struct conn *c, enum relay_side from, const char *buf, size_t l
 
 		if (!c->h2 || c->state == CONN_CLOSING)
 			return used;
+		take_over(c);
 	}
 	conn_h2_hold(c); /* before any frame is read */
 	return c->state == CONN_CLOSING ? len : h2_relay_feed(&c->h2->relay, from, buf, len);
@@ -61,7 +78,7 @@ void conn_rest_timeout(struct conn *c)
 		h1_relay_head_timeout(&c->relay);
 }
 
-void conn_h2_begin(void *ctx)
+bool conn_h2_begin(void *ctx)
 {
 	struct conn *c = ctx;
 	struct worker *w = c->worker;
@@ -69,11 +86,11 @@ void conn_h2_begin(void *ctx)
 
 	if (!h2 || h2_relay_init(&h2->relay, &w->h2_env, c) < 0) {
 		free(h2);
-		conn_close(c, CLOSE_OOM);
-		return;
+		return false;
 	}
 	h2->policy_generation = w->policy_generation;
 	c->h2 = h2;
+	return true;
 }
 
 void conn_h2_step(struct conn *c)
@@ -122,15 +139,23 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	conn_relay_host.refused(ctx, status, why);
 }
 
-static void host_broken(void *ctx, enum relay_side by, const char *why)
+static void host_broken(void *ctx, enum close_reason close, const char *why)
 {
 	struct conn *c = ctx;
 
-	report_broken(&c->worker->reporter, &c->flow, by == RELAY_DOWN, why);
+	report_broken(&c->worker->reporter, &c->flow, close, why);
+}
+
+static void host_passed_again(void *ctx, uint32_t stream)
+{
+	struct conn *c = ctx;
+
+	c->worker->metrics.requests_allowed++;
 }
 
 const struct h2_relay_host conn_h2_host = {
 	.judge = conn_h2_judge,
+	.passed_again = host_passed_again,
 	.still_allowed = conn_h2_still_allowed,
 	.answered = host_answered,
 	.over = host_over,

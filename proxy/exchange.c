@@ -24,8 +24,8 @@ void exchange_put(struct exchange_pool *p, struct exchange *x)
 {
 	assert(p->n_lent > 0);
 	p->n_lent--;
-	free(x->record);
-	kept_request_free(&p->kept, x->kept);
+	kept_free(&p->kept, x->record);
+	kept_request_unref(&p->kept, x->kept);
 	if (p->n_cached >= EXCHANGE_CACHED_MAX) {
 		free(x);
 		return;
@@ -37,7 +37,7 @@ void exchange_put(struct exchange_pool *p, struct exchange *x)
 
 void exchange_pool_done(struct exchange_pool *p)
 {
-	assert(p->n_lent == 0 && p->kept.bytes == 0);
+	assert(p->n_lent == 0 && p->kept.bytes == 0 && p->kept.others == 0);
 	while (p->cached) {
 		struct exchange *x = p->cached;
 

@@ -15,8 +15,10 @@
 
 struct exchange {
 	struct exchange *next;
-	uint64_t started_ns;	   /* monotonic; 0 when nobody will ask for the latency */
-	char *record;		   /* the record's part that request and response share, or NULL */
+	uint64_t started_ns; /* monotonic; 0 when nobody will ask for the latency */
+	char *record; /* the record's part that request and response share, by kept_malloc(), or
+		       * NULL
+		       */
 	struct kept_request *kept; /* what was judged; NULL: nothing was forwarded, or no room */
 	uint16_t answer; /* 0: forwarded, the server answers; else the status that we answer */
 	uint8_t version; /* of the request: 10 or 11 */

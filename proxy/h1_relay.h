@@ -71,8 +71,8 @@ struct relay_host {
 	/* Close both sides now, by a reset. */
 	void (*close)(void *ctx, enum close_reason why);
 	/* The connection begins with the preface of HTTP/2, of which nothing was used: another
-	 * relay takes over, and this one is CLOSED. */
-	void (*http2)(void *ctx);
+	 * relay takes over, and this one is CLOSED. False: out of memory. */
+	bool (*http2)(void *ctx);
 };
 
 enum h1_relay_state {

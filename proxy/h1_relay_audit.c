@@ -39,8 +39,10 @@ size_t relay_feed_audit(struct h1_relay *r, enum relay_side from, const char *bu
 	if (len > ahead)
 		r->env->host->send(r->ctx, to, buf + ahead, len - ahead);
 	used = relay_read(r, from, buf, len);
-	if (relay_is_behind(r) && len - used >= H1_AUDIT_AHEAD_MAX)
-		relay_audited(r, CLOSE_UNFOLLOWED);
+	/* Whoever reads has room for no more. Without requests that wait it is the server that
+	 * speaks to a client which has said nothing. */
+	if (len - used >= H1_AUDIT_AHEAD_MAX)
+		relay_audited(r, relay_is_behind(r) ? CLOSE_UNFOLLOWED : CLOSE_UNSOLICITED);
 	if (r->state == H1_RELAY_BLIND)
 		used = len;
 	r->ahead[from] = (uint32_t)(len - used);

@@ -18,12 +18,10 @@ static bool detected(struct h1_relay *r, const char *buf, size_t len)
 		relay_close(r, CLOSE_TLS);
 		break;
 	case DETECT_HTTP2:
-		if (r->env->audit) {
-			relay_close(r, CLOSE_HTTP2_UNREAD);
-			break;
-		}
-		relay_move(r, H1_RELAY_CLOSED);
-		r->env->host->http2(r->ctx);
+		if (r->env->host->http2(r->ctx))
+			relay_move(r, H1_RELAY_CLOSED);
+		else
+			relay_close(r, CLOSE_OOM);
 		break;
 	case DETECT_UNKNOWN:
 		relay_close(r, CLOSE_NOT_HTTP);

@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include "h2_relay_impl.h"
 
+static void release_kept(void *kept, void *request)
+{
+	kept_request_unref(kept, request);
+}
+
 int h2_relay_init(struct h2_relay *r, struct h2_relay_env *env, void *ctx)
 {
 	int e;
@@ -20,6 +25,8 @@ int h2_relay_init(struct h2_relay *r, struct h2_relay_env *env, void *ctx)
 		e = h2_init(&r->ends[RELAY_UP].in, H2_SERVER);
 	if (e < 0)
 		h2_relay_done(r);
+	r->ends[RELAY_DOWN].in.known.release = release_kept;
+	r->ends[RELAY_DOWN].in.known.ctx = env->kept;
 	return e;
 }
 
@@ -86,6 +93,7 @@ void h2_relay_rejudge(struct h2_relay *r)
 {
 	struct h2_stream *s = NULL;
 
+	h2_known_forget(&r->ends[RELAY_DOWN].in.known); /* they were allowed by another policy */
 	while (r->state == H2_RELAY_OPEN && (s = h2_streams_next(&r->streams, s)))
 		if (!s->killed && !r->env->h2->still_allowed(r->ctx, s))
 			h2_kill(r, s, NGHTTP2_CANCEL);
@@ -98,6 +106,11 @@ void h2_close(struct h2_relay *r, enum close_reason why)
 {
 	if (r->state == H2_RELAY_CLOSED)
 		return;
+	if (r->env->audit) {
+		r->env->host->audited(r->ctx, why);
+		h2_go_blind(r);
+		return;
+	}
 	r->state = H2_RELAY_CLOSED;
 	r->env->host->close(r->ctx, why);
 }
@@ -116,7 +129,11 @@ void h2_fail(struct h2_relay *r, enum relay_side by, uint32_t code, const char *
 		return;
 	if (run)
 		h2_run_flush(r, run);
-	r->env->h2->broken(r->ctx, by, why);
+	r->env->h2->broken(r->ctx, reason_for(by, code), why);
+	if (r->env->audit) {
+		h2_go_blind(r);
+		return;
+	}
 	if (!r->ends[RELAY_UP].greeted) {
 		h2_close(r, reason_for(by, code)); /* nothing can be said yet */
 		return;
@@ -133,6 +150,8 @@ void h2_give_back(struct h2_relay *r, enum relay_side from, struct h2_run *run)
 {
 	struct h2_end *end = &r->ends[from];
 
+	if (r->env->audit)
+		return; /* it has gone on */
 	if (end->in.frame.length > INT32_MAX - end->credit) {
 		h2_fail(r, from, NGHTTP2_FLOW_CONTROL_ERROR, "more DATA than any window has", run);
 		return;
@@ -142,7 +161,7 @@ void h2_give_back(struct h2_relay *r, enum relay_side from, struct h2_run *run)
 
 void h2_count_swallowed(struct h2_relay *r, struct h2_run *run)
 {
-	if (++r->swallowed > H2_SWALLOWED_PER_TICK)
+	if (!r->env->audit && ++r->swallowed > H2_SWALLOWED_PER_TICK)
 		h2_fail(r, RELAY_DOWN, NGHTTP2_ENHANCE_YOUR_CALM,
 			"too many frames on streams that are not open", run);
 }
@@ -162,12 +181,12 @@ void h2_relay_eof(struct h2_relay *r, enum relay_side from)
 {
 	enum relay_side to = h2_other(from);
 
-	if (r->state != H2_RELAY_OPEN)
+	if (r->state > H2_RELAY_BLIND)
 		return;
 	if (from == RELAY_DOWN)
 		r->head_incomplete = false; /* it never will be whole */
 	h2_say(r, to);
-	if (r->ends[to].finished || r->state != H2_RELAY_OPEN)
+	if (r->ends[to].finished || r->state > H2_RELAY_BLIND)
 		return;
 	r->ends[to].finished = true;
 	r->env->host->finish(r->ctx, to);
@@ -203,7 +222,7 @@ bool h2_relay_wants(const struct h2_relay *r, enum relay_side from, size_t unuse
 {
 	if (from == RELAY_DOWN)
 		return !(r->blocked && unused > 0);
-	return r->state == H2_RELAY_OPEN;
+	return r->state <= H2_RELAY_BLIND;
 }
 
 /* A header block comes next. What is written anew can be much longer than what was read, and each
@@ -213,7 +232,8 @@ static bool must_wait(struct h2_relay *r, enum relay_side from, const char *buf,
 	const struct relay_host *host = r->env->host;
 	struct h2_end *client = &r->ends[RELAY_DOWN];
 
-	if (r->ends[from].in.left > 0 || len < H2_FRAME_HEADER_LEN || buf[3] != NGHTTP2_HEADERS)
+	if (r->env->audit || r->ends[from].in.left > 0 || len < H2_FRAME_HEADER_LEN ||
+	    buf[3] != NGHTTP2_HEADERS)
 		return false;
 	if (host->congested(r->ctx, h2_other(from)))
 		return true;
@@ -262,13 +282,14 @@ static size_t read_events(struct h2_relay *r, const char *buf, size_t len, struc
 	return at;
 }
 
-size_t h2_relay_feed(struct h2_relay *r, enum relay_side from, const char *buf, size_t len)
+size_t h2_read(struct h2_relay *r, enum relay_side from, const char *buf, size_t len)
 {
 	struct h2_run run = { .to = h2_other(from) };
 	size_t used;
 
 	if (r->state != H2_RELAY_OPEN)
 		return len;
+	r->env->head.binary = r->binary;
 	if (from == RELAY_DOWN)
 		r->blocked = r->head_incomplete = false;
 	used = read_events(r, buf, len, &run);
@@ -279,4 +300,9 @@ size_t h2_relay_feed(struct h2_relay *r, enum relay_side from, const char *buf, 
 	if (from == RELAY_DOWN)
 		r->head_incomplete = used < len && !r->blocked;
 	return used;
+}
+
+size_t h2_relay_feed(struct h2_relay *r, enum relay_side from, const char *buf, size_t len)
+{
+	return r->env->audit ? h2_feed_audit(r, from, buf, len) : h2_read(r, from, buf, len);
 }

@@ -14,11 +14,17 @@
  *    the relay writes the blocks of that direction itself: a size update to 0 first, then literals.
  *  - A block of ours that goes between those of the server begins with the size update that the
  *    client waits for, if it waits for one, and with none otherwise.
+ *  - A header block that is known (h2_known.h) is not read again. Where blocks are written anew,
+ *    none is known.
  *  - Frames of ours go between two frames of the peer, not before the server's first SETTINGS, and
  *    before an end of the connection is passed on.
  *
  * States: OPEN; ENDED: sluice has sent GOAWAY, the host drains the client; CLOSED: the host was
- * told to reset both sides, or has done so itself. */
+ * told to reset both sides, or has done so itself.
+ *
+ * In audit the relay looks on and changes nothing, as that of HTTP/1 does (h2_relay_audit.c). ENDED
+ * and CLOSED do not occur; in their place there is BLIND: what passes cannot be read any more, and
+ * is not. */
 #ifndef SLUICE_H2_RELAY_H
 #define SLUICE_H2_RELAY_H
 
@@ -37,7 +43,12 @@
 struct h2_relay_host {
 	/* Judge a whole request and remember in X what its record needs. What is to be passed on in
 	 * its place is stored in the fields of HEAD, which is then said to be edited. */
-	enum judged (*judge)(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
+	enum judged (*judge)(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			     bool *again);
+	/* A request passes unread, since the same was judged before and *AGAIN was set then: until
+	 * the policy changes its verdict is the same, it shares the copy in X, and nothing else is
+	 * to be made of it. */
+	void (*passed_again)(void *ctx, uint32_t stream);
 	/* The policy has changed: may this stream go on? */
 	bool (*still_allowed)(void *ctx, struct h2_stream *s);
 	/* The head of the final response has come. */
@@ -47,20 +58,22 @@ struct h2_relay_host {
 	/* A request was answered STATUS without being judged; 0: it was reset. WHY is a static
 	 * phrase. */
 	void (*refused)(void *ctx, unsigned status, const char *why);
-	/* The connection ends, because of what one of its sides has sent. */
-	void (*broken)(void *ctx, enum relay_side by, const char *why);
+	/* The connection ends, because of what one of its sides has sent. In audit it would, and
+	 * goes on unread. */
+	void (*broken)(void *ctx, enum close_reason close, const char *why);
 };
 
 /* What all relays of one worker share. */
 struct h2_relay_env {
-	const struct relay_host *host; /* send, congested, finish, end, close */
+	const struct relay_host *host; /* send, congested, finish, end, close, audited */
 	const struct h2_relay_host *h2;
-	struct kept *kept;		   /* bounds the copies of requests that judge() makes */
+	struct kept *kept; /* bounds the copies of requests that judge() makes */
+	bool audit;
 	struct h2_head head;		   /* scratch */
 	char out[2 * H2_WRITTEN_MAX + 32]; /* blocks that are written anew */
 };
 
-enum h2_relay_state { H2_RELAY_OPEN, H2_RELAY_ENDED, H2_RELAY_CLOSED };
+enum h2_relay_state { H2_RELAY_OPEN, H2_RELAY_BLIND, H2_RELAY_ENDED, H2_RELAY_CLOSED };
 
 enum h2_note_kind { H2_NOTE_RST, H2_NOTE_ANSWER, H2_NOTE_DENIED_CALL };
 
@@ -98,8 +111,10 @@ struct h2_relay {
 	uint32_t table, table_min; /* what the client's decoder has, and what it waits for */
 	uint32_t swallowed;	   /* in this tick */
 	uint32_t events;	   /* of the client, read so far */
+	uint32_t ahead[2];	   /* audit: bytes of each side that have passed and are not read */
 	uint8_t state;		   /* enum h2_relay_state */
 	bool extended_connect;	   /* the server has enabled it */
+	bool binary;		   /* audit: it takes metadata with arbitrary bytes in it */
 	bool blocked;		   /* the client's bytes wait for room, not for more bytes */
 	bool head_incomplete;	   /* a frame of the client has begun and is not whole */
 };

@@ -55,6 +55,12 @@ void h2_kill(struct h2_relay *r, struct h2_stream *s, uint32_t code);
 void h2_give_back(struct h2_relay *r, enum relay_side from, struct h2_run *run);
 /* A frame went nowhere. Too many of them: ends the connection. */
 void h2_count_swallowed(struct h2_relay *r, struct h2_run *run);
+/* Audit: read no further. */
+void h2_go_blind(struct h2_relay *r);
+/* Audit: what was not passed yet passes, and is read. Returns how much was used. */
+size_t h2_feed_audit(struct h2_relay *r, enum relay_side from, const char *buf, size_t len);
+/* Read what is offered, and pass it on where it may. Returns how much was used. */
+size_t h2_read(struct h2_relay *r, enum relay_side from, const char *buf, size_t len);
 /* SETTINGS of either side. */
 void h2_on_settings(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run);
 

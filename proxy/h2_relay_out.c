@@ -11,7 +11,7 @@
 
 static void send_to(struct h2_relay *r, enum relay_side to, const char *bytes, size_t len)
 {
-	if (r->state != H2_RELAY_CLOSED && !r->ends[to].finished && len > 0)
+	if (!r->env->audit && r->state != H2_RELAY_CLOSED && !r->ends[to].finished && len > 0)
 		r->env->host->send(r->ctx, to, bytes, len);
 }
 
@@ -62,6 +62,7 @@ static void rewrite_block(struct h2_relay *r, struct h2_run *run)
 	char *frame, *at;
 	size_t len;
 
+	assert(!head->known); /* it has no fields */
 	if (run->len == 0 || sizeof(env->out) - run->staged < H2_WRITTEN_MAX + 32 ||
 	    run->from + run->len != env->out + run->staged)
 		h2_run_flush(r, run);
@@ -93,6 +94,8 @@ void h2_pass_block(struct h2_relay *r, struct h2_run *run, const char *bytes, si
 {
 	enum relay_side from = h2_other(run->to);
 
+	if (r->env->audit)
+		return; /* it has gone on as it came */
 	/* Literals leave the decoder's table as it is, which is right if BYTES would have. */
 	if (r->env->head.edited)
 		h2_drop_block(r, from);
@@ -110,8 +113,10 @@ void h2_pass_block(struct h2_relay *r, struct h2_run *run, const char *bytes, si
 
 void h2_drop_block(struct h2_relay *r, enum relay_side from)
 {
-	if (!r->ends[from].rewriting && h2_block_mutates(r->env->head.block))
-		r->ends[from].rewriting = true;
+	if (r->ends[from].rewriting || !h2_block_mutates(r->env->head.block))
+		return;
+	r->ends[from].rewriting = true;
+	h2_known_off(&r->ends[from].in.known);
 }
 
 /* --- our own frames --- */

@@ -26,6 +26,8 @@ static uint32_t read_setting(struct h2_relay *r, enum relay_side from, uint16_t 
 			r->extended_connect = true;
 		return value;
 	case H2_SETTINGS_GRPC_TRUE_BINARY:
+		/* In audit they do agree. */
+		r->binary |= r->env->audit && from == RELAY_UP && value == 1;
 		return 0;
 	default:
 		return value;

@@ -42,7 +42,7 @@ struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id)
 
 	if (!grow(t))
 		return NULL;
-	s = malloc(sizeof(*s));
+	s = kept_malloc(t->kept, sizeof(*s));
 	if (!s)
 		return NULL;
 	*s = (struct h2_stream){ .id = id, .grpc_status = -1 };
@@ -55,9 +55,9 @@ struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id)
 
 static void free_stream(struct h2_streams *t, struct h2_stream *s)
 {
-	kept_request_free(t->kept, s->x.kept);
-	free(s->x.record);
-	free(s);
+	kept_request_unref(t->kept, s->x.kept);
+	kept_free(t->kept, s->x.record);
+	kept_free(t->kept, s);
 }
 
 struct h2_stream *h2_streams_find(const struct h2_streams *t, uint32_t id)

@@ -30,10 +30,10 @@ struct h2_streams {
 	struct h2_stream **buckets;
 	size_t n_buckets; /* a power of two, or 0 */
 	size_t n;
-	struct kept *kept; /* of whom the copies of requests are */
+	struct kept *kept; /* of whom the copies of requests are, and the streams */
 };
 
-/* NULL when out of memory. ID must not be there yet. */
+/* NULL when out of memory, or of what KEPT allows. ID must not be there yet. */
 struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id);
 struct h2_stream *h2_streams_find(const struct h2_streams *t, uint32_t id);
 void h2_streams_remove(struct h2_streams *t, struct h2_stream *s);

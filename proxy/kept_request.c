@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kept_request.h"
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ struct kept_request *kept_request_new(struct kept *kept, const struct request *r
 		return NULL;
 	kept->bytes += size;
 	*k = (struct kept_request){ .size = size,
+				    .n_refs = 1,
 				    .req = { .headers = k->headers, .n_headers = req->n_headers } };
 	at = (char *)&k->headers[req->n_headers];
 	k->req.method = put(&at, req->method);
@@ -49,11 +51,50 @@ struct kept_request *kept_request_new(struct kept *kept, const struct request *r
 	return k;
 }
 
-void kept_request_free(struct kept *kept, struct kept_request *k)
+struct kept_request *kept_request_ref(struct kept_request *k)
 {
-	if (!k)
+	if (k)
+		k->n_refs++;
+	return k;
+}
+
+void kept_request_unref(struct kept *kept, struct kept_request *k)
+{
+	if (!k || --k->n_refs > 0)
 		return;
 	assert(kept->bytes >= k->size);
 	kept->bytes -= k->size;
 	free(k);
+}
+
+struct block {
+	size_t size;
+	_Alignas(max_align_t) char data[];
+};
+
+void *kept_malloc(struct kept *kept, size_t size)
+{
+	struct block *b;
+
+	size += sizeof(*b);
+	if (kept->others > KEPT_OTHERS_MAX - size)
+		return NULL;
+	b = malloc(size);
+	if (!b)
+		return NULL;
+	b->size = size;
+	kept->others += size;
+	return b->data;
+}
+
+void kept_free(struct kept *kept, void *memory)
+{
+	struct block *b;
+
+	if (!memory)
+		return;
+	b = (struct block *)((char *)memory - offsetof(struct block, data));
+	assert(kept->others >= b->size);
+	kept->others -= b->size;
+	free(b);
 }

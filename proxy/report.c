@@ -227,9 +227,10 @@ static void log_denial(struct reporter *r, const struct flow *flow, const struct
 
 /* X keeps two strings behind each other: what stands in "l7", and the value of "policy", in audit
  * with the reason behind it. */
-static void keep(struct exchange *x, const struct text *l7, const struct text *rule)
+static void keep(struct reporter *r, struct exchange *x, const struct text *l7,
+		 const struct text *rule)
 {
-	x->record = malloc(l7->len + rule->len + 2);
+	x->record = kept_malloc(r->kept, l7->len + rule->len + 2);
 	if (!x->record)
 		return;
 	memcpy(x->record, l7->buf, l7->len);
@@ -279,7 +280,7 @@ void report_request(struct reporter *r, const struct flow *flow, const struct re
 	else
 		text_add(&rule, "null");
 	if (!l7.cut && !rule.cut)
-		keep(x, &l7, &rule);
+		keep(r, x, &l7, &rule);
 	x->started_ns = report_now();
 	if (x->record)
 		log_kept(r, flow, x, "REQUEST", "");
@@ -348,23 +349,23 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 	report_push(r, &t);
 }
 
-void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why)
+void report_broken(struct reporter *r, const struct flow *flow, enum close_reason close,
+		   const char *why)
 {
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
 	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
-	const char *who = by_client ? "the client" : "the server";
+	const char *who = close == CLOSE_HTTP2_SERVER ? "the server" : "the client";
 
 	text_add(&summary, "a connection to ");
 	text_add_address(&summary, &flow->destination);
 	text_addf(&summary, ": %s broke HTTP/2: %s", who, why);
-	denials_add(&r->denials, summary.buf, summary.len, 1);
+	report_sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
-	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
 	text_addf(&t, ",\"l7\":{\"protocol\":\"HTTP/2\"},\"reason\":\"%s broke HTTP/2: ", who);
 	text_add_json(&t, span_of(why));
-	text_addf(&t, "\",\"close\":\"%s\",\"lane\":\"user\"",
-		  close_reason_name(by_client ? CLOSE_HTTP2 : CLOSE_HTTP2_SERVER));
+	text_addf(&t, "\",\"close\":\"%s\",\"lane\":\"user\"", close_reason_name(close));
 	report_push(r, &t);
 }
 

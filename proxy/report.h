@@ -29,6 +29,7 @@
 
 struct reporter {
 	struct log_writer *log; /* NULL: no records */
+	struct kept *kept;	/* of whom the parts of records are that wait for an answer */
 	struct denials denials;
 	const char *labels; /* of the workload, as the inside of a JSON array; not NULL */
 	bool audit;	    /* what is denied passes all the same, and is recorded as AUDIT */
@@ -60,8 +61,10 @@ void report_revoked(struct reporter *r, const struct flow *flow, const struct ke
 /* A request was answered STATUS before it could be judged; 0: its stream was
  * reset; in audit: it would have been. */
 void report_refused(struct reporter *r, const struct flow *flow, unsigned status, const char *why);
-/* An HTTP/2 connection ended because of what the client (or the server) sent. */
-void report_broken(struct reporter *r, const struct flow *flow, bool by_client, const char *why);
+/* An HTTP/2 connection ended because of what a side has sent; in audit: it would have, and goes on
+ * unread. CLOSE is one of CLOSE_HTTP2... */
+void report_broken(struct reporter *r, const struct flow *flow, enum close_reason close,
+		   const char *why);
 /* A connection ended for a reason that its user should know; ordinary ends are not reported. */
 void report_close(struct reporter *r, const struct flow *flow, enum close_reason why);
 /* Audit: a connection goes on unread that would have ended for this reason. */

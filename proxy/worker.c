@@ -75,19 +75,22 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	w->listeners[0].fd = w->listeners[1].fd = -1;
 	w->reporter.log = log;
 	w->reporter.labels = labels;
+	w->reporter.kept = &w->exchanges.kept;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
 	w->h2_env.host = &conn_relay_host;
 	w->h2_env.h2 = &conn_h2_host;
 	w->h2_env.kept = &w->exchanges.kept;
-	w->n_descriptors = 2 * (unsigned)shared->limits.connections + WORKER_DESCRIPTORS;
-	r = loop_open(&w->loop, w->n_descriptors);
+	r = loop_open(&w->loop, WORKER_DESCRIPTORS);
 	if (r < 0)
 		goto fail;
-	r = uv_async_init(&w->loop, &w->wake, on_wake);
+	r = poller_open(&w->poller, &w->loop);
 	if (r < 0)
 		goto fail_loop;
+	r = uv_async_init(&w->loop, &w->wake, on_wake);
+	if (r < 0)
+		goto fail_poller;
 	w->wake.data = w;
 	uv_timer_init(&w->loop, &w->tick);
 	w->tick.data = w;
@@ -103,6 +106,8 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 		return 0;
 	error_set(err, "out of memory for the policy");
 	return -ENOMEM;
+fail_poller:
+	poller_close(&w->poller);
 fail_loop:
 	uv_loop_close(&w->loop);
 fail:
@@ -112,7 +117,7 @@ fail:
 
 void worker_set_audit(struct worker *w)
 {
-	w->relay_env.audit = true;
+	w->relay_env.audit = w->h2_env.audit = true;
 	w->reporter.audit = true;
 }
 
@@ -152,7 +157,8 @@ static void worker_main(void *arg)
 {
 	struct worker *w = arg;
 
-	uv_run(&w->loop, UV_RUN_DEFAULT);
+	while (poller_turn(&w->poller, true))
+		;
 }
 
 int worker_start(struct worker *w, struct error *err)
@@ -191,7 +197,9 @@ void worker_done(struct worker *w)
 	assert(!w->started);
 	if (!uv_is_closing((uv_handle_t *)&w->wake))
 		close_handles(w);
-	uv_run(&w->loop, UV_RUN_DEFAULT);
+	while (poller_turn(&w->poller, true))
+		;
+	poller_close(&w->poller);
 	uv_loop_close(&w->loop);
 	buffer_pool_done(&w->buffers);
 	exchange_pool_done(&w->exchanges);

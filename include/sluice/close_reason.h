@@ -15,7 +15,6 @@
 	X(REVOKED, revoked, "the policy no longer allows what was in flight")                     \
 	X(NOT_HTTP, not_http, "not HTTP on a port with HTTP rules")                               \
 	X(TLS, tls, "TLS on a port with HTTP rules: it cannot be read")                           \
-	X(HTTP2_UNREAD, http2_unread, "HTTP/2, which is not read in audit")                       \
 	X(HTTP2, http2, "the client broke the rules of HTTP/2")                                   \
 	X(HTTP2_LIMIT, http2_limit, "the client went over a limit of HTTP/2")                     \
 	X(HTTP2_SERVER, http2_server, "the server broke the rules of HTTP/2")                     \

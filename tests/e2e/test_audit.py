@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """With --audit everything passes as if sluice were not there, and what would have been denied is
 recorded."""
-import os
+import json
+import re
 import shutil
 import socket
 import ssl
-import subprocess
 import threading
 
 import pytest
 
+from doors import Doors, python
+from h2_frames import PREFACE, get, settings
 from policies import http_policy
 from procfs import PATIENCE, alive, wait_until
 from servers import RawServer, unused_port
+from servers_h2 import Nghttpd
 from sluice import cleanup
 from talk import (Talk, Whole, answers, asks, client_hears_end, client_shuts, perform,
                   perform_all, server_hears_end, server_shuts)
+from test_grpc import say, words
 from test_refused import MALFORMED
 
 pytestmark = pytest.mark.held
@@ -69,8 +73,8 @@ def test_malformed_requests_arrive_byte_for_byte(sluice, server):
 @pytest.mark.parametrize("reason, talk", [
     ("spoke without being asked", Talk(answers(b"220 mail.example ESMTP\r\n"),
                                        asks(b"EHLO me\r\n"), *TO_THE_END)),
-    ("HTTP/2", Talk(asks(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"),
-                    answers(b"\0\0\0\4\0\0\0\0\0"), *TO_THE_END)),
+    ("the client broke HTTP/2", Talk(asks(PREFACE + settings()), answers(settings()),
+                                     asks(get(2)), *TO_THE_END)),
     ("switched to a protocol", Talk(
         asks(b"GET /ok HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
         answers(b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"),
@@ -123,30 +127,39 @@ def test_tls_passes(sluice, server):
     assert workload.finish().audited("TLS on a port with HTTP rules") == 1
 
 
-def test_http2_passes(sluice, folder):
-    program = shutil.which("nghttpd", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if not program:
-        pytest.skip("no nghttpd here")
-    port = unused_port()
-    with open(os.path.join(folder, "ok"), "w") as file:
-        file.write("over HTTP/2")
-    with subprocess.Popen([program, "--no-tls", "-d", folder, str(port)],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as nghttpd:
-        try:
-            wait_until(lambda: listens(port), "nghttpd")
-            result = sluice.run("curl", "-sS", "--http2-prior-knowledge",
-                                f"http://127.0.0.1:{port}/ok", policy=POLICY.format(port=port),
-                                options=("--audit",))
-        finally:
-            nghttpd.terminate()
-    assert result.out == b"over HTTP/2"
-    # Either side may be the first to speak: both words are a reason.
-    assert result.audited(f"a connection to 127.0.0.1:{port}") == 1 and not result.denials
+def test_http2(sluice, folder):
+    """Denied requests have their answers, on the connection that they share with others."""
+    with Nghttpd(folder) as server:
+        for name in "ok", "no":
+            server.put_file(name, b"over HTTP/2\n")
+        policy = http_policy("api", "- path: /files/ok").format(port=server.port)
+        result = sluice.run(shutil.which("nghttp"), "-v", "--no-dep", *(
+            f"http://127.0.0.1:{server.port}/files/{name}" for name in ("ok", "no", "none")),
+            policy=policy, log=True, options=("--audit",))
+    assert sorted(re.findall(rb":status: (\d+)", result.out)) == [b"200", b"200", b"404"]
+    assert result.stats["conn.opened"] == 1 and not result.denials
+    assert result.audited("/files/no:") == result.audited("/files/none:") == 1
+    answers = {r["l7"]["url"].rpartition("/")[2]: r["l7"]["code"] for r in records(result)
+               if r["l7"]["type"] == "RESPONSE"}
+    assert answers == {"no": 200, "none": 404}
+    assert len(records(result)) == 4 and len(records(result, "FORWARDED")) == 2
 
 
-def listens(port):
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
+def test_grpc(sluice):
+    """As without sluice, metadata with arbitrary bytes among the rest."""
+    asked = {"unary": 0, "watch": 3, "count": 5, "talk": 2, "denied": 0, "fail": 0, "deadline": 100,
+             "large": 1 << 20}
+    with Doors("python") as server:
+        result = sluice.run(*python(), *words(server.port, asked), log=True,
+                            policy=http_policy("api", "- path: /doors[.]Manager/Get").format(
+                                port=server.port), options=("--audit",))
+    assert result.code == 0, result.err
+    assert json.loads(result.out) == {**say(asked), "denied": "vault"}
+    assert {line.split(": ")[0].rpartition("/")[2] for line in result.audits} == {
+        "Open", "Watch", "Count", "Talk", "Left", "Slow", "Fail"}, result.audits
+    statuses = [r["l7"].get("grpc_status") for r in records(result) if r["l7"]["type"] == "END"
+                and r["l7"]["url"].endswith("/Fail")]
+    assert statuses == [5]
 
 
 def test_denied_connect_and_datagram_pass(sluice, server, udp_server):

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+import h2_frames
 from policies import http_policy
 from procfs import PATIENCE, SANITIZED, forget_peak, memory
 
@@ -25,12 +26,15 @@ def body_parts(size):
         size -= len(part)
 
 
-def framed(size, chunked):
-    """The bytes of a body of SIZE bytes, as they go over the wire."""
+def chunks(size):
+    """A body of SIZE bytes in chunks."""
     for part in body_parts(size):
-        yield b"%x\r\n%s\r\n" % (len(part), part) if chunked else part
-    if chunked:
-        yield b"0\r\n\r\n"
+        yield b"%x\r\n%s\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
+
+
+def frames_of(chunked):
+    return chunks if chunked else body_parts
 
 
 def length_and_hash(parts):
@@ -99,13 +103,14 @@ def framing(size, chunked):
     return b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % size
 
 
-def transfer(source, sink, head, size, chunked, pauses):
-    """Send HEAD and a body from one end to the other, and compare."""
-    total, digest = length_and_hash(framed(size, chunked))
+def transfer(source, sink, head, frames, size, pauses):
+    """Send HEAD and a body of SIZE bytes, as FRAMES makes it, from one end to the other, and
+    compare."""
+    total, digest = length_and_hash(frames(size))
     source.send(head)
     assert sink.read(len(head)) == head
     assert sink.buffer == b""
-    writer = Writer(source, framed(size, chunked))
+    writer = Writer(source, frames(size))
     assert slow_hash(sink, total, writer, pauses) == digest
     writer.done()
 
@@ -113,8 +118,9 @@ def transfer(source, sink, head, size, chunked, pauses):
 def echo(client, upstream, size, chunked, pauses=0):
     """A request and a response, both with a body of SIZE bytes."""
     how = framing(size, chunked)
-    transfer(client, upstream, HEAD % (size, how), size, chunked, pauses)
-    transfer(upstream, client, RESPONSE % how, size, chunked, pauses)
+    frames = frames_of(chunked)
+    transfer(client, upstream, HEAD % (size, how), frames, size, pauses)
+    transfer(upstream, client, RESPONSE % how, frames, size, pauses)
 
 
 SIZES = [0, 1, 2, 4095, 4096, 4097, 16383, 16384, 16385, 65535, 65536, 65537, 131072, 1000003,
@@ -144,9 +150,10 @@ def test_huge_body_with_a_slow_reader(direction, chunked, sluice, server):
         forget_peak(workload.pid)
         before = memory(workload.pid)
         up, down = (HUGE, 2) if direction == "up" else (2, HUGE)
-        transfer(client, upstream, HEAD % (up, framing(up, chunked)), up, chunked,
+        frames = frames_of(chunked)
+        transfer(client, upstream, HEAD % (up, framing(up, chunked)), frames, up,
                  pauses=4 if direction == "up" else 0)
-        transfer(upstream, client, RESPONSE % framing(down, chunked), down, chunked,
+        transfer(upstream, client, RESPONSE % framing(down, chunked), frames, down,
                  pauses=4 if direction == "down" else 0)
         grown = memory(workload.pid, "VmHWM") - before
     print(f"{HUGE >> 20} MiB {direction}: sluice grew by {grown >> 10} KiB")
@@ -171,10 +178,43 @@ def test_tunnel_with_a_slow_reader(direction, sluice, server):
         forget_peak(workload.pid)
         before = memory(workload.pid)
         ends = (client, upstream) if direction == "up" else (upstream, client)
-        transfer(*ends, b"begin", size, False, pauses=4)
+        transfer(*ends, b"begin", body_parts, size, pauses=4)
         grown = memory(workload.pid, "VmHWM") - before
     if not SANITIZED and not sluice.direct:
         assert grown < GROWTH_MAX
+    assert workload.finish().err == ""
+
+
+def http2_frames(size):
+    """A body of SIZE bytes as DATA of stream 1."""
+    for part in body_parts(size):
+        yield b"".join(h2_frames.frame(h2_frames.DATA, 0, 1, part[at:at + 16384])
+                       for at in range(0, len(part), 16384))
+    yield h2_frames.frame(h2_frames.DATA, h2_frames.END_STREAM, 1)
+
+
+@pytest.mark.held
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("size", [
+    64 << 20, pytest.param(HUGE, marks=pytest.mark.long)], ids=["64M", "1G"])
+def test_http2_body_with_a_slow_reader(size, direction, sluice, server):
+    """The windows are so large that only TCP holds the writer back."""
+    windows = h2_frames.settings(n4=h2_frames.WINDOW_MAX) + h2_frames.window(
+        0, h2_frames.WINDOW_MAX - 65535)
+    workload = sluice.workload(POLICY.format(port=server.port))
+    client, upstream = h2_frames.greet(workload, server, windows)
+    with client:
+        forget_peak(workload.pid)
+        before = memory(workload.pid)
+        parts = {"up": 2, "down": 2, direction: size}
+        for source, sink, way, head in (
+                (client, upstream, "up", h2_frames.request(method=b"PUT")),
+                (upstream, client, "down", h2_frames.OK)):
+            head = h2_frames.headers(1, head, h2_frames.END_HEADERS)
+            transfer(source, sink, head, http2_frames, parts[way], 4 if way == direction else 0)
+        grown = memory(workload.pid, "VmHWM") - before
+    print(f"{size >> 20} MiB {direction}: sluice grew by {grown >> 10} KiB")
+    assert SANITIZED or grown < GROWTH_MAX
     assert workload.finish().err == ""
 
 

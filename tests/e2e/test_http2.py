@@ -4,7 +4,7 @@ import os
 import random
 import re
 import shutil
-import socket
+import subprocess
 
 import pytest
 
@@ -236,25 +236,17 @@ def test_node(name, sluice, files):
 
 
 @pytest.mark.held
-def test_abuse_leaves_other_connections_alone(sluice):
-    """A flood of CONTINUATION ends its own connection, with ENHANCE_YOUR_CALM."""
-    with EchoH2() as server:
-        workload = sluice.workload(POLICY % (server.port, 'http: [{path: "/a.*"}]'))
-        client = Http2Client(workload.connect(("127.0.0.1", server.port)))
-        client.request("/a/1", [])
-        client.wait(1)
-        with workload.connect(("127.0.0.1", server.port)) as abuser:
-            settings = b"\0\0\0\4\0\0\0\0\0"
-            abuser.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
-            abuser.send(b"\0\0\0\1\0\0\0\0\1" + b"\0\0\0\t\0\0\0\0\1" * 17)
-            abuser.sock.settimeout(PATIENCE)
-            with pytest.raises((ConnectionError, socket.timeout)):
-                while True:
-                    assert abuser.sock.recv(1 << 16) != b"" or (_ for _ in ()).throw(
-                        ConnectionError)
-        client.request("/a/2", [])
-        client.wait(1)
-        client.close()
-        result = workload.finish()
-        assert result.closed("http2_limit") == 1 and result.denied("too many CONTINUATION") == 1
-        assert server.paths == ["/a/1", "/a/2"]
+def test_extended_connect(sluice):
+    """A WebSocket over HTTP/2 is judged by its method and its path (RFC 8441)."""
+    program = [tool("node"), f"{PEERS}/websocket_h2.mjs"]
+    with subprocess.Popen([*program, "serve"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as node:
+        port = int(node.stdout.readline())
+        result = sluice.run(*program, "call", str(port), "/chat", "/admin", "/chat?room=1", "/get",
+                            policy=POLICY % (port, 'http: [{method: CONNECT, path: "/chat.*"},'
+                                                   ' {method: GET, path: /get}]'), log=True)
+    assert result.out.decode().splitlines() == [
+        "/chat 200 hello there", "/admin 403 ", "/chat?room=1 200 hello there", "/get 403 "]
+    assert result.stats["conn.opened"] == 1 and result.denied("CONNECT") == 2
+    ends = [r["l7"]["url"] for r in result.log if r["l7"]["type"] == "END"]
+    assert sorted(ends) == [f"http://127.0.0.1:{port}{path}" for path in ("/chat", "/chat?room=1")]

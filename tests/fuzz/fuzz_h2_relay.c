@@ -5,7 +5,10 @@
  *  - every block in it can be decoded, and is not interrupted;
  *  - a block with pseudo-headers is a request that was allowed, on a stream higher than any before;
  *  - every other frame of a stream belongs to such a request, but for PRIORITY.
- * What comes down can be decoded as well. */
+ * What comes down can be decoded as well.
+ *
+ * In audit the stage holds it to something else: all that was said has gone on, and nothing else.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -33,6 +36,7 @@ enum op {
 	OP_REJUDGE = 0xfa,
 	OP_TICK = 0xfb,
 	OP_HELLO = 0xfc,
+	OP_AUDIT = 0xfd, /* as the first byte: the relay only looks on */
 };
 
 static const char *const client_messages[] = {
@@ -283,7 +287,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct player p;
 
 	p = (struct player){ .at = data, .end = data + size, .stream = 1 };
-	h2_stage_begin(&p.stage);
+	if (size > 0 && *p.at == OP_AUDIT)
+		h2_stage_begin_audit(&p.stage);
+	else
+		h2_stage_begin(&p.stage);
 	while (p.at < p.end && !p.stage.closed) {
 		unsigned op = *p.at++;
 

@@ -34,12 +34,28 @@ __attribute__((format(printf, 2, 3))) static void note(struct h2_stage *s, const
 
 /* --- what the relay asks of its host --- */
 
+static enum relay_side other(enum relay_side side)
+{
+	return side == RELAY_DOWN ? RELAY_UP : RELAY_DOWN;
+}
+
+/* In audit the next of all the bytes that were read, and nothing else. */
+static void check_next(struct h2_stage *s, enum relay_side to, const char *buf, size_t len)
+{
+	const struct bytes *taken = &s->sides[other(to)].taken;
+	size_t at = s->sides[to].sent.len;
+
+	REQUIRE(len <= taken->len - at && memcmp(buf, taken->data + at, len) == 0);
+}
+
 static void host_send(void *ctx, enum relay_side to, const char *buf, size_t len)
 {
 	struct h2_stage *s = ctx;
 	struct h2_stage_side *side = &s->sides[to];
 
 	REQUIRE(!s->closed && !s->ended && !side->finished && len > 0);
+	if (s->env->audit)
+		check_next(s, to, buf, len);
 	bytes_add(&side->sent, buf, len);
 	if (!s->no_readers)
 		h2_reader_feed(&side->reader, buf, len);
@@ -83,7 +99,8 @@ static void host_close(void *ctx, enum close_reason why)
 	s->why = why;
 }
 
-static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x)
+static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			      bool *again)
 {
 	static const char marks[] = {
 		[JUDGED_ALLOW] = '+',
@@ -98,24 +115,40 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 	REQUIRE(!s->closed && !s->ended);
 	REQUIRE(head->req.method.len > 0 && head->req.authority.len > 0);
 	note(s, "%c%u", marks[verdict], stream);
+	if (verdict == JUDGED_CLOSE && s->env->audit)
+		verdict = JUDGED_DENY; /* a host that audits closes nothing */
 	if (verdict == JUDGED_CLOSE) {
 		s->closed = true;
 		s->why = CLOSE_NOT_ALLOWED;
 	}
 	s->n_allowed += verdict == JUDGED_ALLOW;
 	s->n_denied += verdict == JUDGED_DENY;
-	x->record = malloc(1); /* for a sanitizer to miss */
+	x->record = kept_malloc(&s->kept, 1); /* to be missed */
 	REQUIRE(x->record);
 	if (verdict == JUDGED_ALLOW) {
 		x->kept = kept_request_new(&s->kept, &head->req);
 		REQUIRE(x->kept);
+		*again = true;
 	}
 	return verdict;
 }
 
+static void host_passed_again(void *ctx, uint32_t stream)
+{
+	struct h2_stage *s = ctx;
+
+	REQUIRE(!s->closed && !s->ended);
+	note(s, "+%u", stream);
+	s->n_allowed++;
+	s->n_again++;
+}
+
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
-	return !stage_begins(stream->x.kept->req.path, "/later");
+	struct h2_stage *s = ctx;
+
+	/* As in a connection: in audit everything may, also what was denied and has no copy. */
+	return s->env->audit || !stage_begins(stream->x.kept->req.path, "/later");
 }
 
 static void host_answered(void *ctx, const struct h2_stream *stream)
@@ -142,13 +175,22 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	note(ctx, "!%u", status);
 }
 
-static void host_broken(void *ctx, enum relay_side by, const char *why)
+static void host_broken(void *ctx, enum close_reason close, const char *why)
 {
 	REQUIRE(why && why[0]);
-	note(ctx, "*%s", by == RELAY_DOWN ? "down" : "up");
+	note(ctx, "*%s", close == CLOSE_HTTP2_SERVER ? "up" : "down");
+}
+
+static void host_audited(void *ctx, enum close_reason why)
+{
+	struct h2_stage *s = ctx;
+
+	REQUIRE(s->env->audit);
+	note(s, "~%s", reason_names[why]);
 }
 
 static const struct relay_host host = {
+	.audited = host_audited,
 	.send = host_send,
 	.congested = host_congested,
 	.finish = host_finish,
@@ -158,6 +200,7 @@ static const struct relay_host host = {
 
 static const struct h2_relay_host h2_host = {
 	.judge = host_judge,
+	.passed_again = host_passed_again,
 	.still_allowed = host_still_allowed,
 	.answered = host_answered,
 	.over = host_over,
@@ -166,11 +209,6 @@ static const struct h2_relay_host h2_host = {
 };
 
 /* --- progress, as in a connection --- */
-
-static enum relay_side other(enum relay_side side)
-{
-	return side == RELAY_DOWN ? RELAY_UP : RELAY_DOWN;
-}
 
 static size_t offer(struct h2_stage *s, enum relay_side from)
 {
@@ -183,6 +221,9 @@ static size_t offer(struct h2_stage *s, enum relay_side from)
 	used = h2_relay_feed(&s->relay, from, copy, unused->len);
 	free(copy);
 	REQUIRE(used <= unused->len);
+	if (s->env->audit)
+		REQUIRE(!s->closed && !s->ended &&
+			s->sides[other(from)].sent.len == s->sides[from].taken.len);
 	REQUIRE(s->relay.streams.n <= H2_STREAMS_MAX + 1);
 	REQUIRE(s->relay.ends[RELAY_DOWN].n_notes <= H2_NOTES_MAX + H2_STREAMS_MAX);
 	drop(unused, used);
@@ -225,6 +266,8 @@ static bool take_from_wire(struct h2_stage *s, enum relay_side from)
 	if (n > H2_STAGE_BUFFER_MAX - side->unused.len)
 		n = H2_STAGE_BUFFER_MAX - side->unused.len;
 	bytes_add(&side->unused, side->wire.data, n);
+	if (s->env->audit)
+		bytes_add(&side->taken, side->wire.data, n);
 	drop(&side->wire, n);
 	return true;
 }
@@ -284,15 +327,22 @@ void h2_stage_begin(struct h2_stage *s)
 	REQUIRE(h2_relay_init(&s->relay, s->env, s) == 0);
 }
 
+void h2_stage_begin_audit(struct h2_stage *s)
+{
+	h2_stage_begin(s);
+	s->env->audit = s->no_readers = true;
+}
+
 void h2_stage_done(struct h2_stage *s)
 {
 	h2_relay_done(&s->relay);
-	REQUIRE(s->kept.bytes == 0);
-	REQUIRE(s->n_over == s->n_allowed); /* each allowed stream ends, once */
+	REQUIRE(s->kept.bytes == 0 && s->kept.others == 0);
+	REQUIRE(s->env->audit || s->n_over == s->n_allowed); /* each allowed stream ends, once */
 	free(s->env);
 	for (int i = 0; i < 2; i++) {
 		bytes_free(&s->sides[i].wire);
 		bytes_free(&s->sides[i].unused);
+		bytes_free(&s->sides[i].taken);
 		bytes_free(&s->sides[i].sent);
 		h2_reader_done(&s->sides[i].reader);
 	}
@@ -303,6 +353,11 @@ void h2_stage_describe_end(const struct h2_stage *s, char *buf, size_t size)
 {
 	bool down = s->sides[RELAY_DOWN].finished, up = s->sides[RELAY_UP].finished;
 
+	if (s->relay.state == H2_RELAY_BLIND) {
+		snprintf(buf, size, "blind ");
+		buf += 6;
+		size -= 6;
+	}
 	if (s->closed)
 		snprintf(buf, size, "close %s", reason_names[s->why]);
 	else if (s->ended)

@@ -17,6 +17,7 @@
 
 struct h2_stage_side {
 	struct bytes wire, unused;
+	struct bytes taken;	 /* audit: all that was read */
 	struct bytes sent;	 /* what arrives there, since somebody emptied it */
 	struct h2_reader reader; /* and all of it, decoded */
 	bool hung_up, eof, eof_passed, finished, congested, stuck;
@@ -35,12 +36,16 @@ struct h2_stage {
 	struct bytes log; /* "+1 =1:200 .1 -3 !400 *down": allowed, answered, over, denied,
 			   * refused, broken by whom */
 	unsigned n_allowed, n_denied, n_over;
+	unsigned n_again;	      /* of those allowed: passed without being judged */
 	size_t at_once, most_at_once; /* bytes that were sent up while that side was congested */
 	enum judged (*verdict)(void *ctx, const struct request *req, bool connect); /* or NULL */
 	void *verdict_ctx;
 };
 
 void h2_stage_begin(struct h2_stage *s);
+/* The relay only looks on: after every offer all that was read has gone on, and nothing else has;
+ * nothing is closed or ended. What arrives is not decoded. */
+void h2_stage_begin_audit(struct h2_stage *s);
 void h2_stage_done(struct h2_stage *s);
 
 /* The peer of a side sends, or ends its half. Then everything happens that can. */
@@ -48,7 +53,8 @@ void h2_stage_put(struct h2_stage *s, enum relay_side from, const void *bytes, s
 void h2_stage_hang_up(struct h2_stage *s, enum relay_side from);
 void h2_stage_settle(struct h2_stage *s);
 
-/* "open", "finish up", "end http2", "close oom" */
+/* "open", "finish up", "end http2", "close oom"; in audit "blind" before it where nothing is read
+ * any more */
 void h2_stage_describe_end(const struct h2_stage *s, char *buf, size_t size);
 
 #endif

@@ -4,8 +4,8 @@
 #include <string.h>
 #include "require.h"
 
-static void put_cut(struct h2_stage *s, enum relay_side from, const struct bytes *bytes,
-		    const struct talk_cut *cut, size_t *done)
+void h2_talk_put(struct h2_stage *s, enum relay_side from, const struct bytes *bytes,
+		 const struct talk_cut *cut, size_t *done)
 {
 	size_t at = 0;
 
@@ -38,7 +38,8 @@ static bool play_other(struct h2_stage *s, const char *step)
 			h2_relay_tick(&s->relay);
 		break;
 	default:
-		REQUIRE(!"a step that is known");
+		fprintf(stderr, "no such step: %s\n", step);
+		abort();
 	}
 	h2_stage_settle(s);
 	return true;
@@ -49,7 +50,10 @@ void h2_talk_play(const struct h2_talk *t, const struct talk_cut *cut, struct h2
 	static const char *const hello[] = { ">" HELLO, "<SETTINGS 0 -\n" };
 	size_t done[2] = { 0, 0 };
 
-	h2_stage_begin(s);
+	if (cut->audit)
+		h2_stage_begin_audit(s);
+	else
+		h2_stage_begin(s);
 	s->congest = cut->congest;
 	s->up_first = cut->up_first;
 	for (size_t i = t->bare ? 2 : 0; i < H2_TALK_STEPS_MAX + 2; i++) {
@@ -67,7 +71,7 @@ void h2_talk_play(const struct h2_talk *t, const struct talk_cut *cut, struct h2
 			continue;
 		}
 		h2_text_compile(step + 1, 0, &bytes);
-		put_cut(s, from, &bytes, cut, &done[from]);
+		h2_talk_put(s, from, &bytes, cut, &done[from]);
 		bytes_free(&bytes);
 	}
 }

@@ -23,6 +23,10 @@ struct h2_talk {
 /* Play it and leave the stage as it is in the end; the caller calls h2_stage_done(). */
 void h2_talk_play(const struct h2_talk *t, const struct talk_cut *cut, struct h2_stage *s);
 
+/* A side sends BYTES, cut; *DONE counts what it has sent. */
+void h2_talk_put(struct h2_stage *s, enum relay_side from, const struct bytes *bytes,
+		 const struct talk_cut *cut, size_t *done);
+
 /* LINES with all window updates of the connection added up, at the end: how many it takes depends
  * on where bytes were cut, and without the marks of how fields were encoded. The caller frees it.
  */

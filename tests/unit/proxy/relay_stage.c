@@ -224,9 +224,16 @@ static void host_close(void *ctx, enum close_reason why)
 	s->why = why;
 }
 
-static void host_http2(void *ctx)
+/* Audit closes nothing: let it be out of memory, and look on. */
+static bool host_http2(void *ctx)
 {
-	host_close(ctx, CLOSE_HTTP2);
+	struct stage *s = ctx;
+
+	if (s->env.audit)
+		return false;
+	s->closed = true;
+	s->why = CLOSE_HTTP2;
+	return true;
 }
 
 static const struct relay_host stage_host = {

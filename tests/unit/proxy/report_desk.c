@@ -39,6 +39,7 @@ void desk_open(struct desk *d, const char *labels)
 	assert_int_equal(access_log_open(name, 1, 1 << 20, &d->log, &err), 0);
 	d->reporter.log = access_log_writer(d->log, 0);
 	d->reporter.labels = labels;
+	d->reporter.kept = &d->kept;
 }
 
 /* No more is reported; returns how many records were lost. */
@@ -74,6 +75,7 @@ void desk_close(struct desk *d)
 {
 	free(d->text);
 	close(d->fd);
+	assert_int_equal(d->kept.others, 0);
 	denials_done(&d->reporter.denials);
 }
 

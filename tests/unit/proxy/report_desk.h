@@ -8,6 +8,7 @@
 /* A reporter whose log is a file, and what was written once it is closed. */
 struct desk {
 	struct reporter reporter;
+	struct kept kept;
 	struct access_log *log;
 	int fd;
 	char *text, *next;

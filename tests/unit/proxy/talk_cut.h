@@ -10,7 +10,7 @@ struct talk_cut {
 	size_t step;   /* or cut after so many bytes, again and again; 0: whole */
 	bool congest;  /* every send fills the other socket for a while */
 	bool up_first; /* the server's bytes have their turn first */
-	bool audit;    /* HTTP/1: the relay only looks on */
+	bool audit;    /* the relay only looks on */
 };
 
 /* Of LEFT bytes, the first of which is number DONE of its side's stream: how many come at once. */

@@ -122,7 +122,7 @@ static void test_exchanges(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		all[i] = exchange_get(&p);
 		assert_non_null(all[i]);
-		all[i]->record = strdup("kept");
+		all[i]->record = kept_malloc(&p.kept, 5);
 		all[i]->answer = 403;
 		all[i]->close = true;
 	}
@@ -137,6 +137,31 @@ static void test_exchanges(void **state)
 	assert_null(exchange_get(&p));
 	fail_alloc_at(0);
 	assert_int_equal(p.n_lent, 0);
+}
+
+/* What streams and records may hold: just that much, and it comes back. */
+static void test_kept_memory(void **state)
+{
+	struct kept kept = { 0 };
+	size_t one;
+	void *a = kept_malloc(&kept, 100), *b;
+
+	assert_non_null(a);
+	one = kept.others;
+	assert_true(one >= 100 && one <= 132);
+	kept.others = KEPT_OTHERS_MAX - one;
+	b = kept_malloc(&kept, 100);
+	assert_non_null(b);
+	assert_int_equal(kept.others, KEPT_OTHERS_MAX);
+	assert_null(kept_malloc(&kept, 1));
+	kept_free(&kept, b);
+	kept.others = one;
+	fail_alloc_at(1);
+	assert_null(kept_malloc(&kept, 1));
+	fail_alloc_at(0);
+	kept_free(&kept, a);
+	kept_free(&kept, NULL);
+	assert_int_equal(kept.others, 0);
 }
 
 static void test_answers(void **state)
@@ -466,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_buffer_cache),
 		cmocka_unit_test(test_buffer_limit),
 		cmocka_unit_test(test_exchanges),
+		cmocka_unit_test(test_kept_memory),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_text_escapes),
 		cmocka_unit_test(test_text_cut),

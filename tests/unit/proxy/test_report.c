@@ -70,7 +70,7 @@ static void test_forwarded(void **state)
 	assert_non_null(strstr(record, "\"latency_ns\":"));
 	assert_null(desk_next(&d));
 	assert_int_equal(d.reporter.denials.n, 0);
-	free(x.record);
+	kept_free(&d.kept, x.record);
 	desk_close(&d);
 }
 
@@ -166,7 +166,7 @@ static void test_hostile_bytes(void **state)
 		"G\"T http://h\"/\"\\x5c,\"x\":1}\\x0a{\\x1b]0;\\x07\\xff\\xc2\\x9b: no rule "
 		"allows it; nearest: rules.http[1] of policy \"a\"\\x0a\\x1b[2Jb\" differs "
 		"in path");
-	free(x.record);
+	kept_free(&d.kept, x.record);
 	desk_close(&d);
 }
 
@@ -194,7 +194,7 @@ static void test_long_urls(void **state)
 			path[len] = '\0';
 			v.action = VERDICT_ALLOW;
 			report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
-			free(x.record);
+			kept_free(&d.kept, x.record);
 			x.record = NULL;
 			v.action = VERDICT_DENY;
 			report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
@@ -239,7 +239,7 @@ static void test_long_names(void **state)
 			report_request(&d.reporter, &flow, ask_of("GET", "h", "/"), &v, &x);
 			reported++;
 		}
-		free(x.record);
+		kept_free(&d.kept, x.record);
 		x.record = NULL;
 	}
 	lost = desk_read(&d);
@@ -278,7 +278,7 @@ static void test_longest_record(void **state)
 	assert_int_equal(desk_read(&d), 0);
 	for (int response = 0; response < 2; response++)
 		assert_true(strlen(desk_next(&d)) > REPORT_RECORD_MAX - 3000);
-	free(x.record);
+	kept_free(&d.kept, x.record);
 	desk_close(&d);
 }
 

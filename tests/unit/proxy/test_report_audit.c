@@ -53,7 +53,7 @@ static void test_audit(void **state)
 	for (unsigned i = 0; i < d.reporter.denials.n; i++)
 		assert_int_equal(d.reporter.denials.entries[i].audited, i < 4);
 	assert_int_equal(d.reporter.denials.n, 6);
-	free(x.record);
+	kept_free(&d.kept, x.record);
 	desk_close(&d);
 }
 

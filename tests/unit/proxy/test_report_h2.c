@@ -33,12 +33,13 @@ static void report_all(struct reporter *r)
 	report_stream_end(r, &flow, &x, 5, 0);
 	report_stream_end(r, &flow, &x, -1, 8);
 	report_stream_end(r, &flow, &none, 0, 0); /* it was not kept: nothing */
-	free(x.record);
+	kept_free(r->kept, x.record);
 	report_request(r, &flow, &call, &deny, &none);
 	report_request(r, &flow, &plain, &deny, &none);
 	report_refused(r, &flow, 0, "a body that is too long");
-	report_broken(r, &flow, true, "a PUSH_PROMISE");
-	report_broken(r, &flow, false, "a PUSH_PROMISE");
+	report_broken(r, &flow, CLOSE_HTTP2, "a PUSH_PROMISE");
+	report_broken(r, &flow, CLOSE_HTTP2_LIMIT, "too many streams");
+	report_broken(r, &flow, CLOSE_HTTP2_SERVER, "a PUSH_PROMISE");
 }
 
 /* What the records say, one a row; NULL: not there. */
@@ -54,6 +55,8 @@ static const struct {
 	{ "DROPPED", "REQUEST", NULL, "0", NULL, NULL, "a body that is too long", NULL },
 	{ "DROPPED", NULL, NULL, NULL, NULL, NULL, "the client broke HTTP/2: a PUSH_PROMISE",
 	  "http2" },
+	{ "DROPPED", NULL, NULL, NULL, NULL, NULL, "the client broke HTTP/2: too many streams",
+	  "http2_limit" },
 	{ "DROPPED", NULL, NULL, NULL, NULL, NULL, "the server broke HTTP/2: a PUSH_PROMISE",
 	  "http2_server" },
 };
