@@ -66,7 +66,9 @@ def test_curl(sluice, files):
     result = sluice.run("sh", "-c", f"{fetch}public; {fetch}public-large; {fetch}secret",
                         policy=POLICY % (files.port, FILES), log=True)
     assert result.out.decode().splitlines() == ["200 2 8", "200 2 300000", "403 2 0"], result.err
-    assert result.denied("GET") == 1 and result.closed("done") == result.stats["conn.opened"] == 3
+    assert result.denied("GET") == 1 and result.stats["conn.opened"] == 3
+    # curl does not wait for the server's last words, and its kernel may refuse them.
+    assert result.closed("done") + result.closed("client_reset") == 3
     records = [(r["verdict"], r["l7"]["type"], r["l7"]["protocol"], r["l7"].get("code"))
                for r in result.log]
     forwarded = [("FORWARDED", "REQUEST", "HTTP/2", None), ("FORWARDED", "RESPONSE", "HTTP/2", 200)]

@@ -145,7 +145,7 @@ static void host_passed_again(void *ctx, uint32_t stream)
 
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
-	struct h2_stage *s = ctx;
+	const struct h2_stage *s = ctx;
 
 	/* As in a connection: in audit everything may, also what was denied and has no copy. */
 	return s->env->audit || !stage_begins(stream->x.kept->req.path, "/later");

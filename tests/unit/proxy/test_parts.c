@@ -139,31 +139,6 @@ static void test_exchanges(void **state)
 	assert_int_equal(p.n_lent, 0);
 }
 
-/* What streams and records may hold: just that much, and it comes back. */
-static void test_kept_memory(void **state)
-{
-	struct kept kept = { 0 };
-	size_t one;
-	void *a = kept_malloc(&kept, 100), *b;
-
-	assert_non_null(a);
-	one = kept.others;
-	assert_true(one >= 100 && one <= 132);
-	kept.others = KEPT_OTHERS_MAX - one;
-	b = kept_malloc(&kept, 100);
-	assert_non_null(b);
-	assert_int_equal(kept.others, KEPT_OTHERS_MAX);
-	assert_null(kept_malloc(&kept, 1));
-	kept_free(&kept, b);
-	kept.others = one;
-	fail_alloc_at(1);
-	assert_null(kept_malloc(&kept, 1));
-	fail_alloc_at(0);
-	kept_free(&kept, a);
-	kept_free(&kept, NULL);
-	assert_int_equal(kept.others, 0);
-}
-
 static void test_answers(void **state)
 {
 	static const struct {
@@ -491,7 +466,6 @@ int main(void)
 		cmocka_unit_test(test_buffer_cache),
 		cmocka_unit_test(test_buffer_limit),
 		cmocka_unit_test(test_exchanges),
-		cmocka_unit_test(test_kept_memory),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_text_escapes),
 		cmocka_unit_test(test_text_cut),

@@ -222,6 +222,45 @@ static void test_no_memory(void **state)
 	assert_true(closed >= 4);
 }
 
+/* What a frame may take: just so long; it is the time of the frame, not of the connection. */
+static void test_slow_frame(void **state)
+{
+	static const char *const parts[] = {
+		"HEADERS 1 e " FIELDS("GET", "/a") "\n", /* CONTINUATION is missing */
+		"HEADERS 1 eh ~100|" FIELDS("GET", "/a") "\n",
+		"SETTINGS 0 - ~6|$00\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct scene s;
+		int client, server;
+		uint64_t now;
+
+		begin(&s, &client, &server);
+		say(&s, client, HELLO);
+		hear(&s, server, up_hello);
+		say(&s, server, down_hello);
+		hear(&s, client, down_hello);
+		now = uv_now(&s.worker->loop) + s.shared.limits.head_time;
+		conn_tick(s.worker->conns, 10 * now); /* idle: all the time in the world */
+		say(&s, client, parts[i]);
+		for (int turns = 0; turns < 5; turns++)
+			scene_turn(&s, -1, 0);
+		assert_true(s.worker->conns->deadline_ms >= now);
+		conn_tick(s.worker->conns, s.worker->conns->deadline_ms - 1);
+		assert_int_equal(s.worker->conns->state, CONN_RELAY);
+		conn_tick(s.worker->conns, s.worker->conns->deadline_ms);
+		hear(&s, client, "GOAWAY 0 - %0|%11\n");
+		scene_hear_end(&s, client);
+		scene_hear_reset(&s, server);
+		close(client);
+		close(server);
+		scene_wait_idle(&s);
+		assert_int_equal(s.worker->metrics.closed[CLOSE_HTTP2_LIMIT], 1);
+		scene_end(&s);
+	}
+}
+
 /* Says FROM what TO hears at once, as it was said. */
 static void pass(struct scene *s, int from, int to, const char *frames)
 {
@@ -327,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_known_requests),
 		cmocka_unit_test(test_known_and_kept_requests),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_slow_frame),
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_audit_of_a_new_policy),
 		cmocka_unit_test(test_audit_without_memory),
