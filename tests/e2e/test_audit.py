@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from doors import PEERS as DOORS, Doors
+from doors import Doors, python
 from h2_frames import PREFACE, get, settings
 from policies import http_policy
 from procfs import PATIENCE, alive, wait_until
@@ -147,15 +147,16 @@ def test_http2(sluice, folder):
 
 def test_grpc(sluice):
     """As without sluice, metadata with arbitrary bytes among the rest."""
-    asked = {"unary": 0, "watch": 5, "count": 2, "talk": 5, "fail": 0, "denied": 0}
+    asked = {"unary": 0, "watch": 3, "count": 5, "talk": 2, "denied": 0, "fail": 0, "deadline": 100,
+             "large": 1 << 20}
     with Doors("python") as server:
-        result = sluice.run(*DOORS["python"](), *words(server.port, asked), log=True,
+        result = sluice.run(*python(), *words(server.port, asked), log=True,
                             policy=http_policy("api", "- path: /doors[.]Manager/Get").format(
                                 port=server.port), options=("--audit",))
     assert result.code == 0, result.err
-    assert json.loads(result.out) == {**say(asked), "denied": "b'vault'"}
+    assert json.loads(result.out) == {**say(asked), "denied": "vault"}
     assert {line.split(": ")[0].rpartition("/")[2] for line in result.audits} == {
-        "Open", "Watch", "Count", "Talk", "Fail"}, result.audits
+        "Open", "Watch", "Count", "Talk", "Left", "Slow", "Fail"}, result.audits
     statuses = [r["l7"].get("grpc_status") for r in records(result) if r["l7"]["type"] == "END"
                 and r["l7"]["url"].endswith("/Fail")]
     assert statuses == [5]

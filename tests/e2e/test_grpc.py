@@ -57,8 +57,8 @@ EXPECTED = {
     "revoked": lambda n: "7 7 1 2 0",
 }
 ALL = {"unary": 0, "watch": 1000, "count": 5, "talk": 50, "denied": 0, "denied_stream": 0,
-       "fail": 0, "unknown": 0, "deadline": 300, "cancel": 20, "large": 64 << 20, "many": 1000, "mixed": 2000,
-       "gzip": 8 << 20, "idle": 0}
+       "fail": 0, "unknown": 0, "deadline": 300, "cancel": 20, "large": 64 << 20, "many": 1000,
+       "mixed": 2000, "gzip": 8 << 20, "idle": 0}
 FAST = {**ALL, "watch": 100, "cancel": 3, "large": 2 << 20, "many": 50 if SANITIZED else 200,
         "mixed": 100, "gzip": 4 << 20}
 PAIRS = [(client, server) for client in PEERS for server in PEERS]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy changes while streams of HTTP/2 live: it is met by each of them for itself."""
-
+"""The policy changes while streams of HTTP/2 live: it is met by each of them for itself. Calls of gRPC
+are in test_grpc.py."""
 import pytest
 
 from h2_frames import (CANCEL, DATA, END_HEADERS, INADEQUATE_SECURITY, OK, Frames, frame, get,

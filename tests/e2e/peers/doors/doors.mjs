@@ -196,7 +196,8 @@ class Client {
   async unary() {
     const metadata = metadataOf([["door", "front"], ["door", "second"],
       ...ODD.map((value) => ["door-bin", Buffer.from(value, "hex")])]);
-    const { code, details, reply, first, last } = await this.start("Get", "front", { metadata }).done;
+    const { code, details, reply, first, last } =
+      await this.start("Get", "front", { metadata }).done;
     if (code !== 0)
       return `${code}: ${details}`;
     return [reply, first.get("echo").join(", "),

@@ -146,7 +146,8 @@ class Client:
     async def unary(self, _):
         call = self.call("Get", b"front", metadata=[
             ("door", "front"), ("door", "second"), *(("door-bin", value) for value in ODD)])
-        message, first, last = await call, await call.initial_metadata(), await call.trailing_metadata()
+        message, first = await call, await call.initial_metadata()
+        last = await call.trailing_metadata()
         echo, echo_bin = (first.get_all(name) for name in ("echo", "echo-bin"))
         return " ".join([message.decode(), ", ".join(echo), ",".join(v.hex() for v in echo_bin),
                          last["left"], last["left-bin"].hex()])
@@ -168,7 +169,7 @@ class Client:
         return f"{good} {await self.end(stream)}"
 
     async def denied(self, _):
-        return await self.call("Open", b"vault")
+        return (await self.call("Open", b"vault")).decode()
 
     async def denied_stream(self, _):
         stream = self.stream("Open", timeout=20)
@@ -186,7 +187,8 @@ class Client:
         try:
             return await self.call("Fail", b"")
         except grpc.aio.AioRpcError as error:
-            return f"{code_of(error)}: {error.details()} {error.trailing_metadata()['why-bin'].hex()}"
+            why = error.trailing_metadata()["why-bin"].hex()
+            return f"{code_of(error)}: {error.details()} {why}"
 
     async def unknown(self, _):
         try:
