@@ -145,8 +145,10 @@ static void host_passed_again(void *ctx, uint32_t stream)
 
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
-	/* In audit also what was denied goes on, of which there is no copy. */
-	return !stream->x.kept || !stage_begins(stream->x.kept->req.path, "/later");
+	const struct h2_stage *s = ctx;
+
+	/* As in a connection: in audit everything may, also what was denied and has no copy. */
+	return s->env->audit || !stage_begins(stream->x.kept->req.path, "/later");
 }
 
 static void host_answered(void *ctx, const struct h2_stream *stream)
