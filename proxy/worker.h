@@ -22,6 +22,7 @@
 #include "path.h"
 #include "policy.h"
 #include "report.h"
+#include "turns.h"
 #include "sluice/error.h"
 
 #define WORKER_READ_SIZE    (64 * 1024)	 /* what is left of it unused fits BUFFER_MAX */
@@ -59,6 +60,7 @@ struct worker {
 	struct conn *conns;
 	struct conn *sweep_next; /* the next one to be held to the newest policy */
 	uv_idle_t sweep;
+	struct turns turns;
 	struct metrics metrics;
 	struct reporter reporter;
 	unsigned n_descriptors; /* only those below can be watched: see loop.h */
