@@ -26,3 +26,29 @@ if(NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ AND NOT CMAKE_BUILD_TYPE STREQUAL "De
   target_compile_options(flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif()
 target_link_options(flags INTERFACE -Wl,-z,relro,-z,now)
+
+# What is installed is optimised as a whole (sluice_whole_program()): a request goes through many
+# small functions of many files. The objects hold ordinary code as well, which everything else
+# links: the tests replace functions by name, which does not reach into a whole program.
+set(SLUICE_WHOLE_PROGRAM OFF)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE STREQUAL "Release"
+   AND NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ)
+  set(SLUICE_WHOLE_PROGRAM ON)
+  add_link_options("$<$<NOT:$<BOOL:$<TARGET_PROPERTY:WHOLE_PROGRAM>>>:-fno-lto>")
+endif()
+
+function(sluice_whole_program_part target)
+  if(SLUICE_WHOLE_PROGRAM)
+    # Known to gcc alone; clang-tidy, which reads these options too, is to say nothing about it.
+    target_compile_options(${target} PRIVATE -flto -ffat-lto-objects
+      -Wno-ignored-optimization-argument)
+  endif()
+endfunction()
+
+function(sluice_whole_program target)
+  if(SLUICE_WHOLE_PROGRAM)
+    target_compile_options(${target} PRIVATE -flto)
+    target_link_options(${target} PRIVATE -flto=auto)
+    set_target_properties(${target} PROPERTIES WHOLE_PROGRAM ON)
+  endif()
+endfunction()

@@ -8,6 +8,7 @@ function(sluice_part name)
     PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_CURRENT_SOURCE_DIR}
     PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
   target_link_libraries(${name} PUBLIC ${part_USES} PRIVATE flags)
+  sluice_whole_program_part(${name})
 endfunction()
 
 # sluice_unit_test(NAME SOURCES file... USES part...): a cmocka program tests/unit/.../test_NAME.c

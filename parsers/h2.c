@@ -55,6 +55,7 @@ void h2_done(struct h2 *p)
 	if (p->inflater)
 		nghttp2_hd_inflate_del(p->inflater);
 	p->inflater = NULL;
+	h2_known_forget(&p->known);
 }
 
 void h2_allow_frame_size(struct h2 *p, uint32_t size)
@@ -242,7 +243,7 @@ static ssize_t read_block(struct h2 *p, const char *buf, size_t len, struct h2_h
 		if (n <= 0)
 			return n;
 	}
-	r = h2_inflate(p, head);
+	r = h2_read_block(p, head);
 	if (r == -ENOMEM) {
 		p->state = BROKEN;
 		p->errnum = -ENOMEM;

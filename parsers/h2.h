@@ -10,7 +10,8 @@
  * The one thing that it remembers between frames is the sender's HPACK table, in an inflater of
  * nghttp2, which has to see every block of the direction. It follows the sender's table up to
  * H2_TABLE_MAX, whatever the receiver allows at the moment: a block that uses more than was allowed
- * is an error to the receiver, and never means something else to it.
+ * is an error to the receiver, and never means something else to it. Beside it blocks that were
+ * read before are known by their bytes, as far as the caller says what to remember of them.
  *
  * Held to RFC 9113 here: lengths, stream identifiers, padding, and that nothing comes between the
  * frames of a header block. Also refused: PUSH_PROMISE, since ENABLE_PUSH is always 0, and a client
@@ -23,6 +24,7 @@
 #include <sys/types.h>
 #include <nghttp2/nghttp2.h>
 #include "grpc.h"
+#include "h2_known.h"
 #include "sluice/request.h"
 
 #define H2_PREFACE	     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -70,6 +72,9 @@ struct h2_head {
 	bool binary; /* set by the caller: fields named "...-bin" may have any bytes as their value
 		      */
 	bool edited; /* FIELDS are not those of BLOCK any more; set by whoever changes them */
+	/* The same block was read before, and this was made of it: there are no FIELDS. Valid until
+	 * the next h2_feed() or h2_remember(). */
+	const struct h2_facts *known;
 
 	/* After h2_read_request(). Readings are left empty, see path.h. */
 	struct request req; /* headers without pseudo-headers, but with Host; cookies joined */
@@ -103,6 +108,7 @@ void h2_allow_frame_size(struct h2 *p, uint32_t size);
 /* Private to h2*.c from here on, but for what is said to be public. */
 struct h2 {
 	nghttp2_hd_inflater *inflater;
+	struct h2_known known; /* public: to be forgotten, or turned off */
 	const char *reason;    /* public: why h2_feed() failed, a static phrase */
 	struct h2_frame frame; /* public: of the last event; H2_HEADERS: the flags are those of
 				* HEADERS, with END_HEADERS if that ended the block by itself */
@@ -114,7 +120,13 @@ struct h2 {
 };
 
 /* Of h2_block.c, for h2.c. */
+int h2_read_block(struct h2 *p, struct h2_head *head); /* unless it is known: */
 int h2_inflate(struct h2 *p, struct h2_head *head);
+
+/* When the block in HEAD comes again, do not read it: these are the facts. Returns whether they are
+ * remembered: not where the block changes the table, and so would not mean the same the next time.
+ */
+bool h2_remember(struct h2 *p, const struct h2_head *head, const struct h2_facts *facts);
 
 /* Does this block change the decoder's table? Told by its opcodes, since an oversized literal
  * empties the table without entering it. BLOCK has been inflated without an error. */

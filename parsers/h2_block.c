@@ -45,6 +45,7 @@ int h2_inflate(struct h2 *p, struct h2_head *head)
 
 	head->n_fields = head->text_len = 0;
 	head->edited = false;
+	head->known = NULL;
 	while (!(flags & NGHTTP2_HD_INFLATE_FINAL)) {
 		nghttp2_nv nv;
 		ssize_t n = nghttp2_hd_inflate_hd2(p->inflater, &nv, &flags, at, left, 1);
@@ -144,4 +145,26 @@ bool h2_block_resizes(struct span block, uint32_t *ret)
 	while (at < end && (*at & 0xe0) == 0x20 && skip_integer(&at, end, 5, ret))
 		found = true;
 	return found;
+}
+
+int h2_read_block(struct h2 *p, struct h2_head *head)
+{
+	int r;
+
+	head->known = h2_known_find(&p->known, head->block);
+	if (head->known) {
+		head->n_fields = head->text_len = 0;
+		head->edited = false;
+		return 0;
+	}
+	r = h2_inflate(p, head);
+	if (r == 0 && p->known.set && h2_block_mutates(head->block))
+		h2_known_forget(&p->known);
+	return r;
+}
+
+bool h2_remember(struct h2 *p, const struct h2_head *head, const struct h2_facts *facts)
+{
+	return !head->known && !h2_block_mutates(head->block) &&
+	       h2_known_add(&p->known, head->block, facts);
 }

@@ -32,14 +32,14 @@ static struct side *other_side(struct conn *c, enum relay_side which)
 	return which == RELAY_DOWN ? &c->up : &c->down;
 }
 
-static void on_handle_closed(uv_handle_t *h)
+static void on_side_closed(struct polled *polled)
 {
-	struct conn *c = h->data;
+	struct conn *c = polled->owner;
 	struct worker *w = c->worker;
 
-	assert(c->open_handles > 0);
-	side_release(h == (uv_handle_t *)&c->down.poll ? &c->down : &c->up, &w->buffers);
-	if (--c->open_handles > 0)
+	assert(c->open_sides > 0);
+	side_release(polled == &c->down.polled ? &c->down : &c->up, &w->buffers);
+	if (--c->open_sides > 0)
 		return;
 	conn_relays_done(c);
 	if (c->prev)
@@ -71,8 +71,8 @@ void conn_close(struct conn *c, enum close_reason why)
 	conn_move(c, CONN_CLOSING);
 	w->metrics.closed[why]++;
 	report_close(&w->reporter, &c->flow, why);
-	side_close(&c->down, reset, on_handle_closed);
-	side_close(&c->up, reset, on_handle_closed);
+	side_close(&c->down, &w->poller, reset, on_side_closed);
+	side_close(&c->up, &w->poller, reset, on_side_closed);
 }
 
 /* --- what the relay calls --- */
@@ -135,7 +135,7 @@ static void host_end(void *ctx, enum close_reason why, bool reset)
 		return;
 	conn_move(c, CONN_DRAIN);
 	c->why = (uint8_t)why;
-	side_close(&c->up, reset, on_handle_closed);
+	side_close(&c->up, &w->poller, reset, on_side_closed);
 	c->down.finish = true;
 	c->deadline_ms = now + w->shared->limits.drain_idle;
 	c->drain_until_ms = now + w->shared->limits.drain_time;
@@ -209,17 +209,17 @@ static bool frees_buffers(const struct conn *c, enum relay_side from)
 	return from == RELAY_UP && c->down.in;
 }
 
-static int events_for(struct conn *c, enum relay_side which)
+static uint32_t events_for(struct conn *c, enum relay_side which)
 {
 	const struct side *s = side_of(c, which);
-	int events = 0;
+	uint32_t events = 0;
 
 	if (!s->eof && !(c->starved && !frees_buffers(c, which)) &&
 	    !side_congested(other_side(c, which)) &&
 	    conn_wants(c, which, s->in ? buffer_len(s->in) : 0))
-		events |= UV_READABLE;
+		events |= EPOLLIN;
 	if (s->out || s->connecting)
-		events |= UV_WRITABLE;
+		events |= EPOLLOUT;
 	return events;
 }
 
@@ -232,7 +232,7 @@ static void time_head(struct conn *c)
 
 	if (c->state == CONN_DRAIN || (waits && c->starved && c->deadline_ms))
 		return;
-	if (!waits || !(events_for(c, RELAY_DOWN) & UV_READABLE)) {
+	if (!waits || !(events_for(c, RELAY_DOWN) & EPOLLIN)) {
 		c->deadline_ms = 0;
 	} else if (!c->deadline_ms || c->heads_timed != round) {
 		c->heads_timed = round;
@@ -250,8 +250,6 @@ static bool both_ended(const struct conn *c)
 {
 	return c->state == CONN_RELAY && ended(&c->down) && ended(&c->up);
 }
-
-static void on_event(uv_poll_t *handle, int status, int events);
 
 /* Half-close what has been sent completely. Returns false when the connection is closed. */
 static bool pass_ends(struct conn *c)
@@ -289,8 +287,8 @@ void conn_step(struct conn *c)
 		conn_wind_up(c);
 	if (c->state == CONN_CLOSING)
 		return;
-	side_arm(&c->down, events_for(c, RELAY_DOWN), on_event);
-	side_arm(&c->up, events_for(c, RELAY_UP), on_event);
+	side_arm(&c->down, &c->worker->poller, events_for(c, RELAY_DOWN));
+	side_arm(&c->up, &c->worker->poller, events_for(c, RELAY_UP));
 }
 
 /* --- events --- */
@@ -365,36 +363,33 @@ static void on_writable(struct conn *c, enum relay_side to)
 		conn_close(c, CLOSE_CLIENT_RESET);
 }
 
-/* The poll handle has stopped: the socket has an error. What can still be read comes first. */
+/* The socket has an error. What can still be read comes first. */
 static void on_error(struct conn *c, enum relay_side which)
 {
 	struct side *s = side_of(c, which);
 
-	s->armed = 0;
 	if (s->connecting)
 		conn_close(c, CLOSE_UPSTREAM_REFUSED);
-	else if (events_for(c, which) & UV_READABLE)
+	else if (events_for(c, which) & EPOLLIN)
 		on_readable(c, which);
 	else
 		on_reset(c, which);
 }
 
-static void on_event(uv_poll_t *handle, int status, int events)
+static void on_event(struct polled *polled, uint32_t events)
 {
-	struct conn *c = handle->data;
-	enum relay_side which = handle == &c->down.poll ? RELAY_DOWN : RELAY_UP;
+	struct conn *c = polled->owner;
+	enum relay_side which = polled == &c->down.polled ? RELAY_DOWN : RELAY_UP;
 
 	if (!conn_hold(c))
 		return;
-	if (status < 0) {
+	if (events & EPOLLERR) {
 		on_error(c, which);
 	} else {
-		if (events & UV_WRITABLE)
+		if (events & EPOLLOUT)
 			on_writable(c, which);
-		if ((events & UV_READABLE) && c->state != CONN_CLOSING)
+		if ((events & EPOLLIN) && c->state != CONN_CLOSING)
 			on_readable(c, which);
-		if ((events & UV_PRIORITIZED) && c->state != CONN_CLOSING)
-			side_on_urgent(side_of(c, which));
 	}
 	if (c->state != CONN_CLOSING)
 		conn_step(c);
@@ -430,16 +425,16 @@ static int open_up(struct conn *c)
 
 	if (fd < 0)
 		return fd;
-	stands = (unsigned)fd < c->worker->n_descriptors ? upstream_stands(fd, &c->flow) : -EMFILE;
+	stands = upstream_stands(fd, &c->flow);
 	if (stands < 0) {
 		close(fd);
 		return stands;
 	}
-	r = side_open(&c->up, &c->worker->loop, fd, c);
+	c->up.connecting = stands == 0;
+	r = side_open(&c->up, &c->worker->poller, fd, events_for(c, RELAY_UP), on_event, c);
 	if (r < 0)
 		return r;
-	c->up.connecting = stands == 0;
-	c->open_handles++;
+	c->open_sides++;
 	return 0;
 }
 
@@ -448,6 +443,7 @@ static enum close_reason reason_for(int error)
 	switch (error) {
 	case -ENOMEM:
 	case -ENOBUFS:
+	case -ENOSPC: /* fs.epoll.max_user_watches */
 		return CLOSE_OOM;
 	case -EMFILE:
 	case -ENFILE:
@@ -471,12 +467,12 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 	c->flow = *flow;
 	c->up.fd = -1;
 	h1_relay_init(&c->relay, &w->relay_env, c);
-	r = side_open(&c->down, &w->loop, fd, c);
+	r = side_open(&c->down, &w->poller, fd, EPOLLIN, on_event, c);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
-	c->open_handles++;
+	c->open_sides++;
 	c->next = w->conns;
 	if (c->next)
 		c->next->prev = c;

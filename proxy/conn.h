@@ -2,7 +2,7 @@
 /* conn.h - one steered connection: the client's socket, the server's, and the relay between them.
  *
  * Made by the listener when a steered connection was accepted, owned by its worker, freed when both
- * poll handles are closed. Callbacks record what happened and call conn_step(), which alone
+ * sides are closed. Callbacks record what happened and call conn_step(), which alone
  * decides.
  *
  * Happy path: CONNECT (the upstream leg is being opened while the client's bytes are already read
@@ -48,7 +48,7 @@ struct conn {
 	uint64_t drain_until_ms;
 	uint64_t moved_ms;    /* when bytes last came or went */
 	uint8_t state;	      /* enum conn_state */
-	uint8_t open_handles; /* raised next to each successful side_open() */
+	uint8_t open_sides;   /* raised next to each successful side_open() */
 	uint8_t why;	      /* enum close_reason */
 	bool starved;	      /* reading waits for buffers */
 	bool waits_for_turn;  /* see turns.h */
@@ -98,7 +98,8 @@ void conn_h2_turn(struct conn *c);
 void conn_h2_tick(struct conn *c);
 bool conn_h2_begin(void *ctx);
 void conn_relays_done(struct conn *c);
-enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
+enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			  bool *again);
 bool conn_h2_still_allowed(void *ctx, struct h2_stream *s);
 /* Look up the rules of the connection's destination in the newest policy. Returns false if it is no
  * longer allowed at all. */

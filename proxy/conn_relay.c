@@ -156,8 +156,16 @@ static void host_broken(void *ctx, enum close_reason close, const char *why)
 	report_broken(&c->worker->reporter, &c->flow, close, why);
 }
 
+static void host_passed_again(void *ctx, uint32_t stream)
+{
+	struct conn *c = ctx;
+
+	c->worker->metrics.requests_allowed++;
+}
+
 const struct h2_relay_host conn_h2_host = {
 	.judge = conn_h2_judge,
+	.passed_again = host_passed_again,
 	.still_allowed = conn_h2_still_allowed,
 	.answered = host_answered,
 	.over = host_over,

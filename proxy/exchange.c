@@ -25,7 +25,7 @@ void exchange_put(struct exchange_pool *p, struct exchange *x)
 	assert(p->n_lent > 0);
 	p->n_lent--;
 	kept_free(&p->kept, x->record);
-	kept_request_free(&p->kept, x->kept);
+	kept_request_unref(&p->kept, x->kept);
 	if (p->n_cached >= EXCHANGE_CACHED_MAX) {
 		free(x);
 		return;

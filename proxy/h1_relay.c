@@ -53,7 +53,7 @@ void relay_push(struct h1_relay *r, struct exchange *x)
 /* X is answered, but bytes of it still pass. */
 static void carry(struct h1_relay *r, struct exchange *x)
 {
-	kept_request_free(&r->env->exchanges->kept, r->carried);
+	kept_request_unref(&r->env->exchanges->kept, r->carried);
 	r->carried = x->kept;
 	x->kept = NULL;
 	r->carries = true;
@@ -61,7 +61,7 @@ static void carry(struct h1_relay *r, struct exchange *x)
 
 void relay_carry_no_more(struct h1_relay *r)
 {
-	kept_request_free(&r->env->exchanges->kept, r->carried);
+	kept_request_unref(&r->env->exchanges->kept, r->carried);
 	r->carried = NULL;
 	r->carries = false;
 }

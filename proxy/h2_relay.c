@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include "h2_relay_impl.h"
 
+static void release_kept(void *kept, void *request)
+{
+	kept_request_unref(kept, request);
+}
+
 int h2_relay_init(struct h2_relay *r, struct h2_relay_env *env, void *ctx)
 {
 	int e;
@@ -20,6 +25,8 @@ int h2_relay_init(struct h2_relay *r, struct h2_relay_env *env, void *ctx)
 		e = h2_init(&r->ends[RELAY_UP].in, H2_SERVER);
 	if (e < 0)
 		h2_relay_done(r);
+	r->ends[RELAY_DOWN].in.known.release = release_kept;
+	r->ends[RELAY_DOWN].in.known.ctx = env->kept;
 	return e;
 }
 
@@ -86,6 +93,7 @@ void h2_relay_rejudge(struct h2_relay *r)
 {
 	struct h2_stream *s = NULL;
 
+	h2_known_forget(&r->ends[RELAY_DOWN].in.known); /* they were allowed by another policy */
 	while (r->state == H2_RELAY_OPEN && (s = h2_streams_next(&r->streams, s)))
 		if (!s->killed && !r->env->h2->still_allowed(r->ctx, s))
 			h2_kill(r, s, NGHTTP2_CANCEL);
@@ -216,10 +224,10 @@ void h2_relay_resume(struct h2_relay *r)
 	r->decoded = 0;
 }
 
-/* In audit nothing waits. */
+/* What is known was not decoded. In audit nothing waits. */
 static void count_decoded(struct h2_relay *r)
 {
-	r->decoded += (uint32_t)r->env->head.text_len;
+	r->decoded += r->env->head.known ? 0 : (uint32_t)r->env->head.text_len;
 	r->paused = r->decoded >= H2_TURN_MAX && !r->env->audit;
 }
 

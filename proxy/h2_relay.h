@@ -14,6 +14,8 @@
  *    the relay writes the blocks of that direction itself: a size update to 0 first, then literals.
  *  - A block of ours that goes between those of the server begins with the size update that the
  *    client waits for, if it waits for one, and with none otherwise.
+ *  - A header block that is known (h2_known.h) is not read again. Where blocks are written anew,
+ *    none is known.
  *  - Frames of ours go between two frames of the peer, not before the server's first SETTINGS, and
  *    before an end of the connection is passed on.
  *
@@ -42,7 +44,12 @@
 struct h2_relay_host {
 	/* Judge a whole request and remember in X what its record needs. What is to be passed on in
 	 * its place is stored in the fields of HEAD, which is then said to be edited. */
-	enum judged (*judge)(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x);
+	enum judged (*judge)(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			     bool *again);
+	/* A request passes unread, since the same was judged before and *AGAIN was set then: until
+	 * the policy changes its verdict is the same, it shares the copy in X, and nothing else is
+	 * to be made of it. */
+	void (*passed_again)(void *ctx, uint32_t stream);
 	/* The policy has changed: may this stream go on? */
 	bool (*still_allowed)(void *ctx, struct h2_stream *s);
 	/* The head of the final response has come. */

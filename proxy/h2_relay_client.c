@@ -38,55 +38,92 @@ static void answer(struct h2_relay *r, enum h2_note_kind kind, unsigned status)
 				  .reset = !ends_stream(r) });
 }
 
-static void pass_request(struct h2_relay *r, const struct exchange *x, const char *bytes,
-			 size_t len, struct h2_run *run)
+static void pass_request(struct h2_relay *r, const struct exchange *x, const struct h2_facts *facts,
+			 const char *bytes, size_t len, struct h2_run *run)
 {
-	const struct h2_head *head = &r->env->head;
 	struct h2_stream *s = h2_streams_add(&r->streams, frame_of(r)->stream);
 
 	if (!s) {
-		kept_request_free(r->env->kept, x->kept);
+		kept_request_unref(r->env->kept, x->kept);
 		kept_free(r->env->kept, x->record);
 		h2_close(r, CLOSE_OOM);
 		return;
 	}
 	s->x = *x;
-	s->grpc = (uint8_t)head->grpc;
-	s->tunnel = head->connect || head->protocol.ptr;
-	s->has_length = head->has_length && !s->tunnel;
-	s->body_left = head->content_length;
+	s->grpc = facts->grpc;
+	s->tunnel = facts->connect || facts->protocol;
+	s->has_length = facts->has_length && !s->tunnel;
+	s->body_left = facts->content_length;
 	s->client_ended = ends_stream(r);
 	r->highest_passed = s->id;
 	h2_pass_block(r, run, bytes, len);
 }
 
 /* What the fields cannot show by themselves. Returns what is wrong, or NULL. */
-static const char *wrong_here(const struct h2_relay *r)
+static const char *wrong_here(const struct h2_relay *r, const struct h2_facts *facts)
 {
-	const struct h2_head *head = &r->env->head;
-
-	if (head->protocol.ptr && !r->extended_connect)
+	if (facts->protocol && !r->extended_connect)
 		return "a :protocol that the server has not enabled";
-	if (ends_stream(r) && head->has_length && head->content_length > 0)
+	if (ends_stream(r) && facts->has_length && facts->content_length > 0)
 		return "a content-length without a body";
 	return NULL;
 }
 
-static enum judged judge(struct h2_relay *r, struct exchange *x)
+/* What has to be known of the request that was read; in audit also of one that breaks the rules. */
+static struct h2_facts facts_of(const struct h2_head *head)
+{
+	return (struct h2_facts){ .content_length = head->content_length,
+				  .has_length = head->has_length,
+				  .connect = head->connect,
+				  .protocol = head->protocol.ptr,
+				  .grpc = (uint8_t)head->grpc };
+}
+
+/* Ask the host, and remember what may pass again. */
+static enum judged judge_anew(struct h2_relay *r, struct exchange *x, struct h2_facts *facts)
+{
+	struct h2_head *head = &r->env->head;
+	bool again = false;
+	enum judged verdict;
+
+	verdict = r->env->h2->judge(r->ctx, head, frame_of(r)->stream, x, &again);
+	if (verdict != JUDGED_ALLOW || !again || head->edited)
+		return verdict;
+	facts->kept = x->kept;
+	if (h2_remember(&r->ends[RELAY_DOWN].in, head, facts))
+		kept_request_ref(x->kept);
+	return verdict;
+}
+
+static enum judged judge(struct h2_relay *r, struct exchange *x, struct h2_facts *facts)
 {
 	struct h2_head *head = &r->env->head;
 	const char *why = NULL;
 
-	if (h2_read_request(head, &why) == 0 && !(why = wrong_here(r)))
-		return r->env->h2->judge(r->ctx, head, frame_of(r)->stream, x);
-	r->env->h2->refused(r->ctx, 400, why);
-	return JUDGED_MALFORMED;
+	if (head->known) {
+		*facts = *head->known;
+	} else {
+		if (h2_read_request(head, &why) == 0)
+			why = NULL;
+		*facts = facts_of(head);
+	}
+	if (!why)
+		why = wrong_here(r, facts);
+	if (why) {
+		r->env->h2->refused(r->ctx, 400, why);
+		return JUDGED_MALFORMED;
+	}
+	if (!head->known)
+		return judge_anew(r, x, facts);
+	x->kept = kept_request_ref(facts->kept);
+	r->env->h2->passed_again(r->ctx, frame_of(r)->stream);
+	return JUDGED_ALLOW;
 }
 
 static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct h2_run *run)
 {
-	bool call;
 	struct exchange x = { .version = 20 };
+	struct h2_facts facts;
 	enum judged verdict;
 
 	r->highest_seen = frame_of(r)->stream;
@@ -94,16 +131,15 @@ static void on_request(struct h2_relay *r, const char *bytes, size_t len, struct
 		fail(r, NGHTTP2_ENHANCE_YOUR_CALM, "too many streams", run);
 		return;
 	}
-	verdict = judge(r, &x);
+	verdict = judge(r, &x, &facts);
 	if (r->env->audit && verdict != JUDGED_CLOSE)
 		verdict = JUDGED_ALLOW; /* the host has recorded what it is */
 	switch (verdict) {
 	case JUDGED_ALLOW:
-		pass_request(r, &x, bytes, len, run);
+		pass_request(r, &x, &facts, bytes, len, run);
 		return;
 	case JUDGED_DENY:
-		call = r->env->head.grpc == GRPC_CALL;
-		answer(r, call ? H2_NOTE_DENIED_CALL : H2_NOTE_ANSWER, 403);
+		answer(r, facts.grpc == GRPC_CALL ? H2_NOTE_DENIED_CALL : H2_NOTE_ANSWER, 403);
 		break;
 	case JUDGED_MALFORMED:
 		answer(r, H2_NOTE_ANSWER, 400);
@@ -141,8 +177,9 @@ static void on_trailers(struct h2_relay *r, const char *bytes, size_t len, struc
 	struct h2_stream *s = open_stream(r, frame_of(r)->stream);
 	const char *why = NULL;
 
-	if (head->n_fields > 0 && head->fields[0].name.len > 0 &&
-	    head->fields[0].name.ptr[0] == ':') {
+	/* Only requests are known. */
+	if (head->known || (head->n_fields > 0 && head->fields[0].name.len > 0 &&
+			    head->fields[0].name.ptr[0] == ':')) {
 		fail(r, NGHTTP2_PROTOCOL_ERROR, "a request on a stream that is not new", run);
 		return;
 	}

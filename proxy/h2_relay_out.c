@@ -62,6 +62,7 @@ static void rewrite_block(struct h2_relay *r, struct h2_run *run)
 	char *frame, *at;
 	size_t len;
 
+	assert(!head->known); /* it has no fields */
 	if (run->len == 0 || sizeof(env->out) - run->staged < H2_WRITTEN_MAX + 32 ||
 	    run->from + run->len != env->out + run->staged)
 		h2_run_flush(r, run);
@@ -112,8 +113,10 @@ void h2_pass_block(struct h2_relay *r, struct h2_run *run, const char *bytes, si
 
 void h2_drop_block(struct h2_relay *r, enum relay_side from)
 {
-	if (!r->ends[from].rewriting && h2_block_mutates(r->env->head.block))
-		r->ends[from].rewriting = true;
+	if (r->ends[from].rewriting || !h2_block_mutates(r->env->head.block))
+		return;
+	r->ends[from].rewriting = true;
+	h2_known_off(&r->ends[from].in.known);
 }
 
 /* --- our own frames --- */

@@ -24,17 +24,33 @@ static void end_by_server(struct h2_relay *r, struct h2_stream *s)
 	}
 }
 
+/* What the block in env->head says of a response. */
+static struct h2_facts facts_of(struct h2_relay *r)
+{
+	const struct h2_head *head = &r->env->head;
+	struct h2_facts facts = { .grpc_status = H2_NO_STATUS };
+	const struct header *h;
+
+	if (head->known)
+		return *head->known;
+	h = h2_find(head, "grpc-status");
+	if (h)
+		facts.grpc_status = (int16_t)grpc_status(h->value);
+	facts.status = (uint16_t)h2_status(head);
+	h2_remember(&r->ends[RELAY_UP].in, head, &facts);
+	return facts;
+}
+
 /* The head of a response, or trailers. */
 static void read_response(struct h2_relay *r, struct h2_stream *s)
 {
-	const struct h2_head *head = &r->env->head;
-	const struct header *h = h2_find(head, "grpc-status");
+	struct h2_facts facts = facts_of(r);
 
-	if (h && s->grpc == GRPC_CALL)
-		s->grpc_status = (int16_t)grpc_status(h->value);
+	if (facts.grpc_status != H2_NO_STATUS && s->grpc == GRPC_CALL)
+		s->grpc_status = facts.grpc_status;
 	if (s->responded)
 		return;
-	s->status = (uint16_t)h2_status(head);
+	s->status = facts.status;
 	if (s->status >= 100 && s->status < 200)
 		return;
 	s->responded = true;

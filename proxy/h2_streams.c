@@ -55,7 +55,7 @@ struct h2_stream *h2_streams_add(struct h2_streams *t, uint32_t id)
 
 static void free_stream(struct h2_streams *t, struct h2_stream *s)
 {
-	kept_request_free(t->kept, s->x.kept);
+	kept_request_unref(t->kept, s->x.kept);
 	kept_free(t->kept, s->x.record);
 	kept_free(t->kept, s);
 }

@@ -66,5 +66,7 @@ bool conn_h2_still_allowed(void *ctx, struct h2_stream *s)
 		return true;	    /* it ends anyway */
 	if (!conn_refresh_rules(c)) /* in audit its next request says so */
 		return c->worker->relay_env.audit;
+	if (s->x.kept)
+		s->x.kept->stream = s->id; /* it may be shared */
 	return hold_request(c, s->x.kept);
 }

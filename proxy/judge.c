@@ -164,7 +164,21 @@ static struct report_ask ask_of(const struct request *req, uint32_t stream, bool
 	};
 }
 
-enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x)
+/* May the same request pass without being read? The verdict depends on nothing but its fields and
+ * the policy, so that is a matter of what has to be recorded of each, and of the copies: those that
+ * connections hold to share them are not to leave others without. */
+static bool same_again(const struct conn *c, const struct verdict *v, const struct exchange *x)
+{
+	const struct worker *w = c->worker;
+	const struct kept *kept = &w->exchanges.kept;
+
+	if (v->action != VERDICT_ALLOW || v->n_actions > 0 || w->reporter.log || w->reporter.audit)
+		return false;
+	return kept->max == 0 || (x->kept && kept->bytes <= kept->max / 2);
+}
+
+enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			  bool *again)
 {
 	struct conn *c = ctx;
 	enum judged r = read_path(c, &head->req);
@@ -177,5 +191,7 @@ enum judged conn_h2_judge(void *ctx, struct h2_head *head, uint32_t stream, stru
 	if (v.action == VERDICT_ALLOW && h1_edit_needed(v.actions, v.n_actions) &&
 	    h2_edit(head, v.actions, v.n_actions) < 0)
 		return too_large(c);
-	return conclude(c, x, &ask, &v);
+	r = conclude(c, x, &ask, &v);
+	*again = same_again(c, &v, x);
+	return r;
 }

@@ -38,6 +38,7 @@ struct kept_request *kept_request_new(struct kept *kept, const struct request *r
 		return NULL;
 	kept->bytes += size;
 	*k = (struct kept_request){ .size = size,
+				    .n_refs = 1,
 				    .req = { .headers = k->headers, .n_headers = req->n_headers } };
 	at = (char *)&k->headers[req->n_headers];
 	k->req.method = put(&at, req->method);
@@ -50,9 +51,16 @@ struct kept_request *kept_request_new(struct kept *kept, const struct request *r
 	return k;
 }
 
-void kept_request_free(struct kept *kept, struct kept_request *k)
+struct kept_request *kept_request_ref(struct kept_request *k)
 {
-	if (!k)
+	if (k)
+		k->n_refs++;
+	return k;
+}
+
+void kept_request_unref(struct kept *kept, struct kept_request *k)
+{
+	if (!k || --k->n_refs > 0)
 		return;
 	assert(kept->bytes >= k->size);
 	kept->bytes -= k->size;

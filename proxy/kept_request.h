@@ -3,7 +3,8 @@
  * flight: a new policy is asked again.
  *
  * One block of memory. KEPT counts the bytes of all copies of a worker and bounds them; a request
- * for which there is no room is not copied, and ends with the next policy.
+ * for which there is no room is not copied, and ends with the next policy. Requests of HTTP/2 that
+ * are alike share one copy.
  *
  * It also bounds what else requests in flight hold that a client can make much of: the streams of
  * HTTP/2, and what the records of answers need. */
@@ -26,7 +27,8 @@ struct kept {
 struct kept_request {
 	struct request req; /* without readings */
 	size_t size;
-	uint32_t stream; /* of HTTP/2; 0: none */
+	unsigned n_refs;
+	uint32_t stream; /* of HTTP/2; 0: none. Where it is shared: of whom it was asked for last */
 	uint8_t version; /* 10, 11 or 20 */
 	bool connect;
 	bool grpc;
@@ -35,7 +37,8 @@ struct kept_request {
 
 /* NULL when there is no room or no memory. */
 struct kept_request *kept_request_new(struct kept *kept, const struct request *req);
-void kept_request_free(struct kept *kept, struct kept_request *k); /* accepts NULL */
+struct kept_request *kept_request_ref(struct kept_request *k);	    /* accepts NULL */
+void kept_request_unref(struct kept *kept, struct kept_request *k); /* accepts NULL */
 
 /* Memory for a stream or a record. NULL when there is no room or no memory. */
 void *kept_malloc(struct kept *kept, size_t size);

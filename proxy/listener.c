@@ -32,7 +32,7 @@ static void give_up(struct worker *w, const struct flow *flow, enum close_reason
  * whether there was one to refuse. */
 static bool refuse_without_descriptor(struct listener *l)
 {
-	struct worker *w = l->poll.data;
+	struct worker *w = l->polled.owner;
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
 	struct flow flow = { 0 };
@@ -42,7 +42,7 @@ static bool refuse_without_descriptor(struct listener *l)
 		/* Another thread was faster. The kernel's queue holds who comes until the next
 		 * tick. */
 		l->paused = true;
-		uv_poll_stop(&l->poll);
+		poller_set(&w->poller, &l->polled, 0);
 		return false;
 	}
 	close(l->spare);
@@ -67,7 +67,7 @@ static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
 		side_reset(fd);
 		return;
 	}
-	if ((unsigned)fd >= w->n_descriptors || !worker_admit(w)) {
+	if (!worker_admit(w)) {
 		give_up(w, &flow, CLOSE_LIMIT);
 		side_reset(fd);
 		return;
@@ -81,7 +81,7 @@ static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
 /* Returns whether there may be more. */
 static bool accept_one(struct listener *l)
 {
-	struct worker *w = l->poll.data;
+	struct worker *w = l->polled.owner;
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
 	int fd;
@@ -97,12 +97,12 @@ static bool accept_one(struct listener *l)
 	return errno == ECONNABORTED || errno == EINTR;
 }
 
-static void on_connection(uv_poll_t *handle, int status, int events)
+static void on_connection(struct polled *polled, uint32_t events)
 {
-	struct worker *w = handle->data;
-	struct listener *l = handle == &w->listeners[0].poll ? &w->listeners[0] : &w->listeners[1];
+	struct worker *w = polled->owner;
+	struct listener *l = polled == &w->listeners[0].polled ? &w->listeners[0]
+							       : &w->listeners[1];
 
-	(void)status;
 	(void)events;
 	for (int i = 0; i < LISTENER_ACCEPTS_MAX && accept_one(l); i++)
 		;
@@ -115,8 +115,10 @@ void listener_tick(struct listener *l)
 	if (l->spare < 0)
 		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (l->paused && l->spare >= 0) {
+		struct worker *w = l->polled.owner;
+
 		l->paused = false;
-		uv_poll_start(&l->poll, UV_READABLE, on_connection);
+		poller_set(&w->poller, &l->polled, EPOLLIN);
 	}
 }
 
@@ -160,13 +162,11 @@ int listener_open(struct listener *l, struct worker *w, int family, uint16_t *po
 	r = steer_add_listener(w->steer, fd, err);
 	if (r < 0)
 		goto fail;
-	r = uv_poll_init(&w->loop, &l->poll, fd);
+	r = poller_add(&w->poller, &l->polled, fd, EPOLLIN, on_connection, w);
 	if (r < 0)
 		goto fail;
-	l->poll.data = w;
 	l->fd = fd;
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	uv_poll_start(&l->poll, UV_READABLE, on_connection);
 	return 0;
 fail:
 	close(fd);
@@ -175,12 +175,14 @@ fail:
 
 void listener_close(struct listener *l)
 {
+	struct worker *w = l->polled.owner;
+
 	if (l->fd < 0)
 		return;
 	/* What the command connected before it ended has its turn. */
 	for (int i = 0; i < LISTENER_BACKLOG && accept_one(l); i++)
 		;
-	uv_close((uv_handle_t *)&l->poll, NULL);
+	poller_remove(&w->poller, &l->polled, NULL);
 	close(l->fd);
 	l->fd = -1;
 	if (l->spare >= 0)

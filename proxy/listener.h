@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
+#include "poller.h"
 #include "sluice/error.h"
 
 #define LISTENER_BACKLOG     4096
@@ -17,7 +17,7 @@
 struct worker;
 
 struct listener {
-	uv_poll_t poll;
+	struct polled polled;
 	int fd;	     /* -1: none */
 	bool paused; /* no descriptors at all: not even to refuse with */
 	int spare; /* given up for a moment to accept, and so refuse, when descriptors have run out
@@ -30,7 +30,6 @@ int listener_open(struct listener *l, struct worker *w, int family, uint16_t *po
 		  struct error *err);
 /* Once a worker tick: go on where descriptors had run out. */
 void listener_tick(struct listener *l);
-/* The handle is closed by the loop. */
 void listener_close(struct listener *l);
 
 #endif

@@ -23,19 +23,15 @@ void side_set_options(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
-int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner)
+int side_open(struct side *s, struct poller *p, int fd, uint32_t events, polled_cb on_event,
+	      void *owner)
 {
-	int r;
+	int r = poller_add(p, &s->polled, fd, events, on_event, owner);
 
-	r = uv_poll_init(loop, &s->poll, fd);
-	if (r < 0) {
+	s->fd = r < 0 ? -1 : fd;
+	if (r < 0)
 		side_reset(fd);
-		s->fd = -1;
-		return r;
-	}
-	s->fd = fd;
-	s->poll.data = owner;
-	return 0;
+	return r;
 }
 
 ssize_t side_read(struct side *s, struct buffer_pool *pool, char *scratch, size_t size)
@@ -181,35 +177,17 @@ int side_flush(struct side *s, struct buffer_pool *pool)
 	return 0;
 }
 
-void side_arm(struct side *s, int events, uv_poll_cb on_event)
+void side_arm(struct side *s, struct poller *p, uint32_t events)
 {
-	/* libuv forgets a descriptor that waits for nothing, and with it a reset. Urgent data,
-	 * which HTTP has no use for, keeps it known. */
-	if (events == 0 && !s->hung_up && !(s->eof && s->finished))
-		events = UV_PRIORITIZED;
-	if (s->fd < 0 || events == s->armed)
-		return;
-	s->armed = events;
-	if (events == 0)
-		uv_poll_stop(&s->poll);
-	else
-		uv_poll_start(&s->poll, events, on_event);
+	if (s->fd >= 0)
+		poller_set(p, &s->polled, events);
 }
 
-void side_on_urgent(struct side *s)
-{
-	char byte;
-
-	/* A socket of which both halves have ended reports this event as well, again and again. */
-	if (recv(s->fd, &byte, 1, MSG_OOB | MSG_DONTWAIT) < 0 && errno == EINVAL)
-		s->hung_up = true;
-}
-
-bool side_close(struct side *s, bool reset, uv_close_cb on_closed)
+bool side_close(struct side *s, struct poller *p, bool reset, polled_closed_cb on_closed)
 {
 	if (s->fd < 0)
 		return false;
-	uv_close((uv_handle_t *)&s->poll, on_closed);
+	poller_remove(p, &s->polled, on_closed);
 	if (reset)
 		side_reset(s->fd);
 	else

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* side.h - one socket of a connection: its poll handle, what was read and not used, what could not
- *be sent yet. Embedded twice in a connection.
+/* side.h - one socket of a connection: what is polled of it, what was read and not used, what could
+ * not be sent yet. Embedded twice in a connection.
  *
  * IN holds bytes that were read and wait for more or for room; OUT holds bytes that the kernel did
- *not take. Both are borrowed from the worker's pool and NULL on an idle connection. A side with
- *bytes in OUT is congested: nobody reads for it until they are gone, so OUT stays below one read
- *(WORKER_BULK_SIZE at most) plus the answers of ours.
+ * not take. Both are borrowed from the worker's pool and NULL on an idle connection. A side with
+ * bytes in OUT is congested: nobody reads for it until they are gone, so OUT stays below one read
+ * (WORKER_BULK_SIZE at most) plus the answers of ours.
  *
  *	eof	read	finished	written
  *	no	yes	no		yes		open
@@ -17,13 +17,12 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
-#include <uv.h>
 #include "buffer.h"
+#include "poller.h"
 
 struct side {
-	uv_poll_t poll;
-	int fd;	   /* -1: closed */
-	int armed; /* events of the poll handle */
+	struct polled polled;
+	int fd; /* -1: closed */
 	struct buffer *in;
 	struct buffer *out, *out_last;
 	bool connecting;
@@ -32,7 +31,6 @@ struct side {
 	bool finish;	 /* half-close once OUT is empty */
 	bool finished;	 /* half-closed */
 	bool emptied;	 /* its bytes were all gone, once or more since it was looked at */
-	bool hung_up;	 /* both halves have ended in the kernel, with bytes still to be read */
 	bool broken; /* the peer reset: nothing can be sent, what it sent before may still be read
 		      */
 };
@@ -46,9 +44,10 @@ void side_reset(int fd);
  * no longer good. */
 void side_set_options(int fd);
 
-/* Take over FD. On failure FD is reset and a negative errno is returned. ON_EVENT gets the handle;
- * its data is OWNER. */
-int side_open(struct side *s, uv_loop_t *loop, int fd, void *owner);
+/* Take over FD, and wait for EVENTS of it. On failure FD is reset and a negative errno is returned.
+ * ON_EVENT gets what is polled. */
+int side_open(struct side *s, struct poller *p, int fd, uint32_t events, polled_cb on_event,
+	      void *owner);
 
 /* Read once, into IN if it holds bytes, else into SCRATCH of SIZE bytes. Returns the number of new
  * bytes, 0 at the end of the peer's half (EOF is set), -EAGAIN, -ENOBUFS when there is no room, or
@@ -70,16 +69,13 @@ int side_send(struct side *s, struct buffer_pool *pool, const char *buf, size_t 
  * or the negative errno of send(). */
 int side_flush(struct side *s, struct buffer_pool *pool);
 
-/* Wait for these events: UV_READABLE, UV_WRITABLE, or 0, which still notices a reset: as
- * UV_PRIORITIZED, for which side_on_urgent() is called. */
-void side_arm(struct side *s, int events, uv_poll_cb on_event);
+/* Wait for these events from now on: EPOLLIN, EPOLLOUT, or 0, which still notices a reset. */
+void side_arm(struct side *s, struct poller *p, uint32_t events);
 
-void side_on_urgent(struct side *s);
-
-/* Close the socket, by a reset or in order. The handle is closed with ON_CLOSED, which has to call
- * side_release(): until then the buffers stay, since a side may be closed while the relay reads
- * from them. Returns false if it was closed before. */
-bool side_close(struct side *s, bool reset, uv_close_cb on_closed);
+/* Close the socket, by a reset or in order. It is removed from the poller with ON_CLOSED, which has
+ * to call side_release(): until then the buffers stay, since a side may be closed while the relay
+ * reads from them. Returns false if it was closed before. */
+bool side_close(struct side *s, struct poller *p, bool reset, polled_closed_cb on_closed);
 void side_release(struct side *s, struct buffer_pool *pool);
 
 static inline bool side_congested(const struct side *s)

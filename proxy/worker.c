@@ -83,13 +83,15 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	w->h2_env.host = &conn_relay_host;
 	w->h2_env.h2 = &conn_h2_host;
 	w->h2_env.kept = &w->exchanges.kept;
-	w->n_descriptors = 2 * (unsigned)shared->limits.connections + WORKER_DESCRIPTORS;
-	r = loop_open(&w->loop, w->n_descriptors);
+	r = loop_open(&w->loop, WORKER_DESCRIPTORS);
 	if (r < 0)
 		goto fail;
-	r = uv_async_init(&w->loop, &w->wake, on_wake);
+	r = poller_open(&w->poller, &w->loop);
 	if (r < 0)
 		goto fail_loop;
+	r = uv_async_init(&w->loop, &w->wake, on_wake);
+	if (r < 0)
+		goto fail_poller;
 	w->wake.data = w;
 	uv_timer_init(&w->loop, &w->tick);
 	w->tick.data = w;
@@ -106,6 +108,8 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 		return 0;
 	error_set(err, "out of memory for the policy");
 	return -ENOMEM;
+fail_poller:
+	poller_close(&w->poller);
 fail_loop:
 	uv_loop_close(&w->loop);
 fail:
@@ -155,7 +159,8 @@ static void worker_main(void *arg)
 {
 	struct worker *w = arg;
 
-	uv_run(&w->loop, UV_RUN_DEFAULT);
+	while (poller_turn(&w->poller, true))
+		;
 }
 
 int worker_start(struct worker *w, struct error *err)
@@ -194,7 +199,9 @@ void worker_done(struct worker *w)
 	assert(!w->started);
 	if (!uv_is_closing((uv_handle_t *)&w->wake))
 		close_handles(w);
-	uv_run(&w->loop, UV_RUN_DEFAULT);
+	while (poller_turn(&w->poller, true))
+		;
+	poller_close(&w->poller);
 	uv_loop_close(&w->loop);
 	buffer_pool_done(&w->buffers);
 	exchange_pool_done(&w->exchanges);

@@ -21,6 +21,7 @@
 #include "metrics.h"
 #include "path.h"
 #include "policy.h"
+#include "poller.h"
 #include "report.h"
 #include "turns.h"
 #include "sluice/error.h"
@@ -30,7 +31,7 @@
 #define WORKER_TICK_MS	    1000
 #define WORKER_STOP_TICK_MS 20 /* while stopping */
 #define WORKER_MAX	    64
-#define WORKER_DESCRIPTORS  2048 /* beside the two of each connection */
+#define WORKER_DESCRIPTORS  1024 /* of those that its loop watches, the highest */
 
 struct conn;
 
@@ -42,7 +43,8 @@ struct worker_shared {
 };
 
 struct worker {
-	uv_loop_t loop;
+	uv_loop_t loop;	      /* timers and wake-ups; run by the poller */
+	struct poller poller; /* listeners and connections */
 	uv_thread_t thread;
 	uv_async_t wake;
 	uv_timer_t tick;
@@ -63,8 +65,7 @@ struct worker {
 	struct turns turns;
 	struct metrics metrics;
 	struct reporter reporter;
-	unsigned n_descriptors; /* only those below can be watched: see loop.h */
-	uint64_t stop_at_ms;	/* 0: not stopping */
+	uint64_t stop_at_ms; /* 0: not stopping */
 	_Atomic(struct worker_policy *) mailbox;
 	uv_async_t *progress;	 /* of the main thread, told when one of these has grown */
 	_Atomic(uint32_t) taken; /* serial of the policy by which everything is judged */

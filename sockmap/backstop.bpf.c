@@ -294,9 +294,7 @@ int steer_backstop(struct __sk_buff *skb)
 	if (!c || !c->enforced)
 		return c != NULL;
 	sk = skb->sk;
-	if (sk)
-		sk = bpf_sk_fullsock(sk);
-	if (sk)
+	if (sk) /* one that is not a full socket has no storage: no mark */
 		m = bpf_sk_storage_get(&marks, sk, NULL, 0);
 	if (m && is_of_vetted(skb, m, c))
 		return 1;

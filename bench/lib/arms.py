@@ -17,10 +17,14 @@ SLUICE = os.path.realpath(os.environ.get("SLUICE") or os.path.join(ROOT, "build"
 @dataclass(frozen=True)
 class Setup:
     """What the arms of some scenarios have in common."""
+    protocol: str = rules.H1
     rules: int = 10
     l7: bool = True         # or only addresses and ports, so that sluice leaves connections alone
     log: bool = False
     reload: bool = False
+
+    def make_rules(self, changed=False):
+        return rules.make(self.rules, changed, self.protocol)
 
 
 class Arm:
@@ -29,6 +33,8 @@ class Arm:
     name = None
     filters = True          # answers 403 to what the rules do not allow
     l7_only = True          # cannot leave a connection alone
+    methods = True          # can refuse a request for its method
+    protocols = rules.H1, rules.H2, rules.GRPC      # that it is compared for
 
     def __init__(self, setup, place, server, folder):
         self.setup, self.place, self.server, self.folder = setup, place, server, folder
@@ -127,7 +133,12 @@ class Sluice(Arm):
     def _policy(self, made):
         address, port = self.server
         text = POLICY.format(address=address, port=port)
-        if self.setup.l7:
+        if self.setup.protocol == rules.GRPC:
+            text += "      rules:\n        grpc:\n"
+            for rule in made:
+                service, method = rule.text[1:].split("/")
+                text += f"        - {{service: '{re.escape(service)}', method: {method}}}\n"
+        elif self.setup.l7:
             text += "      rules:\n        http:\n"
             text += "".join(f"        - {{method: {rule.method}, "
                             f"path: '{PATTERNS[rule.kind].format(rule.text)}'}}\n"
@@ -135,7 +146,7 @@ class Sluice(Arm):
         return text
 
     def __enter__(self):
-        self.write("policy.yaml", self._policy(rules.make(self.setup.rules)))
+        self.write("policy.yaml", self._policy(self.setup.make_rules()))
         options = ["-p", self.path("policy.yaml")]
         options += ["--log", self.path("log")] if self.setup.log else []
         options += ["--follow"] if self.setup.reload else []

@@ -9,7 +9,7 @@ from report import number
 from scenarios import SCENARIOS
 
 COLOURS = {"direct": "#9aa0a6", "sluice": "#0b6e4f", "haproxy": "#3d6fb6", "nginx": "#c98a1b",
-           "envoy": "#a23b72"}
+           "envoy": "#a23b72", "nghttpx": "#5b4b8a"}
 BAR, GAP, LEFT, TOP, BOTTOM, HEIGHT = 26, 22, 64, 58, 44, 240
 GRID_LINES = 4
 # What is drawn of each result: the name in the JSON, the title, where a higher bar is better.

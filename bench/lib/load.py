@@ -4,12 +4,13 @@ import functools
 import os
 import time
 
+import h2load
 import rules
 from arms import ROOT
 from processes import PATIENCE, BenchError, cpu_ns, rss_kib, switches
 from scenarios import IDLE, RELOAD, RELOAD_EVERY_S
 
-CLIENT = os.path.join(ROOT, "build", "bench_client")
+CLIENTS = {rules.H1: "bench_client", rules.H2: "bench_h2_client", rules.GRPC: "bench_h2_client"}
 PROBE_SECONDS = 0.01
 PROBES = 10                 # paths that are tried before an arm is measured
 SLOWEST = 60                # seconds that a client may need beyond those that it was given
@@ -17,7 +18,8 @@ SLOWEST = 60                # seconds that a client may need beyond those that i
 
 def client(arm, **options):
     """The arguments of the load generator."""
-    argv = [CLIENT, "--to", "%s:%d" % arm.target]
+    argv = [os.path.join(ROOT, "build", CLIENTS[arm.setup.protocol]),
+            "--to", "%s:%d" % arm.target]
     for name, value in options.items():
         if value is True:
             argv.append(f"--{name}")
@@ -32,27 +34,32 @@ def _targets(arm, name, paths):
 
 
 def _options(arm, scenario):
-    made = rules.make(arm.setup.rules)
+    made = arm.setup.make_rules()
     if arm.setup.reload:    # only what is allowed before and after
-        made = [rule for rule in made if rule in rules.make(arm.setup.rules, changed=True)]
+        made = [rule for rule in made if rule in arm.setup.make_rules(changed=True)]
     paths = [scenario.target] if scenario.target else rules.targets(made)
-    return {"connections": scenario.connections, "method": scenario.method, "body": scenario.up,
+    return {"connections": scenario.connections, "method": scenario.method,
+            "body": scenario.up or scenario.message, "grpc": scenario.messages,
+            "streams": scenario.streams,
             "close": scenario.close, "websocket": scenario.websocket,
             "expect": scenario.expected_of(arm), "targets": _targets(arm, "targets", paths)}
 
 
 def check(arm):
     """The arm lets pass what is allowed, and nothing else; otherwise measuring it means nothing."""
-    allowed = rules.targets(rules.make(arm.setup.rules))
+    made = arm.setup.make_rules()
+    allowed = rules.targets(made)
     some = [allowed[i * (len(allowed) - 1) // (PROBES - 1)] for i in range(PROBES)]
-    exact = [rule.target for rule in rules.make(arm.setup.rules)
-             if rule.target in some and rule.kind != rules.PREFIX]
+    exact = [rule.target for rule in made if rule.target in some and rule.kind != rules.PREFIX]
+    calls = {"grpc": 1, "body": 1} if arm.setup.protocol == rules.GRPC else {}
     refused = 403 if arm.filters and arm.setup.l7 else 200
     for what, paths, options, expect in (
-            ("what is allowed", some, {}, 200),
-            ("a path that no rule has", [rules.DENIED], {}, refused),
-            ("a path with more behind it", [path + "%2e/x" for path in exact], {}, refused),
-            ("a method that no rule has", some, {"method": "POST", "body": 1}, refused)):
+            ("what is allowed", some, calls, 200),
+            ("a path that no rule has", [rules.DENIED], calls, refused),
+            ("a path with more behind it", [path + "%2e/x" for path in exact], calls, refused),
+            ("a method that no rule has", some, {"method": "PUT", "body": 1}, refused)):
+        if options.get("method") and not arm.methods:
+            continue
         argv = client(arm, seconds=PROBE_SECONDS, expect=expect,
                       targets=_targets(arm, "probe", paths), **options)
         done = _patiently(arm, functools.partial(arm.workload.run, argv, PATIENCE))[0]
@@ -64,7 +71,7 @@ def check(arm):
 
 def _check_reload(arm):
     """New rules come into force, and old ones go out of it."""
-    old, new = (set(rules.targets(rules.make(arm.setup.rules, changed)))
+    old, new = (set(rules.targets(arm.setup.make_rules(changed)))
                 for changed in (False, True))
 
     def probe(paths, expect):
@@ -74,7 +81,7 @@ def _check_reload(arm):
             raise BenchError(f"{arm.name} does not answer {expect} to {paths} after a reload")
 
     for changed, come, gone in (True, new - old, old - new), (False, old - new, new - old):
-        arm.reload(rules.make(arm.setup.rules, changed))
+        arm.reload(arm.setup.make_rules(changed))
         _patiently(arm, functools.partial(probe, come, 200))
         _patiently(arm, functools.partial(probe, gone, 403))
 
@@ -105,7 +112,7 @@ def _run_reloading(arm, argv, seconds):
     begin, done = time.monotonic(), 0
     while (done + 1) * RELOAD_EVERY_S < seconds:
         time.sleep(max(0, begin + (done + 0.5) * RELOAD_EVERY_S - time.monotonic()))
-        arm.reload(rules.make(arm.setup.rules, changed=done % 2 == 0))
+        arm.reload(arm.setup.make_rules(changed=done % 2 == 0))
         done += 1
     return arm.workload.end(seconds + SLOWEST)
 
@@ -124,10 +131,15 @@ def measure(arm, scenario, server, mode):
         return _measure_idle(arm, scenario)
     reloads = scenario.kind == RELOAD
     seconds = mode.reload_seconds if reloads else mode.seconds
-    argv = client(arm, seconds=seconds, **_options(arm, scenario))
+    options = _options(arm, scenario)
+    argv = client(arm, seconds=seconds, **options)
     before = _costs(arm, server)
-    done, client_cost = _run_reloading(arm, argv, seconds) if reloads \
-        else arm.workload.run(argv, seconds + SLOWEST)
+    if reloads:
+        done, client_cost = _run_reloading(arm, argv, seconds)
+    elif arm.setup.protocol == rules.H2:
+        done, client_cost = h2load.run(arm, scenario, seconds, options, SLOWEST)
+    else:
+        done, client_cost = arm.workload.run(argv, seconds + SLOWEST)
     proxy, far = ({name: after[name] - before[i][name] for name in after}
                   for i, after in enumerate(_costs(arm, server)))
     _check_outcome(arm, scenario, done)

@@ -13,7 +13,9 @@ from arms import ROOT, Arm
 from processes import Process, tree
 
 CONFIGURATIONS = os.path.join(ROOT, "bench", "peers")
+H2_SERVER = os.path.join(ROOT, "build", "bench_h2_server")
 PORT = 8100
+REFUSER_PORT = 8200
 
 
 class Peer(Arm):
@@ -64,7 +66,7 @@ class Peer(Arm):
 
     def __enter__(self):
         self.configure(**self.words())
-        self.write_rules(rules.make(self.setup.rules))
+        self.write_rules(self.setup.make_rules())
         self.process = Process([*self.place.client.prefix, self.binary(), *self.command()],
                                self.path("output"))
         try:
@@ -96,7 +98,8 @@ class Haproxy(Peer):
     def words(self):
         # Its output goes to a file here, which costs it less than a datagram to a syslog server.
         return {"LOG": "log stdout format raw local0" if self.setup.log else "",
-                "LOG_OPTION": "log global\n    option httplog" if self.setup.log else ""}
+                "LOG_OPTION": "log global\n    option httplog" if self.setup.log else "",
+                "PROTO": "" if self.setup.protocol == rules.H1 else "proto h2"}
 
     def write_rules(self, made):
         lines = {name: [] for name in self.lists.values()}
@@ -122,12 +125,15 @@ class Nginx(Peer):
 
     def words(self):
         return {"LOG": f"{self.path('access.log')} combined buffer=64k flush=1s"
-                       if self.setup.log else "off"}
+                       if self.setup.log else "off",
+                "LISTEN": "" if self.setup.protocol == rules.H1 else "http2"}
 
     def write_rules(self, made):
+        # Towards the server it speaks HTTP/2 only where that is gRPC, or passes for it.
+        to = "proxy_pass http" if self.setup.protocol == rules.H1 else "grpc_pass grpc"
         self.write("locations.conf", "".join(
             f"location {self.locations[rule.kind].format(rule.text)} "
-            f"{{ limit_except {rule.method} {{ deny all; }} proxy_pass http://server; }}\n"
+            f"{{ limit_except {rule.method} {{ deny all; }} {to}://server; }}\n"
             for rule in made))
 
     def command(self):
@@ -169,7 +175,12 @@ class Envoy(Peer):
         log = [{"name": "file", "typed_config": {
             "@type": TYPE + "envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": self.path("access.log")}}]
-        return {"LOG": json.dumps(log if self.setup.log else [])}
+        http1 = self.setup.protocol == rules.H1
+        options = {"@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                   "explicit_http_config":
+                       {"http_protocol_options": {}} if http1 else {"http2_protocol_options": {}}}
+        return {"LOG": json.dumps(log if self.setup.log else []),
+                "CODEC": "HTTP1" if http1 else "HTTP2", "UPSTREAM": json.dumps(options)}
 
     @staticmethod
     def _paths(made):
@@ -209,4 +220,40 @@ class Envoy(Peer):
         self.write_rules(made)      # it watches for the file that takes the old one's place
 
 
-PEERS = [Haproxy, Nginx, Envoy]
+class Nghttpx(Peer):
+    """Debian's has no scripts, and so nothing but paths to go by: what no pattern has goes to a
+    server that refuses everything."""
+    name = program = "nghttpx"
+    configuration = "nghttpx.conf"
+    version_option = "--version"
+    methods = False
+    protocols = rules.H2, rules.GRPC
+    refuser = None
+
+    def words(self):
+        return {"REFUSER_PORT": REFUSER_PORT, "PATTERNS": ":".join(
+            rule.text for rule in self.setup.make_rules())}
+
+    def write_rules(self, made):
+        pass        # they are in its configuration
+
+    def command(self):
+        return [f"--conf={self.path(self.configuration)}"]
+
+    def __enter__(self):
+        self.refuser = Process([*self.place.client.prefix, H2_SERVER, "127.0.0.1",
+                                str(REFUSER_PORT), "--refuse"], self.path("refuser.output"))
+        try:
+            return super().__enter__()
+        except BaseException:
+            self.refuser.stop()
+            raise
+
+    def __exit__(self, *what):
+        try:
+            super().__exit__(*what)
+        finally:
+            self.refuser.stop()
+
+
+PEERS = [Haproxy, Nginx, Nghttpx, Envoy]

@@ -7,6 +7,8 @@ LITERAL, PREFIX, REGEX = "literal", "prefix", "regex"
 # TEXT is the literal, the prefix, or the expression for the whole path; TARGET is a path it allows.
 Rule = collections.namedtuple("Rule", "kind method text target")
 
+# What the rules are for.
+H1, H2, GRPC = "h1", "h2", "grpc"
 ECHO, BYTES, UPLOAD, DENIED = "/echo", "/bytes/", "/upload", "/denied/by/all"
 # What each scenario needs, whatever the number of rules.
 BASE = (Rule(LITERAL, "GET", ECHO, None), Rule(PREFIX, "GET", BYTES, None),
@@ -28,8 +30,18 @@ def _rule(i):
                 f"/team-{i}/users/42/orders/x-{i}")
 
 
-def make(number, changed=False):
-    """NUMBER rules. With CHANGED one of them is another one: what a reload brings."""
+def _call(i):
+    path = f"/bench.service{i % SERVICES}/Method{i}"
+    return Rule(LITERAL, "POST", path, path)
+
+
+def make(number, changed=False, protocol=H1):
+    """NUMBER rules. With CHANGED one of them is another one: what a reload brings. Of HTTP/2 without
+    expressions, since nghttpx has none; of gRPC they name calls."""
+    if protocol == GRPC:
+        return [_call(i) for i in range(number)]
+    if protocol == H2:
+        return [rule for rule in make(number, changed) if rule.kind != REGEX]
     own = number - len(BASE)
     rules = [_rule(i) for i in range(own)]
     if changed:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured: the table of scenarios, and which of them each mode takes."""
 import resource
+import shutil
 from dataclasses import dataclass, replace
 
 import rules
@@ -9,6 +10,8 @@ from arms import Setup
 KIB, MIB = 1 << 10, 1 << 20
 RELOAD_EVERY_S = 1
 FRAME_BYTES = 100       # payload of a WebSocket message
+MESSAGE_BYTES = 100     # of gRPC
+MESSAGES = 1000         # each way, of a call that is a stream
 
 IDLE_CONNECTIONS = 1000, 5000, 10000
 # A proxy needs two for each connection, and some for itself.
@@ -31,6 +34,9 @@ class Scenario:
     up: int = 0                     # bytes of the request's body
     close: bool = False
     websocket: int = 0
+    streams: int = 0                # of HTTP/2, on each connection
+    messages: int = 0               # of a gRPC call, each way
+    message: int = 0                # bytes of each
     expect: int = 200
 
     def cannot(self):
@@ -38,6 +44,8 @@ class Scenario:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if 2 * self.connections + SPARE_DESCRIPTORS > limit:
             return f"a process may have {limit} descriptors here"
+        if self.setup.protocol == rules.H2 and not shutil.which("h2load"):
+            return "no h2load here"
         return None
 
     def expected_of(self, arm):
@@ -57,6 +65,11 @@ SCENARIOS = [
     *(Scenario(f"h1-keepalive-{n}", "keepalive", connections=n) for n in (1, 16, 64, 256)),
     Scenario("h1-new-connection", "requests", close=True),
     Scenario("h1-denied", "requests", target=rules.DENIED, expect=403),
+    Scenario("h2-streams", "http2", Setup(rules.H2), connections=10, streams=100),
+    Scenario("grpc-unary", "http2", Setup(rules.GRPC), connections=4, streams=32, messages=1,
+             message=MESSAGE_BYTES),
+    Scenario("grpc-stream", "http2", Setup(rules.GRPC), connections=4, streams=8,
+             messages=MESSAGES, message=MESSAGE_BYTES),
     Scenario("websocket-echo", "requests", target=rules.ECHO, websocket=FRAME_BYTES),
     *_bodies(),
     *(Scenario(f"h1-rules-{n}", "rules", Setup(rules=n)) for n in (10, 1000, 10000)),
@@ -68,7 +81,7 @@ SCENARIOS = [
 ]
 LOGGED = ("h1-keepalive-16", "h1-new-connection", "h1-denied")
 # What lies between client and server makes no difference to these.
-LOOPBACK_ONLY = ("h1-rules-", "idle-", "reload", "h1-denied")
+LOOPBACK_ONLY = ("h1-rules-", "idle-", "reload", "h1-denied", "grpc-stream")
 
 
 @dataclass(frozen=True)
@@ -86,10 +99,12 @@ class Mode:
 MODES = {
     "quick": Mode(rounds=5, seconds=0.5, reload_seconds=0, places=("loopback",), scenarios=(
         "h1-keepalive-16", "h1-keepalive-64", "h1-new-connection", "h1-rules-1000",
-        "h1-body-64k-down", "h1-body-1m-up", "h1-denied", "websocket-echo", "connect-untouched")),
-    "full": Mode(rounds=5, seconds=2.0, reload_seconds=4, places=("loopback", "veth"), logged=True),
+        "h1-body-64k-down", "h1-body-1m-up", "h1-denied", "websocket-echo", "connect-untouched",
+        "h2-streams", "grpc-unary")),
+    "full": Mode(rounds=5, seconds=1.5, reload_seconds=4, places=("loopback", "veth"), logged=True),
     "smoke": Mode(rounds=1, seconds=0.2, reload_seconds=0, places=("loopback",), scenarios=(
-        "h1-keepalive-16", "h1-body-1m-up", "h1-denied", "websocket-echo"),
+        "h1-keepalive-16", "h1-body-1m-up", "h1-denied", "websocket-echo",
+        "h2-streams", "grpc-unary", "grpc-stream"),
         arms=("direct", "sluice")),
 }
 

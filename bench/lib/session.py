@@ -8,13 +8,14 @@ import tempfile
 
 import load
 import places
+import rules
 import scenarios
 from arms import ROOT, Direct, Sluice
 from peers import PEERS
 from processes import PATIENCE, BenchError, Process
 
 ARMS = {arm.name: arm for arm in (Direct, Sluice, *PEERS)}
-SERVER = os.path.join(ROOT, "build", "bench_server")
+SERVERS = {rules.H1: "bench_server", rules.H2: "bench_h2_server", rules.GRPC: "bench_h2_server"}
 SERVER_PORT = 8000
 SPREAD = ("rate",)          # figures that are given with their lowest and highest
 
@@ -73,7 +74,8 @@ class Group:
 
     def run(self, todo):
         address = self.place.server_address, SERVER_PORT
-        self.server = Process([*self.place.server.prefix, SERVER, *map(str, address)],
+        program = os.path.join(ROOT, "build", SERVERS[self.setup.protocol])
+        self.server = Process([*self.place.server.prefix, program, *map(str, address)],
                               os.path.join(self.folder, "server.output"))
         try:
             waiting = [s for s in todo if s.kind != scenarios.IDLE]
@@ -88,6 +90,9 @@ class Group:
         finally:
             self.server.stop()
 
+    def _arms(self):
+        return [arm for arm in self.session.arms if self.setup.protocol in arm.protocols]
+
     def _make(self, arm_class):
         self.made += 1
         folder = os.path.join(self.folder, f"{self.made}-{arm_class.name}")
@@ -98,7 +103,7 @@ class Group:
 
     def _start_all(self, stack, todo):
         running = {}
-        for arm_class in self.session.arms:
+        for arm_class in self._arms():
             why = arm_class.cannot(self.setup)
             if why:
                 for scenario in todo:
@@ -126,7 +131,7 @@ class Group:
 
     def _rounds_anew(self, scenario):
         """A new proxy for every round: memory that it keeps would hide what the next ones cost."""
-        classes = [arm for arm in self.session.arms
+        classes = [arm for arm in self._arms()
                    if arm.filters and not arm.cannot(self.setup)]
         samples = {arm.name: [] for arm in classes}
         for _ in range(self.session.mode.rounds):

@@ -12,6 +12,10 @@ from processes import PATIENCE, BenchError, Process
 SPAWNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spawner.py")
 
 
+def _last_line(lines):
+    return json.loads(lines[-1])
+
+
 class Workload:
     """`with Workload(prefix, output) as w: w.run(argv)`. PREFIX is what the spawner is started
     with: the way into a namespace, and for sluice its command line."""
@@ -64,18 +68,19 @@ class Workload:
             raise BenchError(f"the load generator ended early: {message}")
         return json.loads(message["line"])
 
-    def end(self, timeout):
-        """Wait for the program's end. Returns its last line and what it cost: that message."""
-        deadline, last = time.monotonic() + timeout, None
+    def end(self, timeout, read=_last_line):
+        """Wait for the program's end. Returns what READ makes of its lines, and what it cost: that
+        message."""
+        deadline, lines = time.monotonic() + timeout, []
         while True:
             message = self._next(deadline)
             if "code" in message:
                 break
-            last = json.loads(message["line"])
-        if message["code"] != 0 or last is None:
+            lines.append(message["line"])
+        if message["code"] != 0 or not lines:
             raise BenchError(f"the load generator failed: {message['errors'].strip()}")
-        return last, message
+        return read(lines), message
 
-    def run(self, argv, timeout):
+    def run(self, argv, timeout, read=_last_line):
         self.start(argv)
-        return self.end(timeout)
+        return self.end(timeout, read)

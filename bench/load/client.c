@@ -15,10 +15,9 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-#include "histogram.h"
 #include "http.h"
+#include "tally.h"
 
 #define EVENTS	     256
 #define TICK_MS	     20	 /* how late the end may be noticed */
@@ -45,20 +44,10 @@ struct load {
 	unsigned warm;
 	size_t next_target;
 	struct conn *conns;
-	uint64_t started_ns; /* 0: not every connection is warm */
-	uint64_t exchanges, all_exchanges, bytes, all_bytes, unexpected, failed, failed_in_row,
-		reopened;
-	struct histogram times; /* µs */
+	struct tally done;
+	uint64_t failed_in_row;
 	char block[HTTP_BLOCK];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void watch(struct load *l, struct conn *c, int operation, uint32_t events)
 {
@@ -132,7 +121,7 @@ static void begin(struct load *l, struct conn *c)
 
 static void fail(struct load *l, struct conn *c)
 {
-	l->failed++;
+	l->done.failed++;
 	if (++l->failed_in_row > FAILURES_MAX)
 		errx(1, "%u exchanges in a row failed", FAILURES_MAX);
 	close(c->fd);
@@ -147,20 +136,13 @@ static void lost(struct load *l, struct conn *c)
 		fail(l, c);
 		return;
 	}
-	l->reopened++;
+	l->done.reopened++;
 	close(c->fd);
 	open_conn(l, c);
 	begin(l, c);
 }
 
 /* Bytes of the direction that the load is about. */
-static void count(struct load *l, size_t n)
-{
-	l->all_bytes += n;
-	if (l->started_ns)
-		l->bytes += n;
-}
-
 static void write_some(struct load *l, struct conn *c)
 {
 	while (c->sent < c->to_send) {
@@ -178,7 +160,7 @@ static void write_some(struct load *l, struct conn *c)
 		}
 		c->sent += (uint64_t)n;
 		if (l->o.body)
-			count(l, (size_t)n);
+			tally_count(&l->done, (size_t)n);
 	}
 	if (c->writing)
 		watch(l, c, EPOLL_CTL_MOD, EPOLLIN);
@@ -190,13 +172,7 @@ static void write_some(struct load *l, struct conn *c)
 static void account(struct load *l, struct conn *c)
 {
 	l->failed_in_row = 0;
-	l->all_exchanges++;
-	if (c->status != l->o.expect && !c->tunnel)
-		l->unexpected++;
-	if (l->started_ns) {
-		l->exchanges++;
-		histogram_add(&l->times, (now_ns() - c->began_ns) / 1000);
-	}
+	tally_add(&l->done, c->began_ns, c->status == l->o.expect || c->tunnel);
 }
 
 static void warm_up(struct load *l, struct conn *c)
@@ -206,7 +182,7 @@ static void warm_up(struct load *l, struct conn *c)
 	c->warm = true;
 	if (++l->warm < l->o.connections)
 		return;
-	l->started_ns = now_ns();
+	l->done.started_ns = now_ns();
 	if (l->o.hold) {
 		printf("{\"held\": %u}\n", l->warm);
 		fflush(stdout);
@@ -275,7 +251,7 @@ static void read_some(struct load *l, struct conn *c)
 		return;
 	}
 	if (!l->o.body)
-		count(l, (size_t)n);
+		tally_count(&l->done, (size_t)n);
 	if (c->in_body) {
 		if ((uint64_t)n > c->to_read)
 			errx(1, "more came than was asked for");
@@ -301,7 +277,7 @@ static bool going_on(const struct load *l, uint64_t begin_ns)
 {
 	uint64_t now = now_ns();
 
-	if (!l->started_ns) {
+	if (!l->done.started_ns) {
 		if (now - begin_ns > PATIENCE_S * 1000000000ull)
 			errx(1, "%u of %u connections had an answer in %u s", l->warm,
 			     l->o.connections, PATIENCE_S);
@@ -309,7 +285,7 @@ static bool going_on(const struct load *l, uint64_t begin_ns)
 	}
 	if (l->o.hold)
 		return access(l->o.hold, F_OK) == 0;
-	return (double)(now - l->started_ns) < l->o.seconds * 1e9;
+	return (double)(now - l->done.started_ns) < l->o.seconds * 1e9;
 }
 
 static void run(struct load *l)
@@ -340,21 +316,6 @@ static void run(struct load *l)
 	}
 }
 
-static void print(const struct load *l)
-{
-	printf("{\"exchanges\": %llu, \"all_exchanges\": %llu, \"seconds\": %.6f, \"bytes\": %llu, "
-	       "\"all_bytes\": %llu, "
-	       "\"p50_us\": %llu, \"p90_us\": %llu, \"p99_us\": %llu, \"max_us\": %llu, "
-	       "\"unexpected\": %llu, \"failed\": %llu, \"reopened\": %llu}\n",
-	       (unsigned long long)l->exchanges, (unsigned long long)l->all_exchanges,
-	       (double)(now_ns() - l->started_ns) * 1e-9, (unsigned long long)l->bytes,
-	       (unsigned long long)l->all_bytes, (unsigned long long)histogram_at(&l->times, 500),
-	       (unsigned long long)histogram_at(&l->times, 900),
-	       (unsigned long long)histogram_at(&l->times, 990),
-	       (unsigned long long)histogram_at(&l->times, 1000), (unsigned long long)l->unexpected,
-	       (unsigned long long)l->failed, (unsigned long long)l->reopened);
-}
-
 int main(int argc, char **argv)
 {
 	struct load *l = calloc(1, sizeof(*l));
@@ -376,7 +337,7 @@ int main(int argc, char **argv)
 		begin(l, c);
 	}
 	run(l);
-	print(l);
+	tally_print(&l->done);
 	options_done(&l->o);
 	free(l->conns);
 	free(l);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client.h - what the load generator was asked for (client_options.c), and the generator itself
- * (client.c). */
+/* client.h - what the load generator was asked for (client_options.c), and the generators
+ * themselves (client.c, h2_client.c). */
 #ifndef BENCH_CLIENT_H
 #define BENCH_CLIENT_H
 
@@ -20,6 +20,8 @@ struct options {
 	bool close;	    /* a connection for each request */
 	unsigned websocket; /* payload of the frames; 0: HTTP */
 	unsigned expect;    /* the status that every answer has to have */
+	unsigned streams;   /* of HTTP/2, on each connection */
+	unsigned messages;  /* of a gRPC call, each way; 0: no gRPC */
 	const char *hold;   /* one exchange each, then stay until this file is gone */
 };
 

@@ -9,7 +9,7 @@
 #include "http.h"
 
 static const char usage[] =
-	"usage: bench_client --to ADDRESS:PORT [OPTION]...\n"
+	"usage: bench_client|bench_h2_client --to ADDRESS:PORT [OPTION]...\n"
 	"  --connections N   open at the same time (1)\n"
 	"  --seconds S       for how long (1)\n"
 	"  --targets FILE    a request target a line, taken in turn (default: /)\n"
@@ -19,6 +19,10 @@ static const char usage[] =
 	"  --websocket N     echo frames of N bytes instead of requests\n"
 	"  --expect STATUS   any other answer is counted as unexpected (200)\n"
 	"  --hold FILE       one exchange each, then say so and stay until FILE is gone\n"
+	"bench_h2_client knows these in the place of --close, --websocket and --hold:\n"
+	"  --streams N       open at the same time on each connection (1)\n"
+	"  --grpc N          calls of gRPC, with N messages each way of --body bytes, one after\n"
+	"                    the other; PERMISSION_DENIED counts as 403, any other failure as 500\n"
 	"Prints a line of JSON.\n";
 
 static void read_address(struct options *o, char *text)
@@ -62,7 +66,20 @@ static void read_targets(struct options *o, const char *path)
 	fclose(file);
 }
 
-enum { TO = 1, CONNECTIONS, SECONDS, TARGETS, METHOD, BODY, CLOSE, WEBSOCKET, EXPECT, HOLD };
+enum {
+	TO = 1,
+	CONNECTIONS,
+	SECONDS,
+	TARGETS,
+	METHOD,
+	BODY,
+	CLOSE,
+	WEBSOCKET,
+	EXPECT,
+	HOLD,
+	STREAMS,
+	GRPC
+};
 static const struct option known[] = {
 	{ "to", required_argument, NULL, TO },
 	{ "connections", required_argument, NULL, CONNECTIONS },
@@ -74,6 +91,8 @@ static const struct option known[] = {
 	{ "websocket", required_argument, NULL, WEBSOCKET },
 	{ "expect", required_argument, NULL, EXPECT },
 	{ "hold", required_argument, NULL, HOLD },
+	{ "streams", required_argument, NULL, STREAMS },
+	{ "grpc", required_argument, NULL, GRPC },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -110,6 +129,12 @@ static void read_option(struct options *o, int which)
 	case HOLD:
 		o->hold = optarg;
 		break;
+	case STREAMS:
+		o->streams = (unsigned)strtoul(optarg, NULL, 10);
+		break;
+	case GRPC:
+		o->messages = (unsigned)strtoul(optarg, NULL, 10);
+		break;
 	default:
 		fputs(usage, stderr);
 		exit(2);
@@ -120,10 +145,12 @@ void options_read(struct options *o, int argc, char **argv)
 {
 	int which;
 
-	*o = (struct options){ .connections = 1, .seconds = 1, .method = "GET", .expect = 200 };
+	*o = (struct options){
+		.connections = 1, .streams = 1, .seconds = 1, .method = "GET", .expect = 200
+	};
 	while ((which = getopt_long(argc, argv, "", known, NULL)) != -1)
 		read_option(o, which);
-	if (optind != argc || !o->to.sin_family || o->connections == 0 ||
+	if (optind != argc || !o->to.sin_family || o->connections == 0 || o->streams == 0 ||
 	    o->websocket > HTTP_FRAME_MAX) {
 		fputs(usage, stderr);
 		exit(2);

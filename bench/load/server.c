@@ -4,19 +4,16 @@
  * bytes GET /echo        with Upgrade: websocket: 101, then every frame back anything else    a
  * small body, once the request's own body has been read
  */
-#include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "http.h"
+#include "listen.h"
 
 #define SMALL_BODY 128
 #define EVENTS	   256
-#define BACKLOG	   65535
 
 struct conn {
 	int fd;
@@ -153,35 +150,18 @@ static bool read_some(int epoll, struct conn *c)
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc) */
 static void accept_all(int epoll, int listener)
 {
-	int fd, on = 1;
+	int fd;
 
-	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+	while ((fd = listen_accept(listener)) >= 0) {
 		struct conn *c = calloc(1, sizeof(*c));
 
 		if (!c)
 			err(1, "out of memory");
 		c->fd = fd;
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		watch(epoll, c, EPOLL_CTL_ADD, EPOLLIN);
 	}
-	if (errno == EMFILE)
-		err(1, "accept");
 }
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
-
-static int listen_on(const char *address, const char *port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
-		errx(2, "not an IPv4 address: %s", address);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-	    bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, BACKLOG) < 0)
-		err(1, "cannot listen on %s:%s", address, port);
-	return fd;
-}
 
 int main(int argc, char **argv)
 {

@@ -170,6 +170,95 @@ static void test_written_blocks(void **state)
 	bytes_free(&b);
 }
 
+/* Feed the block that ITEMS describe; it is remembered as block number N. Returns as which one it
+ * was known, or 0. */
+static unsigned known_as(struct h2 *p, const char *items, uint16_t n)
+{
+	static struct h2_head head;
+	struct h2_facts facts = { .status = n };
+	struct bytes b = { 0 };
+	enum h2_event event;
+	unsigned found;
+	char *text;
+
+	assert_true(asprintf(&text, "HEADERS 1 h %s\n", items) > 0);
+	h2_text_compile(text, 1, &b);
+	free(text);
+	assert_int_equal(h2_feed(p, b.data, b.len, &head, &event), b.len);
+	assert_int_equal(event, H2_HEADERS);
+	found = head.known ? head.known->status : 0;
+	assert_int_equal(head.n_fields == 0, found > 0);
+	h2_remember(p, &head, &facts);
+	bytes_free(&b);
+	return found;
+}
+
+static void begin_server(struct h2 *p)
+{
+	static struct h2_head head;
+	enum h2_event event;
+
+	assert_int_equal(h2_init(p, H2_SERVER), 0);
+	assert_int_equal(h2_feed(p, "\0\0\0\4\0\0\0\0\0", 9, &head, &event), 9);
+}
+
+/* A block is known as long as nothing changes the table. */
+static void test_known_blocks(void **state)
+{
+	static const struct {
+		const char *items;
+		unsigned known_as; /* counted from 1; 0: it is read */
+	} steps[] = {
+		{ "#8", 0 },	      { "#8", 1 },
+		{ "#8|a=b", 0 },      { "!c=d", 0 },
+		{ "#8|a=b", 3 },      { "!c=d", 4 },
+		{ "#8", 1 },	      { "+a=b", 0 }, /* enters the table */
+		{ "#8", 0 },	      { "#62", 0 },
+		{ "#62", 10 },	      { "+c=d", 0 },
+		{ "#62", 0 }, /* another field now */
+		{ "#62", 13 },	      { "+c=d", 0 },
+		{ "^0|#8", 0 }, /* a size update */
+		{ "^0|#8", 0 },	      { "#8", 0 },
+		{ "+a={5000*b}", 0 },			  /* empties the table */
+		{ "#8", 0 },	      { "a={200*b}", 0 }, /* too long to be kept */
+		{ "a={200*b}", 0 },   { "#8", 20 },
+	};
+	struct h2 p;
+
+	begin_server(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		unsigned found = known_as(&p, steps[i].items, (uint16_t)(i + 1));
+
+		if (found != steps[i].known_as)
+			fail_msg("step %zu, %s: %u", i + 1, steps[i].items, found);
+	}
+	h2_known_off(&p.known);
+	for (unsigned i = 1; i < 4; i++)
+		assert_int_equal(known_as(&p, "#8", (uint16_t)i), 0);
+	h2_done(&p);
+}
+
+/* However many there are: none is taken for another one, and the latest is known. */
+static void test_many_known_blocks(void **state)
+{
+	unsigned again = 0;
+	struct h2 p;
+
+	begin_server(&p);
+	for (unsigned n = 1; n <= 2000; n++) {
+		unsigned which = n % 2 ? n : 1 + n * 7919 % 40, found;
+		char items[32];
+
+		snprintf(items, sizeof(items), "a=%u", which);
+		found = known_as(&p, items, (uint16_t)which);
+		assert_true(found == 0 || found == which);
+		assert_int_equal(known_as(&p, items, (uint16_t)which), which);
+		again += found > 0;
+	}
+	assert_true(again > 0);
+	h2_done(&p);
+}
+
 /* The largest block is written within what the header promises. */
 static void test_largest_written_block(void **state)
 {
@@ -213,6 +302,8 @@ int main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_block_opcodes),
 		cmocka_unit_test(test_written_blocks),
+		cmocka_unit_test(test_known_blocks),
+		cmocka_unit_test(test_many_known_blocks),
 		cmocka_unit_test(test_largest_written_block),
 		cmocka_unit_test(test_written_frames),
 	};

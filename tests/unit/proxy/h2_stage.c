@@ -99,7 +99,8 @@ static void host_close(void *ctx, enum close_reason why)
 	s->why = why;
 }
 
-static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x)
+static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, struct exchange *x,
+			      bool *again)
 {
 	static const char marks[] = {
 		[JUDGED_ALLOW] = '+',
@@ -127,15 +128,26 @@ static enum judged host_judge(void *ctx, struct h2_head *head, uint32_t stream, 
 	if (verdict == JUDGED_ALLOW) {
 		x->kept = kept_request_new(&s->kept, &head->req);
 		REQUIRE(x->kept);
+		*again = true;
 	}
 	return verdict;
+}
+
+static void host_passed_again(void *ctx, uint32_t stream)
+{
+	struct h2_stage *s = ctx;
+
+	REQUIRE(!s->closed && !s->ended);
+	note(s, "+%u", stream);
+	s->n_allowed++;
+	s->n_again++;
 }
 
 static bool host_still_allowed(void *ctx, struct h2_stream *stream)
 {
 	const struct h2_stage *s = ctx;
 
-	/* Audit ends nothing. */
+	/* As in a connection: in audit everything may, also what was denied and has no copy. */
 	return s->env->audit || !stage_begins(stream->x.kept->req.path, "/later");
 }
 
@@ -188,6 +200,7 @@ static const struct relay_host host = {
 
 static const struct h2_relay_host h2_host = {
 	.judge = host_judge,
+	.passed_again = host_passed_again,
 	.still_allowed = host_still_allowed,
 	.answered = host_answered,
 	.over = host_over,

@@ -352,11 +352,11 @@ static void test_memory_of_streams(void **state)
 	one = s.kept.others;
 	assert_true(one >= sizeof(struct h2_stream));
 	s.kept.others = KEPT_OTHERS_MAX - one;
-	say(&s, RELAY_DOWN, POST(3, "/a"));
+	say(&s, RELAY_DOWN, POST(3, "/b"));
 	assert_false(s.closed);
 	assert_int_equal(s.kept.others, KEPT_OTHERS_MAX);
 	s.kept.others -= one - 1;
-	say(&s, RELAY_DOWN, POST(5, "/a"));
+	say(&s, RELAY_DOWN, POST(5, "/c"));
 	assert_true(s.closed);
 	assert_int_equal(s.why, CLOSE_OOM);
 	assert_null(strstr(h2_reader_text(&s.sides[RELAY_UP].reader), "HEADERS 5"));

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 #include "h2_talk.h"
 #include "sluice/array.h"
@@ -197,6 +198,114 @@ static void test_written_anew_is_bounded(void **state)
 	bytes_free(&more);
 }
 
+static void say(struct h2_stage *s, enum relay_side from, const char *frames)
+{
+	struct bytes b = { 0 };
+
+	h2_text_compile(frames, 0, &b);
+	h2_stage_put(s, from, b.data, b.len);
+	bytes_free(&b);
+}
+
+static void check_log(const struct h2_stage *s, unsigned n_again, const char *log)
+{
+	assert_string_equal(s->log.data, log);
+	assert_int_equal(s->n_again, n_again);
+}
+
+static void begin_known(struct h2_stage *s)
+{
+	h2_stage_begin(s);
+	say(s, RELAY_DOWN, HELLO GET(1, "/a"));
+	say(s, RELAY_UP, "SETTINGS 0 -\n");
+}
+
+/* A request that was judged before passes unread, and is a stream like any other. */
+static void test_known_requests(void **state)
+{
+	struct h2_stage s;
+
+	begin_known(&s);
+	say(&s, RELAY_DOWN, GET(3, "/a") GET(5, "/deny") GET(7, "/a") GET(9, "/deny"));
+	check_log(&s, 2, "+1 +3 -5 +7 -9"); /* what is denied never is known */
+	say(&s, RELAY_UP, OK_LAST(1) OK_LAST(3) "HEADERS 7 eh :status=404\n");
+	check_log(&s, 2, "+1 +3 -5 +7 -9 =1:200 .1 =3:200 .3 =7:404 .7");
+	h2_relay_rejudge(&s.relay); /* another policy may say something else */
+	say(&s, RELAY_DOWN, GET(11, "/a"));
+	assert_int_equal(s.n_again, 2);
+	say(&s, RELAY_DOWN, GROWING(13, "/a") GET(15, "/a"));
+	assert_int_equal(s.n_again, 2);
+	say(&s, RELAY_DOWN, GET(17, "/a") GET(19, "/later") GET(21, "/later"));
+	assert_int_equal(s.n_again, 4);
+	assert_non_null(strstr(h2_reader_text(&s.sides[RELAY_UP].reader), GET(17, "/a")));
+	h2_relay_rejudge(&s.relay); /* also those that share a copy */
+	h2_stage_settle(&s);
+	assert_non_null(strstr(s.log.data, ".19:8"));
+	assert_non_null(strstr(s.log.data, ".21:8"));
+	h2_stage_done(&s);
+}
+
+/* What depends on more than the bytes is looked at each time. */
+static void test_known_requests_that_are_wrong(void **state)
+{
+	struct h2_stage s;
+
+	h2_stage_begin(&s);
+	say(&s, RELAY_UP, "SETTINGS 0 -\n");
+	say(&s, RELAY_DOWN,
+	    HELLO POST_LENGTH(1, "/a", "5") "DATA 1 e \"hello\n" POST_LENGTH(
+		    3, "/a", "5") "DATA 3 e \"hello\n");
+	check_log(&s, 1, "+1 +3");
+	say(&s, RELAY_DOWN, POST_LENGTH(5, "/a", "5") "DATA 5 - \"hello!\n");
+	check_log(&s, 2, "+1 +3 +5 !0 .5:1"); /* longer than it said */
+	say(&s, RELAY_DOWN, "HEADERS 7 eh " FIELDS("POST", "/a") "|content-length=5\n");
+	check_log(&s, 2, "+1 +3 +5 !0 .5:1 !400");
+	say(&s, RELAY_DOWN, POST_LENGTH(1, "/a", "5")); /* of a stream that is not new */
+	check_log(&s, 2, "+1 +3 +5 !0 .5:1 !400 *down");
+	assert_true(s.ended);
+	h2_stage_done(&s);
+}
+
+/* Once blocks are written anew their fields are needed, each time. */
+static void test_known_requests_behind_a_denial(void **state)
+{
+	struct h2_stage s;
+	char *got;
+
+	begin_known(&s);
+	say(&s, RELAY_DOWN, GET(3, "/a") GROWING(5, "/deny") GET(7, "/a") GET(9, "/a"));
+	check_log(&s, 1, "+1 +3 -5 +7 +9");
+	got = h2_talk_normal(h2_reader_text(&s.sides[RELAY_UP].reader));
+	assert_non_null(strstr(got, GET(7, "/a") GET(9, "/a")));
+	free(got);
+	h2_stage_done(&s);
+}
+
+/* The same for what a server says: heads, and the end of a call. */
+static void test_known_responses(void **state)
+{
+	static const char call[] = CALL(1, "/d.M/Get") CALL(3, "/d.M/Get");
+	static const char *const answers[] = {
+		"HEADERS 1 h :status=200\nHEADERS 1 eh grpc-status=5\n",
+		"HEADERS 3 h :status=200\nHEADERS 3 eh grpc-status=5\n",
+	};
+	struct h2_stage s;
+
+	h2_stage_begin(&s);
+	say(&s, RELAY_UP, "SETTINGS 0 -\n");
+	say(&s, RELAY_DOWN, HELLO);
+	say(&s, RELAY_DOWN, call);
+	say(&s, RELAY_DOWN, "DATA 1 e \nDATA 3 e \n");
+	say(&s, RELAY_UP, answers[0]);
+	say(&s, RELAY_UP, answers[1]);
+	check_log(&s, 1, "+1 +3 =1:200 .1/5 =3:200 .3/5");
+	/* The same words about a request that is no call say nothing. */
+	say(&s, RELAY_DOWN, GET(5, "/a"));
+	say(&s, RELAY_UP, "HEADERS 5 h :status=200\nHEADERS 5 eh grpc-status=5\n");
+	check_log(&s, 1, "+1 +3 =1:200 .1/5 =3:200 .3/5 +5 =5:200 .5");
+	h2_stage_done(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +315,10 @@ int main(void)
 		cmocka_unit_test(test_audits),
 		cmocka_unit_test(test_all_passes_in_audit),
 		cmocka_unit_test(test_written_anew_is_bounded),
+		cmocka_unit_test(test_known_requests),
+		cmocka_unit_test(test_known_requests_that_are_wrong),
+		cmocka_unit_test(test_known_requests_behind_a_denial),
+		cmocka_unit_test(test_known_responses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

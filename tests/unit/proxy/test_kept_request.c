@@ -28,11 +28,11 @@ static void test_requests(void **state)
 	kept.max++;
 	b = kept_request_new(&kept, &req);
 	assert_non_null(b);
-	kept_request_free(&kept, b);
+	kept_request_unref(&kept, b);
 	fail_alloc_at(1);
 	assert_null(kept_request_new(&kept, &req));
 	fail_alloc_at(0);
-	kept_request_free(&kept, a);
+	kept_request_unref(&kept, a);
 	assert_int_equal(kept.bytes, 0);
 }
 

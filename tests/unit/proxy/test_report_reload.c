@@ -82,7 +82,7 @@ static void report_all_revoked(struct reporter *r)
 	k->version = 11;
 	report_revoked(r, &flow, k, &v);
 	report_revoked(r, &flow, NULL, &none);
-	kept_request_free(&kept, k);
+	kept_request_unref(&kept, k);
 	assert_int_equal(kept.bytes, 0);
 }
 

@@ -27,26 +27,26 @@
 /* A side whose peer the test plays. */
 struct booth {
 	uv_loop_t loop;
+	struct poller poller;
 	struct buffer_pool pool;
 	struct side side;
 	int peer;
-	int status, events; /* of the last event */
+	uint32_t events; /* of the last event */
 	unsigned n_events, n_closed;
 	char scratch[BUFFER_MAX];
 };
 
-static void on_event(uv_poll_t *handle, int status, int events)
+static void on_event(struct polled *polled, uint32_t events)
 {
-	struct booth *b = handle->data;
+	struct booth *b = polled->owner;
 
-	b->status = status;
 	b->events = events;
 	b->n_events++;
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_closed(struct polled *polled)
 {
-	struct booth *b = handle->data;
+	struct booth *b = polled->owner;
 
 	side_release(&b->side, &b->pool);
 	b->n_closed++;
@@ -79,23 +79,23 @@ static void booth_open(struct booth *b, void (*pair)(int fds[2]))
 	memset(b, 0, sizeof(*b));
 	assert_int_equal(uv_loop_init(&b->loop), 0);
 	buffer_pool_init(&b->pool, BUFFERS);
-	assert_int_equal(side_open(&b->side, &b->loop, fds[0], b), 0);
+	assert_int_equal(poller_open(&b->poller, &b->loop), 0);
+	assert_int_equal(side_open(&b->side, &b->poller, fds[0], 0, on_event, b), 0);
 	b->peer = fds[1];
 }
 
 static void turn(struct booth *b)
 {
-	struct pollfd p = { .fd = uv_backend_fd(&b->loop), .events = POLLIN };
+	struct pollfd p = { .fd = b->poller.fd, .events = POLLIN };
 
-	uv_run(&b->loop, UV_RUN_NOWAIT);
 	poll(&p, 1, 10);
-	uv_run(&b->loop, UV_RUN_NOWAIT);
+	poller_turn(&b->poller, false);
 }
 
-static void wait_event(struct booth *b, int events)
+static void wait_event(struct booth *b, uint32_t events)
 {
 	b->n_events = 0;
-	side_arm(&b->side, events, on_event);
+	side_arm(&b->side, &b->poller, events);
 	for (unsigned i = 0; b->n_events == 0; i++) {
 		assert_true(i < TURNS_MAX);
 		turn(b);
@@ -106,11 +106,12 @@ static void wait_event(struct booth *b, int events)
 static void booth_close(struct booth *b)
 {
 	if (b->side.fd >= 0)
-		assert_true(side_close(&b->side, false, on_closed));
-	assert_false(side_close(&b->side, false, on_closed));
-	for (unsigned i = 0; uv_run(&b->loop, UV_RUN_NOWAIT); i++)
+		assert_true(side_close(&b->side, &b->poller, false, on_closed));
+	assert_false(side_close(&b->side, &b->poller, false, on_closed));
+	for (unsigned i = 0; poller_turn(&b->poller, false); i++)
 		assert_true(i < TURNS_MAX);
 	assert_int_equal(b->n_closed, 1);
+	poller_close(&b->poller);
 	assert_int_equal(uv_loop_close(&b->loop), 0);
 	assert_int_equal(b->pool.lent, 0);
 	buffer_pool_done(&b->pool);
@@ -174,8 +175,8 @@ static void test_read_and_keep(void **state)
 	booth_open(&booth, unix_pair);
 	assert_int_equal(side_read(&booth.side, &booth.pool, booth.scratch, 100), -EAGAIN);
 	assert_int_equal(send(booth.peer, "abcdef", 6, 0), 6);
-	wait_event(&booth, UV_READABLE);
-	assert_int_equal(booth.status, 0);
+	wait_event(&booth, EPOLLIN);
+	assert_int_equal(booth.events, EPOLLIN);
 	assert_int_equal(side_read(&booth.side, &booth.pool, booth.scratch, 100), 6);
 	assert_memory_equal(booth.scratch, "abcdef", 6);
 	assert_int_equal(side_keep(&booth.side, &booth.pool, booth.scratch, 6), 0);
@@ -222,10 +223,10 @@ static void test_end_of_peer(void **state)
 	booth_open(&booth, tcp_pair);
 	assert_int_equal(send(booth.peer, "x", 1, 0), 1);
 	assert_int_equal(shutdown(booth.peer, SHUT_WR), 0);
-	wait_event(&booth, UV_READABLE);
+	wait_event(&booth, EPOLLIN);
 	assert_int_equal(side_read(&booth.side, &booth.pool, booth.scratch, 100), 1);
 	assert_false(booth.side.eof);
-	wait_event(&booth, UV_READABLE);
+	wait_event(&booth, EPOLLIN);
 	assert_int_equal(side_read(&booth.side, &booth.pool, booth.scratch, 100), 0);
 	assert_true(booth.side.eof);
 	assert_int_equal(side_send(&booth.side, &booth.pool, "y", 1),
@@ -246,14 +247,14 @@ static void reset_peer(void)
 /* A reset is noticed whatever is waited for. */
 static void test_reset(void **state)
 {
-	static const int armed[] = { UV_READABLE, UV_WRITABLE, 0 };
+	static const uint32_t armed[] = { EPOLLIN, EPOLLOUT, 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(armed); i++) {
 		unsigned turns = 0;
 		ssize_t n = -EAGAIN;
 
 		booth_open(&booth, tcp_pair);
-		side_arm(&booth.side, armed[i], on_event);
+		side_arm(&booth.side, &booth.poller, armed[i]);
 		turn(&booth);
 		reset_peer();
 		booth.n_events = 0;
@@ -268,6 +269,30 @@ static void test_reset(void **state)
 	}
 }
 
+/* Both halves have ended, and what the peer sent is not read yet: that wakes nobody for ever. */
+static void test_hung_up(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	booth_open(&booth, tcp_pair);
+	p.fd = booth.poller.fd;
+	side_arm(&booth.side, &booth.poller, 0);
+	assert_int_equal(send(booth.peer, "x", 1, 0), 1);
+	assert_int_equal(shutdown(booth.peer, SHUT_WR), 0);
+	booth.side.finish = true;
+	assert_int_equal(side_flush(&booth.side, &booth.pool), 0);
+	assert_true(booth.side.finished);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(poll(&p, 1, 0) >= 0);
+		poller_turn(&booth.poller, false);
+	}
+	assert_int_equal(booth.n_events, 0);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	wait_event(&booth, EPOLLIN);
+	assert_int_equal(side_read(&booth.side, &booth.pool, booth.scratch, 100), 1);
+	booth_close(&booth);
+}
+
 /* Queued bytes are dropped when the peer is gone. */
 static void test_reset_with_queue(void **state)
 {
@@ -277,7 +302,7 @@ static void test_reset_with_queue(void **state)
 	assert_int_equal(side_send(&booth.side, &booth.pool, large, sizeof(large)), 0);
 	assert_true(side_congested(&booth.side));
 	reset_peer();
-	wait_event(&booth, UV_WRITABLE);
+	wait_event(&booth, EPOLLOUT);
 	assert_true(side_flush(&booth.side, &booth.pool) < 0);
 	assert_true(booth.side.broken);
 	assert_false(side_congested(&booth.side));
@@ -295,7 +320,7 @@ static void test_close(void **state)
 	for (int reset = 0; reset < 2; reset++) {
 		booth_open(&booth, tcp_pair);
 		assert_int_equal(side_keep(&booth.side, &booth.pool, "kept", 4), 0);
-		assert_true(side_close(&booth.side, reset, on_closed));
+		assert_true(side_close(&booth.side, &booth.poller, reset, on_closed));
 		fcntl(booth.peer, F_SETFL, 0);
 		assert_int_equal(recv(booth.peer, &byte, 1, 0), reset ? -1 : 0);
 		assert_int_equal(booth.pool.n_lent, 1); /* somebody may be reading it */
@@ -336,14 +361,17 @@ static void test_options(void **state)
 /* What cannot be polled is refused, and its descriptor closed. */
 static void test_open_fails(void **state)
 {
+	struct poller poller = { 0 };
 	uv_loop_t loop;
 	struct side side = { .fd = -1 };
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(uv_loop_init(&loop), 0);
-	assert_true(side_open(&side, &loop, fd, NULL) < 0);
+	assert_int_equal(poller_open(&poller, &loop), 0);
+	assert_int_equal(side_open(&side, &poller, fd, EPOLLIN, on_event, NULL), -EPERM);
 	assert_int_equal(side.fd, -1);
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	poller_close(&poller);
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
@@ -354,7 +382,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_end_of_peer),
 		cmocka_unit_test(test_reset),	   cmocka_unit_test(test_reset_with_queue),
 		cmocka_unit_test(test_close),	   cmocka_unit_test(test_options),
-		cmocka_unit_test(test_open_fails),
+		cmocka_unit_test(test_open_fails), cmocka_unit_test(test_hung_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -329,7 +329,7 @@ static void test_stop(void **state)
 	scene_hear(&s, client, OK("1", "1"));
 	close(client); /* the command has ended: nobody waits for the server */
 	scene_wait_idle(&s);
-	for (unsigned turn = 0; uv_run(&s.worker->loop, UV_RUN_NOWAIT); turn++) {
+	for (unsigned turn = 0; poller_turn(&s.worker->poller, false); turn++) {
 		assert_true(turn < SCENE_TURNS_MAX);
 		scene_turn(&s, -1, 0);
 	}

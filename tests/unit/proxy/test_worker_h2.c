@@ -149,6 +149,51 @@ static void test_new_policy(void **state)
 	end(&s, client, server);
 }
 
+/* The same request passes unread, counted all the same, and until the policy changes; then those
+ * that are under way end, each for itself. KEPT: whether copies are kept. */
+static void check_known_requests(bool kept)
+{
+	struct scene s;
+	int client, server;
+
+	begin(&s, &client, &server);
+	if (!kept)
+		s.worker->exchanges.kept.max = 0;
+	say(&s, server, down_hello);
+	say(&s, client, HELLO GET(1, "/a"));
+	hear(&s, server, up_hello);
+	hear(&s, server, GET(1, "/a"));
+	hear(&s, client, down_hello);
+	assert_non_null(s.worker->conns->h2->relay.ends[RELAY_DOWN].in.known.set);
+	say(&s, client, GET(3, "/a") GET(5, "/deny"));
+	hear(&s, server, GET(3, "/a"));
+	hear(&s, client, DENIED(5));
+	assert_int_equal(s.worker->metrics.requests_allowed, 2);
+	say(&s, server, OK_LAST(1) OK_LAST(3));
+	hear(&s, client, OK_LAST(1) OK_LAST(3));
+	if (kept) {
+		say(&s, client, POST(7, "/a") POST(9, "/a"));
+		hear(&s, server, POST(7, "/a") POST(9, "/a"));
+	}
+	change(&s, "/a");
+	if (kept)
+		hear(&s, client, "RST 7 - %8\nRST 9 - %8\n");
+	say(&s, client, GET(11, "/a"));
+	hear(&s, client, DENIED(11));
+	assert_int_equal(s.worker->metrics.requests_denied, 2);
+	end(&s, client, server);
+}
+
+static void test_known_requests(void **state)
+{
+	check_known_requests(false);
+}
+
+static void test_known_and_kept_requests(void **state)
+{
+	check_known_requests(true);
+}
+
 /* Whichever allocation fails, the connection is reset or goes on as ever. */
 static void test_no_memory(void **state)
 {
@@ -318,6 +363,8 @@ int main(void)
 		cmocka_unit_test(test_server_speaks_first),
 		cmocka_unit_test(test_server_speaks_first_to_http1),
 		cmocka_unit_test(test_new_policy),
+		cmocka_unit_test(test_known_requests),
+		cmocka_unit_test(test_known_and_kept_requests),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_slow_frame),
 		cmocka_unit_test(test_audit),

@@ -43,7 +43,7 @@ static bool carry_on(struct scene *s, struct carried *c)
 		piece[i] = byte_at(c->sent + i);
 	r = n > 0 ? send(c->from, piece, n, MSG_NOSIGNAL) : 0;
 	c->sent += r > 0 ? (size_t)r : 0;
-	uv_run(&s->worker->loop, UV_RUN_NOWAIT);
+	poller_turn(&s->worker->poller, false);
 	if (s->worker->buffers.lent > c->lent)
 		c->lent = s->worker->buffers.lent;
 	return r > 0;

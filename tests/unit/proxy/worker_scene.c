@@ -20,7 +20,7 @@ static void count_handle(uv_handle_t *handle, void *arg)
 
 static unsigned count_handles(struct scene *s)
 {
-	unsigned n = 0;
+	unsigned n = s->worker->poller.n_polled;
 
 	uv_walk(&s->worker->loop, count_handle, &n);
 	return n;
@@ -92,14 +92,14 @@ void scene_end(struct scene *s)
 void scene_turn(struct scene *s, int fd, short events)
 {
 	uv_loop_t *loop = &s->worker->loop;
-	struct pollfd p[2] = { { .fd = uv_backend_fd(loop), .events = POLLIN },
+	struct pollfd p[2] = { { .fd = s->worker->poller.fd, .events = POLLIN },
 			       { .fd = fd, .events = events } };
 	int timeout;
 
-	uv_run(loop, UV_RUN_NOWAIT);
+	poller_turn(&s->worker->poller, false);
 	timeout = uv_backend_timeout(loop);
 	poll(p, 2, timeout < 0 || timeout > SCENE_TURN_MS ? SCENE_TURN_MS : timeout);
-	uv_run(loop, UV_RUN_NOWAIT);
+	poller_turn(&s->worker->poller, false);
 }
 
 int scene_connect_to(struct scene *s, const struct flow *flow)
