@@ -93,7 +93,7 @@ def node():
         fetched = npm and subprocess.run(
             [npm, "install", "--prefix", path, "--cache", os.path.join(KEPT, "npm-cache"),
              "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1",
-             "--fetch-timeout=20000", GRPC_JS], stdout=subprocess.DEVNULL, timeout=300)
+             "--fetch-retry-mintimeout=1000", "--fetch-timeout=20000", GRPC_JS], stdout=subprocess.DEVNULL, timeout=300)
         if not fetched or fetched.returncode != 0:
             shutil.rmtree(path)
             raise Missing("@grpc/grpc-js")
