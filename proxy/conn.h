@@ -34,6 +34,7 @@ enum conn_state { CONN_CONNECT, CONN_RELAY, CONN_DRAIN, CONN_CLOSING, CONN_STATE
 
 struct conn {
 	struct conn *next, *prev; /* all connections of the worker */
+	struct conn *turn_next;	  /* of those that wait for a turn */
 	struct worker *worker;
 	struct side down, up;
 	struct h1_relay relay;
@@ -50,6 +51,7 @@ struct conn {
 	uint8_t open_sides;   /* raised next to each successful side_open() */
 	uint8_t why;	      /* enum close_reason */
 	bool starved;	      /* reading waits for buffers */
+	bool waits_for_turn;  /* see turns.h */
 	uint16_t short_ticks; /* of want of buffers, in which it held some all the time */
 };
 
@@ -91,6 +93,8 @@ void conn_rest_timeout(struct conn *c);
 void conn_h2_hold(struct conn *c);
 /* What waited for room may go now. */
 void conn_h2_step(struct conn *c);
+/* So may what waited for its turn. */
+void conn_h2_turn(struct conn *c);
 void conn_h2_tick(struct conn *c);
 bool conn_h2_begin(void *ctx);
 void conn_relays_done(struct conn *c);

@@ -98,8 +98,17 @@ void conn_h2_step(struct conn *c)
 	if (!c->h2 || c->state == CONN_CLOSING || c->state == CONN_DRAIN)
 		return;
 	conn_h2_hold(c);
-	if (c->state != CONN_CLOSING)
-		h2_relay_step(&c->h2->relay);
+	if (c->state == CONN_CLOSING)
+		return;
+	h2_relay_step(&c->h2->relay);
+	if (c->h2->relay.paused)
+		turns_wait(&c->worker->turns, c);
+}
+
+void conn_h2_turn(struct conn *c)
+{
+	h2_relay_resume(&c->h2->relay);
+	conn_step(c);
 }
 
 void conn_h2_tick(struct conn *c)
@@ -110,6 +119,7 @@ void conn_h2_tick(struct conn *c)
 
 void conn_relays_done(struct conn *c)
 {
+	turns_forget(&c->worker->turns, c);
 	h1_relay_done(&c->relay);
 	if (c->h2)
 		h2_relay_done(&c->h2->relay);

@@ -218,8 +218,23 @@ void h2_relay_step(struct h2_relay *r)
 	forget_killed(r);
 }
 
+void h2_relay_resume(struct h2_relay *r)
+{
+	r->paused = false;
+	r->decoded = 0;
+}
+
+/* What is known was not decoded. In audit nothing waits. */
+static void count_decoded(struct h2_relay *r)
+{
+	r->decoded += r->env->head.known ? 0 : (uint32_t)r->env->head.text_len;
+	r->paused = r->decoded >= H2_TURN_MAX && !r->env->audit;
+}
+
 bool h2_relay_wants(const struct h2_relay *r, enum relay_side from, size_t unused)
 {
+	if (r->paused && unused > 0)
+		return false;
 	if (from == RELAY_DOWN)
 		return !(r->blocked && unused > 0);
 	return r->state <= H2_RELAY_BLIND;
@@ -251,7 +266,7 @@ static size_t read_events(struct h2_relay *r, const char *buf, size_t len, struc
 	struct h2 *in = &r->ends[from].in;
 	size_t at = 0;
 
-	while (r->state == H2_RELAY_OPEN) {
+	while (r->state == H2_RELAY_OPEN && !r->paused) {
 		enum h2_event event;
 		ssize_t n;
 
@@ -278,6 +293,8 @@ static size_t read_events(struct h2_relay *r, const char *buf, size_t len, struc
 		else
 			h2_on_server(r, event, buf + at, (size_t)n, run);
 		at += (size_t)n;
+		if (event == H2_HEADERS)
+			count_decoded(r);
 	}
 	return at;
 }
@@ -298,7 +315,7 @@ size_t h2_read(struct h2_relay *r, enum relay_side from, const char *buf, size_t
 	if (r->state != H2_RELAY_OPEN)
 		return len; /* nobody will use the rest */
 	if (from == RELAY_DOWN)
-		r->head_incomplete = used < len && !r->blocked;
+		r->head_incomplete = used < len && !r->blocked && !r->paused;
 	return used;
 }
 

@@ -37,7 +37,8 @@
 #define H2_KILLED_MAX	      1024  /* streams that sluice has reset, remembered */
 #define H2_UNACKED_MAX	      64    /* SETTINGS of one side without an answer */
 #define H2_NOTES_MAX	      256 /* answers that wait for their turn; requests wait behind them */
-#define H2_SWALLOWED_PER_TICK 250000 /* frames that go nowhere, in a second */
+#define H2_SWALLOWED_PER_TICK 250000	   /* frames that go nowhere, in a second */
+#define H2_TURN_MAX	      (256 * 1024) /* bytes of decoded fields; then others have their turn */
 
 /* What the relay asks of whoever owns the sockets, beside what struct relay_host has. */
 struct h2_relay_host {
@@ -110,11 +111,13 @@ struct h2_relay {
 	uint32_t highest_seen, highest_passed; /* streams of requests */
 	uint32_t table, table_min; /* what the client's decoder has, and what it waits for */
 	uint32_t swallowed;	   /* in this tick */
+	uint32_t decoded;	   /* bytes of fields, in this turn */
 	uint32_t events;	   /* of the client, read so far */
 	uint32_t ahead[2];	   /* audit: bytes of each side that have passed and are not read */
 	uint8_t state;		   /* enum h2_relay_state */
 	bool extended_connect;	   /* the server has enabled it */
 	bool binary;		   /* audit: it takes metadata with arbitrary bytes in it */
+	bool paused;		   /* until h2_relay_resume() nothing is used */
 	bool blocked;		   /* the client's bytes wait for room, not for more bytes */
 	bool head_incomplete;	   /* a frame of the client has begun and is not whole */
 };
@@ -129,6 +132,8 @@ size_t h2_relay_feed(struct h2_relay *r, enum relay_side from, const char *buf, 
 void h2_relay_eof(struct h2_relay *r, enum relay_side from);
 /* What waits may go now: call it when sockets have room again. */
 void h2_relay_step(struct h2_relay *r);
+/* While PAUSED is true: others have had their turn. A few bytes can stand for many fields. */
+void h2_relay_resume(struct h2_relay *r);
 /* A second has passed. */
 void h2_relay_tick(struct h2_relay *r);
 /* The frame that has begun did not become whole in time. */

@@ -67,9 +67,9 @@ void kept_request_unref(struct kept *kept, struct kept_request *k)
 	free(k);
 }
 
+/* Stands in front of what was asked for. */
 struct block {
-	size_t size;
-	_Alignas(max_align_t) char data[];
+	_Alignas(max_align_t) size_t size;
 };
 
 void *kept_malloc(struct kept *kept, size_t size)
@@ -84,7 +84,7 @@ void *kept_malloc(struct kept *kept, size_t size)
 		return NULL;
 	b->size = size;
 	kept->others += size;
-	return b->data;
+	return b + 1;
 }
 
 void kept_free(struct kept *kept, void *memory)
@@ -93,7 +93,7 @@ void kept_free(struct kept *kept, void *memory)
 
 	if (!memory)
 		return;
-	b = (struct block *)((char *)memory - offsetof(struct block, data));
+	b = (struct block *)memory - 1;
 	assert(kept->others >= b->size);
 	kept->others -= b->size;
 	free(b);

@@ -14,6 +14,7 @@ static void close_handles(struct worker *w)
 		listener_close(&w->listeners[i]);
 	uv_close((uv_handle_t *)&w->tick, NULL);
 	uv_close((uv_handle_t *)&w->sweep, NULL);
+	turns_close(&w->turns);
 	uv_close((uv_handle_t *)&w->wake, NULL);
 }
 
@@ -98,6 +99,7 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	uv_timer_start(&w->tick, on_tick, WORKER_TICK_MS, WORKER_TICK_MS);
 	uv_idle_init(&w->loop, &w->sweep);
 	w->sweep.data = w;
+	turns_init(&w->turns, &w->loop);
 	w->exchanges.kept.max = KEPT_MAX;
 	w->initialized = true;
 	w->policy = policy_ref(policy);

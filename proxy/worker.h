@@ -23,6 +23,7 @@
 #include "policy.h"
 #include "poller.h"
 #include "report.h"
+#include "turns.h"
 #include "sluice/error.h"
 
 #define WORKER_READ_SIZE    (64 * 1024)	 /* what is left of it unused fits BUFFER_MAX */
@@ -62,6 +63,7 @@ struct worker {
 	struct conn *conns;
 	struct conn *sweep_next; /* the next one to be held to the newest policy */
 	uv_idle_t sweep;
+	struct turns turns;
 	struct metrics metrics;
 	struct reporter reporter;
 	uint64_t stop_at_ms; /* 0: not stopping */

@@ -21,7 +21,7 @@ from sluice import BINARY, Sluice, cleanup
 
 sys.dont_write_bytecode = True
 # Tools that a machine may lack; anything else that is skipped in CI is a failure.
-OPTIONAL_TOOLS = "node", "go", "nghttpd", "WebSocket client of node"
+OPTIONAL_TOOLS = "node", "@grpc/grpc-js", "go", "nghttpd", "WebSocket client of node"
 
 
 def pytest_addoption(parser):

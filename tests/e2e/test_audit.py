@@ -10,14 +10,16 @@ import threading
 
 import pytest
 
+from doors import Doors, python
 from h2_frames import PREFACE, get, settings
 from policies import http_policy
 from procfs import PATIENCE, alive, wait_until
 from servers import RawServer, unused_port
-from servers_h2 import PEERS, Doors, Nghttpd
+from servers_h2 import Nghttpd
 from sluice import cleanup
 from talk import (Talk, Whole, answers, asks, client_hears_end, client_shuts, perform,
                   perform_all, server_hears_end, server_shuts)
+from test_grpc import say, words
 from test_refused import MALFORMED
 
 pytestmark = pytest.mark.held
@@ -145,17 +147,16 @@ def test_http2(sluice, folder):
 
 def test_grpc(sluice):
     """As without sluice, metadata with arbitrary bytes among the rest."""
-    with Doors() as server:
-        result = sluice.run("/usr/bin/python3", f"{PEERS}/grpc_doors.py", "call",
-                            str(server.port), str(1 << 20), "20", log=True,
+    asked = {"unary": 0, "watch": 3, "count": 5, "talk": 2, "denied": 0, "fail": 0, "deadline": 100,
+             "large": 1 << 20}
+    with Doors("python") as server:
+        result = sluice.run(*python(), *words(server.port, asked), log=True,
                             policy=http_policy("api", "- path: /doors[.]Manager/Get").format(
                                 port=server.port), options=("--audit",))
     assert result.code == 0, result.err
-    found = json.loads(result.out)
-    assert found["unary"] == ["front", "front", "00ff", "yes"] and found["large"]
-    assert found["denied"] != "PERMISSION_DENIED: Access denied"
+    assert json.loads(result.out) == {**say(asked), "denied": "vault"}
     assert {line.split(": ")[0].rpartition("/")[2] for line in result.audits} == {
-        "Open", "Watch", "Count", "Talk", "Slow", "Fail"}, result.audits
+        "Open", "Watch", "Count", "Talk", "Left", "Slow", "Fail"}, result.audits
     statuses = [r["l7"].get("grpc_status") for r in records(result) if r["l7"]["type"] == "END"
                 and r["l7"]["url"].endswith("/Fail")]
     assert statuses == [5]

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy changes while streams of HTTP/2 live: it is met by each of them for itself."""
-import os
-import subprocess
-
+"""The policy changes while streams of HTTP/2 live: it is met by each of them for itself. Calls of gRPC
+are in test_grpc.py."""
 import pytest
 
 from h2_frames import (CANCEL, DATA, END_HEADERS, INADEQUATE_SECURITY, OK, Frames, frame, get,
                        greet, headers, literal, post, reset)
-from procfs import wait_until
-from servers_h2 import PEERS, Doors
-from test_reload import Live, policy, port, replace, write
+from test_reload import Live, policy, port
 
 pytestmark = pytest.mark.held
 
@@ -46,24 +42,3 @@ def test_streams_of_http2(sluice, server, folder):
     ends = {r["l7"]["stream"]: r["l7"].get("reset") for r in result.log
             if r.get("l7", {}).get("type") == "END"}
     assert ends == {3: "CANCEL", 5: "INADEQUATE_SECURITY", 1: "CANCEL", 9: "CANCEL"}
-
-
-def test_calls_of_grpc(sluice, folder):
-    """The same as gRPC sees it: PERMISSION_DENIED, and nothing."""
-    with Doors() as doors:
-        rule = f'''  - toPorts:
-    - ports: [{{port: "{doors.port}", protocol: TCP}}]
-      rules: {{http: [{{path: "/doors[.]Manager/Talk"%s}}]}}
-'''
-        path = os.path.join(folder, "live.yaml")
-        write(path, policy(rule % ""))
-        run = sluice.start("/usr/bin/python3", f"{PEERS}/grpc_hold.py", str(doors.port), "front",
-                           "back", options=("--follow", "-p", path), stdin=subprocess.PIPE)
-        wait_until(lambda: run.read("out") == b"open\n", "all talk")
-        replace(path, policy(rule % ', headers: ["door: front"]'))
-        wait_until(lambda: b"policy reloaded" in run.read("err"), "a reload")
-        run.process.stdin.write(b"\n")
-        run.process.stdin.close()
-        result = run.wait()
-    assert result.out == b"open\nfront after\nback PERMISSION_DENIED\n", result.err
-    assert result.stats["conn.opened"] == 1

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 without TLS and gRPC, with clients and servers that nobody here wrote."""
-import json
+"""HTTP/2 without TLS, with clients and servers that nobody here wrote."""
 import os
 import random
 import re
@@ -10,7 +9,7 @@ import subprocess
 import pytest
 
 from procfs import PATIENCE
-from servers_h2 import PEERS, Doors, EchoH2, Nghttpd, NginxH2, digest
+from servers_h2 import PEERS, EchoH2, Nghttpd, NginxH2, digest
 
 POLICY = """
 apiVersion: cilium.io/v2
@@ -25,7 +24,6 @@ spec:
       rules: {%s}
 """
 FILES = 'http: [{path: "/files/public.*", method: GET}]'
-DOORS = 'grpc: [{service: "doors[.]Manager", method: "Get|Watch|Count|Talk|Slow|Fail"}]'
 SANITIZED = "SLUICE_SANITIZED" in os.environ
 
 
@@ -227,48 +225,6 @@ def test_hpack_under_denials(requests, sluice):
         client.close()
         workload.finish()
         assert server.errors == [] and server.paths == allowed
-
-
-@pytest.mark.held
-def test_grpc(sluice):
-    """A channel on which some methods are denied behaves as if they were the server's own."""
-    size, count = (1 << 20, 40) if SANITIZED else (4 << 20, 200)
-    check_doors(sluice, size, count)
-
-
-@pytest.mark.held
-@pytest.mark.long
-def test_grpc_large(sluice):
-    check_doors(sluice, 64 << 20, 2000)
-
-
-def check_doors(sluice, size, count):
-    with Doors() as server:
-        result = sluice.run("/usr/bin/python3", f"{PEERS}/grpc_doors.py", "call",
-                            str(server.port), str(size), str(count),
-                            policy=POLICY % (server.port, DOORS), log=True, timeout=120)
-        assert result.code == 0, result.err
-        found = json.loads(result.out)
-    unary = ["front", "front", "00ff", "yes"]
-    assert found == {
-        "unary": unary, "watch": ["0", "1", "2"], "count": "350000", "talk": ["a", "b"],
-        "denied": "PERMISSION_DENIED: Access denied",
-        "denied stream": "PERMISSION_DENIED: Access denied",
-        "fail": "NOT_FOUND: no such door: \u00e9", "deadline": "DEADLINE_EXCEEDED: Deadline Exceeded",
-        "cancel": "CANCELLED", "large": True, "mixed": [count // 2, count // 2], "again": unary,
-    }
-    assert result.stats["conn.opened"] == 1 and result.other_lines == []
-    assert result.denied("/doors.Manager/Open") == count // 2 + 2
-    ends = {}
-    for record in result.log:
-        if record["l7"]["type"] == "END":
-            method = record["l7"]["url"].rpartition("/")[2]
-            ends.setdefault(method, []).append(record["l7"].get("grpc_status",
-                                                                record["l7"].get("reset")))
-    assert ends["Fail"] == [5] and ends["Watch"] == [0]
-    # The server may notice the deadline before the client does.
-    assert ends["Slow"] in (["CANCEL", "CANCEL"], [4, "CANCEL"])
-    assert all(r["l7"]["protocol"] == "gRPC" for r in result.log)
 
 
 @pytest.mark.held

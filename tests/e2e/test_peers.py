@@ -7,8 +7,8 @@ import tempfile
 
 import pytest
 
+from doors import go_environment
 from procfs import PATIENCE
-from sluice import ROOT
 from websocket import BINARY, CLOSE, PING, PONG, EchoServer, accept_key, frame, read_frame
 
 PEERS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "peers")
@@ -47,15 +47,12 @@ def tool(name):
 
 @pytest.fixture(scope="session")
 def go_program():
-    """The Go peer, built from the standard library alone. What that compiles is kept: it takes
-    long."""
+    """The Go peer, built from the standard library alone."""
     go = tool("go")
     with tempfile.TemporaryDirectory(prefix="sluice-go-") as folder:
         program = os.path.join(folder, "fetch")
         subprocess.run([go, "build", "-o", program, os.path.join(PEERS, "fetch.go")], check=True,
-                       env={**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off",
-                            "GOPROXY": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
-                            "GOCACHE": os.path.join(ROOT, "build", "go-cache")})
+                       env=go_environment())
         yield program
 
 

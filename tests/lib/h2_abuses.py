@@ -184,6 +184,8 @@ def floods():
         Abuse("DATA beyond the window of a denied stream",
               post(1, b"/no") + frame(DATA, 0, 1, bytes(16384)) * 1000, statuses=("403",)),
         Abuse("empty DATA", post(1) + frame(DATA, 0, 1) * 20000, passed=1),
+        Abuse("a few bytes that stand for many", get(1, b"/no", indexed(b"a", b"x" * 4000)) + many(
+            2000, lambda n: get(n, b"/no", b"\xbe" * 15), 3), statuses=("403",) * 2001),
         Abuse("a field of its own for each request", many(2000, lambda n: get(
             n, b"/ok?", indexed(b"x-%d" % n, b"y" * 100))), statuses=("403",) * 2000),
     ]

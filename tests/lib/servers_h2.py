@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of HTTP/2 without TLS: nginx, nghttpd, gRPC's, and one of python3-h2."""
+"""Servers of HTTP/2 without TLS: nginx, nghttpd, and one of python3-h2."""
 import hashlib
 import os
 import shutil
@@ -53,21 +53,6 @@ class Nghttpd:
     def put_file(self, name, content):
         with open(os.path.join(self.folder, "files", name), "wb") as file:
             file.write(content)
-
-
-class Doors:
-    """The gRPC service of peers/grpc_doors.py."""
-
-    def __enter__(self):
-        self.process = subprocess.Popen(["/usr/bin/python3", f"{PEERS}/grpc_doors.py", "serve"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline())
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait(PATIENCE)
-        self.process.stdout.close()
 
 
 def digest(fields):

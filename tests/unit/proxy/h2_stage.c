@@ -276,8 +276,14 @@ static bool progress(struct h2_stage *s)
 {
 	enum relay_side first = s->up_first ? RELAY_UP : RELAY_DOWN;
 
-	return pump(s, first) || pump(s, other(first)) || take_from_wire(s, first) ||
-	       take_from_wire(s, other(first));
+	if (pump(s, first) || pump(s, other(first)) || take_from_wire(s, first) ||
+	    take_from_wire(s, other(first)))
+		return true;
+	if (!s->relay.paused || s->closed || s->ended)
+		return false;
+	s->n_turns++;
+	h2_relay_resume(&s->relay);
+	return true;
 }
 
 void h2_stage_settle(struct h2_stage *s)

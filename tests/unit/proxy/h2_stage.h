@@ -35,7 +35,7 @@ struct h2_stage {
 	enum close_reason why;
 	struct bytes log; /* "+1 =1:200 .1 -3 !400 *down": allowed, answered, over, denied,
 			   * refused, broken by whom */
-	unsigned n_allowed, n_denied, n_over;
+	unsigned n_allowed, n_denied, n_over, n_turns;
 	unsigned n_again;	      /* of those allowed: passed without being judged */
 	size_t at_once, most_at_once; /* bytes that were sent up while that side was congested */
 	enum judged (*verdict)(void *ctx, const struct request *req, bool connect); /* or NULL */

@@ -368,6 +368,24 @@ static void test_memory_of_streams(void **state)
 	h2_stage_done(&s);
 }
 
+/* A few bytes that stand for many: others have their turn in between, and nothing is lost. */
+static void test_turns(void **state)
+{
+	struct bytes all = { 0 };
+	struct h2_stage s;
+
+	h2_text_compile("HEADERS 1 eh " FIELDS("GET", "/deny") "|+a={4000*x}\n", 0, &all);
+	for (uint32_t i = 1; i < 1000; i++)
+		h2_text_compile("HEADERS $ eh " FIELDS("GET", "/deny") "|#62|#62|#62|#62\n",
+				2 * i + 1, &all);
+	begin(&s);
+	put(&s, RELAY_DOWN, &all);
+	assert_int_equal(s.n_denied, 1000);
+	assert_in_range(s.n_turns, 50, 999 * 16100 / H2_TURN_MAX);
+	assert_false(s.relay.head_incomplete);
+	h2_stage_done(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_notes_wait),
 		cmocka_unit_test(test_killed_are_remembered),
 		cmocka_unit_test(test_memory_of_streams),
+		cmocka_unit_test(test_turns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
