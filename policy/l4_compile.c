@@ -88,6 +88,7 @@ static int add_peer(struct l4 *c, struct l4_table *t, const struct l4_node *n, b
 		return -ENOMEM;
 	t->peers = list;
 	p = &list[t->n_peers++];
+	p->direction = (uint8_t)c->direction;
 	p->local = local;
 	p->family = n->prefix.family;
 	p->prefix_len = n->prefix.len;
@@ -155,7 +156,8 @@ static int add_ranges(struct l4 *c, struct l4_table *t, const struct l4_ranges *
 
 	for (size_t i = 0; r == 0 && i < ranges->n;) {
 		const struct l4_range *range = &ranges->items[i];
-		struct l4_port port = { .identity = identity,
+		struct l4_port port = { .direction = (uint8_t)c->direction,
+					.identity = identity,
 					.protocol = protocol,
 					.action = range->action };
 		uint32_t last = range->last;

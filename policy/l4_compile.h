@@ -70,6 +70,7 @@ struct l4 {
 	struct arena *mem;	   /* the compiler's own */
 	struct automata *automata; /* of the policy */
 	/* What is compiled. */
+	enum l4_direction direction;
 	struct rule **rules;
 	size_t n_rules;
 	struct port_rule **port_rules; /* those with HTTP rules, by number */
@@ -86,7 +87,7 @@ struct l4 {
 	const char *why;	    /* after -EINVAL */
 };
 
-/* Compile C->rules into *TABLE. 0, -ENOMEM or -EINVAL with C->why. */
+/* Compile C->rules, and append to *TABLE. 0, -ENOMEM or -EINVAL with C->why. */
 int l4_compile(struct l4 *c, struct l4_table *table);
 
 int l4_build_trees(struct l4 *c);

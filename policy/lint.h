@@ -12,11 +12,11 @@ void lint_path(struct reader *r, const struct node *value);
 void lint_method(struct reader *r, const struct node *value);
 void lint_host(struct reader *r, const struct node *value);
 
-/* The entries of rules.http or rules.grpc, and of egress: two that look like one with a dash too
- * many. */
+/* The entries of rules.http or rules.grpc, and of egress or ingress: two that look like one with a
+ * dash too many. */
 void lint_l7_list(struct reader *r, const struct node *list);
-void lint_egress_list(struct reader *r, const struct node *list);
-void lint_empty_rule(struct reader *r, const struct node *rule);
+void lint_rule_list(struct reader *r, const struct node *list, enum l4_direction direction);
+void lint_empty_rule(struct reader *r, const struct node *rule, enum l4_direction direction);
 
 /* L7 rules that restrict nothing because SPEC denies nothing by default. */
 void lint_spec(struct reader *r, const struct spec *spec);

@@ -31,23 +31,26 @@ void lint_l7_list(struct reader *r, const struct node *list)
 	}
 }
 
-static bool has_peer(const struct node *rule)
+static bool has_peer(const struct node *rule, enum l4_direction direction)
 {
-	static const char *const keys[] = { "toCIDR", "toCIDRSet", "toEntities" };
+	static const char *const keys[L4_DIRECTIONS][3] = {
+		[L4_EGRESS] = { "toCIDR", "toCIDRSet", "toEntities" },
+		[L4_INGRESS] = { "fromCIDR", "fromCIDRSet", "fromEntities" },
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (node_get(rule, keys[i]))
+	for (size_t i = 0; i < ARRAY_SIZE(keys[direction]); i++)
+		if (node_get(rule, keys[direction][i]))
 			return true;
 	return false;
 }
 
 /* "- toCIDR: ..." and "- toPorts: ...": all ports there, and these ports everywhere. */
-void lint_egress_list(struct reader *r, const struct node *list)
+void lint_rule_list(struct reader *r, const struct node *list, enum l4_direction direction)
 {
 	for (size_t i = 1; r->options->lint && i < list->n; i++) {
 		const struct node *a = list->items[i - 1], *b = list->items[i];
 
-		if (!has_peer(a) || node_get(a, "toPorts") || has_peer(b) ||
+		if (!has_peer(a, direction) || node_get(a, "toPorts") || has_peer(b, direction) ||
 		    !node_get(b, "toPorts"))
 			continue;
 		diag_hint(
@@ -60,26 +63,36 @@ void lint_egress_list(struct reader *r, const struct node *list)
 	}
 }
 
-void lint_empty_rule(struct reader *r, const struct node *rule)
+void lint_empty_rule(struct reader *r, const struct node *rule, enum l4_direction direction)
 {
 	if (r->options->lint)
 		diag_hint(r->diag, reader_warn(r, rule, "this rule allows nothing"),
-			  "write toEntities: [all] to allow everything");
+			  "write %sEntities: [all] to allow everything", direction_peer(direction));
 }
 
-void lint_spec(struct reader *r, const struct spec *spec)
+static void lint_section(struct reader *r, const struct section *section,
+			 enum l4_direction direction)
 {
-	if (!r->options->lint || !spec->default_allow)
+	if (!section->default_allow)
 		return;
-	for (size_t i = 0; i < spec->n_rules; i++)
-		for (size_t j = 0; j < spec->rules[i]->n_ports; j++) {
-			const struct port_rule *p = &spec->rules[i]->ports[j];
+	for (size_t i = 0; i < section->n_rules; i++)
+		for (size_t j = 0; j < section->rules[i]->n_ports; j++) {
+			const struct port_rule *p = &section->rules[i]->ports[j];
 
 			if (!p->l7)
 				continue;
 			diag_hint(r->diag,
 				  diag_warn(r->diag, p->place.file, p->place.line, p->place.column,
 					    "these rules restrict nothing"),
-				  "the policy has enableDefaultDeny: {egress: false}");
+				  "the policy has enableDefaultDeny: {%s: false}",
+				  direction_name(direction));
 		}
+}
+
+void lint_spec(struct reader *r, const struct spec *spec)
+{
+	if (!r->options->lint)
+		return;
+	lint_section(r, &spec->sections[L4_EGRESS], L4_EGRESS);
+	lint_section(r, &spec->sections[L4_INGRESS], L4_INGRESS);
 }

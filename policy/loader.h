@@ -21,7 +21,7 @@ void loader_path(struct loader *l, const char *path);
  * caller frees. 0 or an errno. */
 int loader_read_all(int fd, char **ret, size_t *len);
 
-/* The rules of those documents that are about a workload with these labels. */
+/* The rules for one direction of those documents that are about a workload with these labels. */
 struct selection {
 	struct rule **rules;
 	size_t n_rules;
@@ -30,7 +30,11 @@ struct selection {
 };
 
 /* 0 or -ENOMEM. Changes the rules of documents with enableDefaultDeny: {egress: false}. */
-int selection_make(const struct model *model, const struct label *labels, size_t n_labels,
-		   struct arena *mem, struct selection *ret);
+int selection_make(const struct model *model, enum l4_direction direction,
+		   const struct label *labels, size_t n_labels, struct arena *mem,
+		   struct selection *ret);
+
+/* How many documents are about it and say something of any direction. */
+unsigned selection_count(const struct model *model, const struct label *labels, size_t n_labels);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "pattern.h"
 #include "policy.h"
+#include "sluice/l4.h"
 
 #define MODEL_PORTS_MAX 40	/* in one toPorts entry: Cilium's limit */
 #define MODEL_RULES_MAX 1000000 /* HTTP rules, in all files */
@@ -92,7 +93,7 @@ struct port_rule {
 	const struct text_place *opener; /* a rule that opens one of the latter */
 };
 
-/* One entry of egress or egressDeny. */
+/* One entry of egress, egressDeny, ingress or ingressDeny. */
 struct rule {
 	bool deny;
 	struct peers peers;
@@ -116,14 +117,30 @@ struct selector {
 	size_t n;
 };
 
-struct spec {
-	struct selector selector;
-	bool has_egress;    /* egress or egressDeny is there, also as [] */
+/* What a spec says of one direction. */
+struct section {
+	bool present;	    /* egress or egressDeny (ingress or ingressDeny) is there, also as [] */
 	bool default_allow; /* enableDefaultDeny: {egress: false} */
-	bool selected;	    /* the workload is one that it is about */
 	struct rule **rules;
 	size_t n_rules;
 };
+
+struct spec {
+	struct selector selector;
+	bool selected; /* the workload is one that it is about */
+	struct section sections[L4_DIRECTIONS];
+};
+
+static inline const char *direction_name(enum l4_direction direction)
+{
+	return direction == L4_INGRESS ? "ingress" : "egress";
+}
+
+/* What the keys of peers begin with. */
+static inline const char *direction_peer(enum l4_direction direction)
+{
+	return direction == L4_INGRESS ? "from" : "to";
+}
 
 struct document {
 	const char *name, *namespace_; /* live as long as the policy */

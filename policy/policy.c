@@ -14,7 +14,7 @@
 struct policy {
 	atomic_uint refs;
 	struct arena keep;
-	struct l4 l4; /* identities, address borders and rulesets */
+	struct l4 l4[L4_DIRECTIONS]; /* identities, address borders and rulesets */
 	struct l4_table table;
 	unsigned n_selected;
 	uint64_t digest;	  /* of what it was made of */
@@ -70,45 +70,61 @@ static int build_begin(struct build *b, const struct policy_options *options, st
 	return 0;
 }
 
-static int compile(struct build *b, const struct label *labels, size_t n_labels)
+/* Without a document that says something of DIRECTION its table stays as it is: not enforced. */
+static int compile_direction(struct build *b, enum l4_direction direction,
+			     const struct label *labels, size_t n_labels)
 {
 	struct policy *p = b->policy;
+	struct l4 *c = &p->l4[direction];
 	struct selection s;
-	int r = selection_make(&b->loader.model, labels, n_labels, &b->mem, &s);
+	int r = selection_make(&b->loader.model, direction, labels, n_labels, &b->mem, &s);
 
 	if (r < 0 || s.n_documents == 0)
 		return r;
-	p->l4.keep = &p->keep;
-	p->l4.mem = &b->mem;
-	p->l4.automata = &p->automata;
-	p->l4.rules = s.rules;
-	p->l4.n_rules = s.n_rules;
-	p->l4.lint = b->loader.reader.options->lint;
-	r = l4_compile(&p->l4, &p->table);
+	c->direction = direction;
+	c->keep = &p->keep;
+	c->mem = &b->mem;
+	c->automata = &p->automata;
+	c->rules = s.rules;
+	c->n_rules = s.n_rules;
+	c->lint = b->loader.reader.options->lint;
+	r = l4_compile(c, &p->table);
 	if (r == -EINVAL)
 		diag_hint(b->diag,
 			  diag_add(b->diag, "policy", 0, 0,
-				   "the regular expressions cannot be used together: %s",
-				   p->l4.why),
+				   "the regular expressions cannot be used together: %s", c->why),
 			  "make fewer or simpler expressions of it");
-	p->table.enforced = true;
-	p->n_selected = s.n_documents;
+	if (direction == L4_INGRESS)
+		p->table.ingress_enforced = true;
+	else
+		p->table.enforced = true;
+	return r;
+}
+
+static int compile(struct build *b, const struct label *labels, size_t n_labels)
+{
+	int r = compile_direction(b, L4_EGRESS, labels, n_labels);
+
+	if (r == 0)
+		r = compile_direction(b, L4_INGRESS, labels, n_labels);
+	if (r == 0)
+		b->policy->n_selected = selection_count(&b->loader.model, labels, n_labels);
 	return r;
 }
 
 /* A spec that is not about the workload is compiled by itself and thrown away. */
-static int lint_alone(struct build *b, const struct spec *spec)
+static int lint_alone(struct build *b, const struct section *section)
 {
 	struct l4 c = { .keep = &b->mem,
 			.mem = &b->mem,
 			.automata = &b->policy->automata,
-			.rules = spec->rules,
-			.n_rules = spec->n_rules,
+			.rules = section->rules,
+			.n_rules = section->n_rules,
 			.lint = true };
 	struct l4_table table = { .enforced = true };
 	int r;
 
-	if (spec->selected || spec->default_allow)
+	if (!section->present || section->default_allow)
 		return 0;
 	r = l4_compile(&c, &table);
 	if (r == 0)
@@ -116,25 +132,31 @@ static int lint_alone(struct build *b, const struct spec *spec)
 	return r == -EINVAL ? 0 : r;
 }
 
+static int lint_spec_alone(struct build *b, const struct spec *spec)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !spec->selected && i < L4_DIRECTIONS; i++)
+		r = lint_alone(b, &spec->sections[i]);
+	return r;
+}
+
 static int lint(struct build *b)
 {
 	const struct model *m = &b->loader.model;
-	int r = b->policy->n_selected ? lint_overlap(&b->policy->l4, b->diag) : 0;
+	int r = 0;
 
+	for (size_t i = 0; r == 0 && i < L4_DIRECTIONS; i++)
+		r = lint_overlap(&b->policy->l4[i], b->diag);
 	for (size_t i = 0; r == 0 && i < m->n; i++)
 		for (size_t j = 0; r == 0 && j < m->documents[i]->n_specs; j++)
-			r = lint_alone(b, m->documents[i]->specs[j]);
+			r = lint_spec_alone(b, m->documents[i]->specs[j]);
 	return r;
 }
 
 /* Pointers into the builder's memory, which ends now. */
-static void forget_build(struct policy *p)
+static void forget_compiler(struct l4 *c)
 {
-	struct l4 *c = &p->l4;
-
-	p->automata.before = NULL;
-	p->patterns.before = NULL;
-	automata_prune(&p->automata);
 	c->automata = NULL;
 	c->mem = NULL;
 	c->rules = NULL;
@@ -148,6 +170,15 @@ static void forget_build(struct policy *p)
 		c->identities[i].rules = NULL;
 	for (size_t i = 0; i < c->n_rulesets; i++)
 		c->rulesets[i]->ports = NULL;
+}
+
+static void forget_build(struct policy *p)
+{
+	p->automata.before = NULL;
+	p->patterns.before = NULL;
+	automata_prune(&p->automata);
+	for (size_t i = 0; i < L4_DIRECTIONS; i++)
+		forget_compiler(&p->l4[i]);
 }
 
 static int build_end(struct build *b, const struct label *labels, size_t n_labels, int r,
@@ -233,22 +264,19 @@ const struct l4_table *policy_l4_table(const struct policy *p)
 	return &p->table;
 }
 
-enum l4_action policy_l4(const struct policy *p, const struct address *destination, bool local,
-			 uint8_t protocol, const struct ruleset **ret)
+static enum l4_action find_action(const struct l4 *c, const struct address *peer, bool local,
+				  uint8_t protocol, const struct ruleset **ret)
 {
 	const struct l4_identity *id;
 	const struct l4_range *range;
 
-	if (!p->table.enforced)
-		return L4_ALLOW;
-	if ((destination->family != AF_INET && destination->family != AF_INET6) ||
+	if ((peer->family != AF_INET && peer->family != AF_INET6) ||
 	    (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
 		return L4_REFUSE;
-	id = l4_find_identity(&p->l4, destination->family == AF_INET ? 4 : 6, destination->ip,
-			      local);
+	id = l4_find_identity(c, peer->family == AF_INET ? 4 : 6, peer->ip, local);
 	if (!id)
 		return L4_REFUSE;
-	range = l4_find_range(protocol == IPPROTO_TCP ? &id->tcp : &id->udp, destination->port);
+	range = l4_find_range(protocol == IPPROTO_TCP ? &id->tcp : &id->udp, peer->port);
 	if (!range)
 		return L4_REFUSE;
 	if (range->action == L4_STEER)
@@ -256,14 +284,40 @@ enum l4_action policy_l4(const struct policy *p, const struct address *destinati
 	return range->action;
 }
 
+enum l4_action policy_l4(const struct policy *p, const struct address *destination, bool local,
+			 uint8_t protocol, const struct ruleset **ret)
+{
+	if (!p->table.enforced)
+		return L4_ALLOW;
+	return find_action(&p->l4[L4_EGRESS], destination, local, protocol, ret);
+}
+
+enum l4_action policy_l4_ingress(const struct policy *p, const struct address *client,
+				 uint16_t port, bool local, uint8_t protocol,
+				 const struct ruleset **ret)
+{
+	struct address peer = *client;
+
+	if (!p->table.ingress_enforced)
+		return L4_ALLOW;
+	peer.port = port;
+	return find_action(&p->l4[L4_INGRESS], &peer, local, protocol, ret);
+}
+
+static void count_rulesets(const struct l4 *c, struct policy_stats *ret)
+{
+	ret->rulesets += c->n_rulesets;
+	for (size_t i = 0; i < c->n_rulesets; i++)
+		ret->rules += c->rulesets[i]->rules.n_rules;
+}
+
 void policy_stats(const struct policy *p, struct policy_stats *ret)
 {
 	*ret = (struct policy_stats){ .patterns = p->patterns.n,
-				      .rulesets = p->l4.n_rulesets,
 				      .compiled = p->automata.compiled,
 				      .reused = p->automata.reused };
-	for (size_t i = 0; i < p->l4.n_rulesets; i++)
-		ret->rules += p->l4.rulesets[i]->rules.n_rules;
+	for (size_t i = 0; i < L4_DIRECTIONS; i++)
+		count_rulesets(&p->l4[i], ret);
 	for (size_t i = 0; i < p->automata.n; i++)
 		ret->automata += p->automata.items[i] != NULL;
 }
@@ -279,23 +333,30 @@ static void raise_to(size_t *size, size_t least)
 		*size = least;
 }
 
-static bool scratch_fill(struct judge_scratch *s, const struct l4 *c)
+static bool measure(struct judge_scratch *s, const struct l4 *c, struct sizes *most)
 {
-	struct sizes most = { 0, 0, 0, 0, 0 };
 	bool ok = true;
 
 	for (size_t i = 0; i < c->n_rulesets; i++) {
 		const struct ruleset *rs = &c->rulesets[i]->rules;
 
-		raise_to(&most.paths, rs->paths.n);
-		raise_to(&most.methods, rs->methods.n);
-		raise_to(&most.hosts, rs->hosts.n);
-		raise_to(&most.conditions, rs->n_conditions);
-		raise_to(&most.names, rs->n_names);
+		raise_to(&most->paths, rs->paths.n);
+		raise_to(&most->methods, rs->methods.n);
+		raise_to(&most->hosts, rs->hosts.n);
+		raise_to(&most->conditions, rs->n_conditions);
+		raise_to(&most->names, rs->n_names);
 		ok = ok && matcher_scratch(&rs->paths, &s->hs) == 0 &&
 		     matcher_scratch(&rs->methods, &s->hs) == 0 &&
 		     matcher_scratch(&rs->hosts, &s->hs) == 0;
 	}
+	return ok;
+}
+
+static bool scratch_fill(struct judge_scratch *s, const struct policy *p)
+{
+	struct sizes most = { 0, 0, 0, 0, 0 };
+	bool ok = measure(s, &p->l4[L4_EGRESS], &most) && measure(s, &p->l4[L4_INGRESS], &most);
+
 	s->seen = calloc(most.names + 1, sizeof(*s->seen));
 	s->seen_names = calloc(most.names + 1, sizeof(*s->seen_names));
 	return ok && s->seen && s->seen_names && hits_init(&s->paths, most.paths) == 0 &&
@@ -307,7 +368,7 @@ struct judge_scratch *judge_scratch_new(const struct policy *p)
 {
 	struct judge_scratch *s = calloc(1, sizeof(*s));
 
-	if (s && !scratch_fill(s, &p->l4)) {
+	if (s && !scratch_fill(s, p)) {
 		judge_scratch_free(s);
 		return NULL;
 	}

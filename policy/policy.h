@@ -76,7 +76,8 @@ int policy_load_text(const char *name, const char *text, size_t len, const struc
 struct policy *policy_ref(struct policy *p);   /* atomic; any thread */
 struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
 
-/* How many documents selected the workload and mention egress; 0: everything is left alone. */
+/* How many documents selected the workload and mention egress or ingress; 0: everything is left
+ * alone. */
 unsigned policy_n_selected(const struct policy *p);
 
 /* Were both made of the same files, texts and secrets, with the same content? Then, and with the
@@ -101,6 +102,12 @@ const struct l4_table *policy_l4_table(const struct policy *p);
  * owned by P. PROTOCOL is IPPROTO_TCP or IPPROTO_UDP; LOCAL as in l4.h. */
 enum l4_action policy_l4(const struct policy *p, const struct address *destination, bool local,
 			 uint8_t protocol, const struct ruleset **ret);
+
+/* The same for what comes from CLIENT, whose own port does not count, to PORT of the workload;
+ * LOCAL is about the client. */
+enum l4_action policy_l4_ingress(const struct policy *p, const struct address *client,
+				 uint16_t port, bool local, uint8_t protocol,
+				 const struct ruleset **ret);
 
 /* Memory that judging needs, one per thread and good for every ruleset of P. NULL when out of
  * memory. */

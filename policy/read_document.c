@@ -7,8 +7,6 @@
 #include "lint.h"
 #include "sluice/array.h"
 
-#define NOT_IN_RUN "sluice holds egress only so far"
-
 struct document_reader {
 	struct document *doc;
 	struct place place;
@@ -63,24 +61,29 @@ static void read_metadata(struct reader *r, const struct node *value, void *into
 			     "a CiliumClusterwideNetworkPolicy has no namespace");
 }
 
+/* To deny by default is to say something of the direction, also without any rule. */
+static void set_default_deny(struct section *section, bool enabled)
+{
+	section->default_allow = !enabled;
+	section->present |= enabled;
+}
+
 static void read_default_deny_egress(struct reader *r, const struct node *value, void *into)
 {
 	struct spec *spec = into;
 	bool enabled;
 
 	if (reader_is_bool(r, value, "\"egress\" in enableDefaultDeny", &enabled))
-		spec->default_allow = !enabled;
+		set_default_deny(&spec->sections[L4_EGRESS], enabled);
 }
 
-/* What is not held is not denied: that much can be promised. */
 static void read_default_deny_ingress(struct reader *r, const struct node *value, void *into)
 {
+	struct spec *spec = into;
 	bool enabled;
 
-	if (reader_is_bool(r, value, "\"ingress\" in enableDefaultDeny", &enabled) && enabled)
-		diag_hint(r->diag,
-			  reader_error(r, value, "ingress cannot be denied: %s", NOT_IN_RUN),
-			  "leave it out");
+	if (reader_is_bool(r, value, "\"ingress\" in enableDefaultDeny", &enabled))
+		set_default_deny(&spec->sections[L4_INGRESS], enabled);
 }
 
 static void read_default_deny(struct reader *r, const struct node *value, void *into)
@@ -101,35 +104,43 @@ static void read_endpoint_selector(struct reader *r, const struct node *value, v
 	read_selector(r, value, &s->spec->selector);
 }
 
-static void read_section(struct reader *r, const struct node *value, void *into, const char *key)
+static void read_egress(struct reader *r, const struct node *value, void *into)
 {
 	struct spec_reader *s = into;
 
-	s->spec->has_egress = true;
-	read_egress(r, value, s->spec, s->place, key);
+	read_rules(r, value, s->spec, L4_EGRESS, s->place, "egress");
 }
 
-static void read_allow(struct reader *r, const struct node *value, void *into)
+static void read_egress_deny(struct reader *r, const struct node *value, void *into)
 {
-	read_section(r, value, into, "egress");
+	struct spec_reader *s = into;
+
+	read_rules(r, value, s->spec, L4_EGRESS, s->place, "egressDeny");
 }
 
-static void read_deny(struct reader *r, const struct node *value, void *into)
+static void read_ingress(struct reader *r, const struct node *value, void *into)
 {
-	read_section(r, value, into, "egressDeny");
+	struct spec_reader *s = into;
+
+	read_rules(r, value, s->spec, L4_INGRESS, s->place, "ingress");
+}
+
+static void read_ingress_deny(struct reader *r, const struct node *value, void *into)
+{
+	struct spec_reader *s = into;
+
+	read_rules(r, value, s->spec, L4_INGRESS, s->place, "ingressDeny");
 }
 
 static const struct field spec_fields[] = {
 	{ "endpointSelector", read_endpoint_selector, NULL, NULL },
-	{ "egress", read_allow, NULL, NULL },
-	{ "egressDeny", read_deny, NULL, NULL },
+	{ "egress", read_egress, NULL, NULL },
+	{ "egressDeny", read_egress_deny, NULL, NULL },
+	{ "ingress", read_ingress, NULL, NULL },
+	{ "ingressDeny", read_ingress_deny, NULL, NULL },
 	{ "enableDefaultDeny", read_default_deny, NULL, NULL },
 	{ "description", NULL, NULL, NULL },
 	{ "labels", NULL, NULL, NULL },
-	{ "ingress", NULL, NOT_IN_RUN,
-	  "leave it out, so that nobody believes that ingress is held" },
-	{ "ingressDeny", NULL, NOT_IN_RUN,
-	  "leave it out, so that nobody believes that ingress is held" },
 	{ "nodeSelector", NULL, "a policy is about workloads, not nodes", "use endpointSelector" },
 	{ "log", NULL, "sluice writes one record for each request anyway", "leave it out" },
 };
@@ -153,9 +164,8 @@ static void read_one_spec(struct reader *r, const struct node *value, struct doc
 	if (!node_get(value, "egress") && !node_get(value, "egressDeny") &&
 	    !node_get(value, "ingress") && !node_get(value, "ingressDeny"))
 		diag_hint(r->diag,
-			  reader_error(r, value,
-				       "a spec has neither \"egress\" nor \"egressDeny\""),
-			  "write egress: [] to allow nothing");
+			  reader_error(r, value, "a spec has no \"egress\" and no \"ingress\""),
+			  "write egress: [] to allow nothing to go out");
 	lint_spec(r, spec);
 	doc->specs = reader_extend(r, doc->specs, doc->n_specs, sizeof(struct spec *));
 	if (doc->specs)

@@ -80,11 +80,13 @@ static struct cidr_set *add_set(struct reader *r, struct peers *peers)
 	return peers->cidrs ? &peers->cidrs[peers->n_cidrs++] : NULL;
 }
 
-void read_cidr_list(struct reader *r, const struct node *value, void *peers)
+void read_cidr_list(struct reader *r, const struct node *value, enum l4_direction direction,
+		    struct peers *peers)
 {
+	const char *what = direction == L4_INGRESS ? "\"fromCIDR\"" : "\"toCIDR\"";
 	struct cidr cidr;
 
-	if (!reader_is_list(r, value, "\"toCIDR\""))
+	if (!reader_is_list(r, value, what))
 		return;
 	for (size_t i = 0; i < value->n && !r->oom; i++) {
 		struct cidr_set *set;
@@ -133,7 +135,8 @@ static void check_excepts(struct reader *r, const struct node *node, const struc
 				     list->items[i]->text.ptr);
 }
 
-void read_cidr_sets(struct reader *r, const struct node *value, void *peers)
+void read_cidr_sets(struct reader *r, const struct node *value, enum l4_direction direction,
+		    struct peers *peers)
 {
 	static const struct field fields[] = {
 		{ "cidr", read_set_cidr, NULL, NULL },
@@ -143,19 +146,21 @@ void read_cidr_sets(struct reader *r, const struct node *value, void *peers)
 		{ "cidrGroupSelector", NULL, "CiliumCIDRGroup is not known here",
 		  "write the addresses" },
 	};
+	const char *what = direction == L4_INGRESS ? "\"fromCIDRSet\"" : "\"toCIDRSet\"";
+	const char *entry = direction == L4_INGRESS ? "an entry of fromCIDRSet"
+						    : "an entry of toCIDRSet";
 
-	if (!reader_is_list(r, value, "\"toCIDRSet\""))
+	if (!reader_is_list(r, value, what))
 		return;
 	for (size_t i = 0; i < value->n && !r->oom; i++) {
 		const struct node *item = value->items[i];
 		struct cidr_set *set = add_set(r, peers);
 
-		if (!set || !reader_fields(r, item, "an entry of toCIDRSet", fields,
-					   ARRAY_SIZE(fields), set))
+		if (!set || !reader_fields(r, item, entry, fields, ARRAY_SIZE(fields), set))
 			continue;
 		if (!node_get(item, "cidr") && !node_get(item, "cidrGroupRef") &&
 		    !node_get(item, "cidrGroupSelector"))
-			reader_error(r, item, "an entry of toCIDRSet has no \"cidr\"");
+			reader_error(r, item, "%s has no \"cidr\"", entry);
 		check_excepts(r, item, set);
 	}
 }
@@ -164,23 +169,25 @@ static const struct {
 	const char *name;
 	unsigned means;
 	const char *refusal;
+	const char *hint; /* behind the refusal and "to" or "from" */
 } entities[] = {
-	{ "all", ENTITY_LOCAL | ENTITY_WORLD4 | ENTITY_WORLD6, NULL },
-	{ "world", ENTITY_WORLD4 | ENTITY_WORLD6, NULL },
-	{ "host", ENTITY_LOCAL, NULL },
-	{ "cluster", ENTITY_LOCAL, NULL },
-	{ "remote-node", 0, NULL },
-	{ "world-ipv4", ENTITY_WORLD4, NULL },
-	{ "world-ipv6", ENTITY_WORLD6, NULL },
-	{ "kube-apiserver", 0, "use toCIDR with its address" },
-	{ "init", 0, "it means nothing here" },
-	{ "health", 0, "it means nothing here" },
-	{ "unmanaged", 0, "it means nothing here" },
-	{ "ingress", 0, "it means nothing here" },
-	{ "none", 0, "write toEntities: [] for nobody" },
+	{ "all", ENTITY_LOCAL | ENTITY_WORLD4 | ENTITY_WORLD6, NULL, NULL },
+	{ "world", ENTITY_WORLD4 | ENTITY_WORLD6, NULL, NULL },
+	{ "host", ENTITY_LOCAL, NULL, NULL },
+	{ "cluster", ENTITY_LOCAL, NULL, NULL },
+	{ "remote-node", 0, NULL, NULL },
+	{ "world-ipv4", ENTITY_WORLD4, NULL, NULL },
+	{ "world-ipv6", ENTITY_WORLD6, NULL, NULL },
+	{ "kube-apiserver", 0, "use ", "CIDR with its address" },
+	{ "init", 0, "it means nothing here", NULL },
+	{ "health", 0, "it means nothing here", NULL },
+	{ "unmanaged", 0, "it means nothing here", NULL },
+	{ "ingress", 0, "it means nothing here", NULL },
+	{ "none", 0, "write ", "Entities: [] for nobody" },
 };
 
-static void read_entity(struct reader *r, const struct node *node, struct peers *peers)
+static void read_entity(struct reader *r, const struct node *node, enum l4_direction direction,
+			struct peers *peers)
 {
 	const char *names[ARRAY_SIZE(entities)], *near;
 	struct diag_item *item;
@@ -196,7 +203,9 @@ static void read_entity(struct reader *r, const struct node *node, struct peers 
 			diag_hint(r->diag,
 				  reader_error(r, node, "the entity \"%s\" is not supported",
 					       names[i]),
-				  "%s", entities[i].refusal);
+				  "%s%s%s", entities[i].refusal,
+				  entities[i].hint ? direction_peer(direction) : "",
+				  entities[i].hint ? entities[i].hint : "");
 		return;
 	}
 	item = reader_error(r, node, "no such entity: \"%s\"", node->text.ptr);
@@ -205,10 +214,13 @@ static void read_entity(struct reader *r, const struct node *node, struct peers 
 		diag_hint(r->diag, item, "did you mean %s?", near);
 }
 
-void read_entities(struct reader *r, const struct node *value, void *peers)
+void read_entities(struct reader *r, const struct node *value, enum l4_direction direction,
+		   struct peers *peers)
 {
-	if (!reader_is_list(r, value, "\"toEntities\""))
+	const char *what = direction == L4_INGRESS ? "\"fromEntities\"" : "\"toEntities\"";
+
+	if (!reader_is_list(r, value, what))
 		return;
 	for (size_t i = 0; i < value->n && !r->oom; i++)
-		read_entity(r, value->items[i], peers);
+		read_entity(r, value->items[i], direction, peers);
 }

@@ -17,13 +17,17 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 
 void read_selector(struct reader *r, const struct node *value, void *selector);
 
-/* The list of rules under egress or egressDeny, called KEY. */
-void read_egress(struct reader *r, const struct node *list, struct spec *spec,
-		 const struct place *place, const char *key);
+/* The list of rules under egress, egressDeny, ingress or ingressDeny, called KEY. */
+void read_rules(struct reader *r, const struct node *list, struct spec *spec,
+		enum l4_direction direction, const struct place *place, const char *key);
 
-void read_cidr_list(struct reader *r, const struct node *value, void *peers);
-void read_cidr_sets(struct reader *r, const struct node *value, void *peers);
-void read_entities(struct reader *r, const struct node *value, void *peers);
+/* toCIDR, toCIDRSet and toEntities, or what they are called in ingress. */
+void read_cidr_list(struct reader *r, const struct node *value, enum l4_direction direction,
+		    struct peers *peers);
+void read_cidr_sets(struct reader *r, const struct node *value, enum l4_direction direction,
+		    struct peers *peers);
+void read_entities(struct reader *r, const struct node *value, enum l4_direction direction,
+		   struct peers *peers);
 
 void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
 		   const struct place *place);

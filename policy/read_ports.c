@@ -223,7 +223,7 @@ static void read_grpc_rules(struct reader *r, const struct node *value, void *in
 	read_grpc(r, value, x->ports, x->place);
 }
 
-static void read_rules(struct reader *r, const struct node *value, void *into)
+static void read_l7_rules(struct reader *r, const struct node *value, void *into)
 {
 	static const struct field fields[] = {
 		{ "http", read_http_rules, NULL, NULL },
@@ -252,7 +252,7 @@ static void read_rules(struct reader *r, const struct node *value, void *into)
 
 static const struct field entry_fields[] = {
 	{ "ports", read_port_list, NULL, NULL },
-	{ "rules", read_rules, NULL, NULL },
+	{ "rules", read_l7_rules, NULL, NULL },
 	{ "listener", NULL, "Envoy's listeners are not known here",
 	  "leave it out if the ports may be reached without it" },
 	{ "terminatingTLS", NULL, "TLS is not opened", "use rules on a port without TLS" },

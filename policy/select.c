@@ -28,25 +28,32 @@ static int add_rule(struct selection *s, struct arena *mem, struct rule *rule)
 	return 0;
 }
 
-static int add_spec(struct selection *s, struct arena *mem, struct spec *spec)
+static int add_section(struct selection *s, struct arena *mem, const struct section *section)
 {
 	int r = 0;
 
-	spec->selected = true;
-	s->default_deny |= !spec->default_allow;
-	for (size_t i = 0; r == 0 && i < spec->n_rules; i++) {
-		struct rule *rule = spec->rules[i];
+	s->default_deny |= !section->default_allow;
+	for (size_t i = 0; r == 0 && i < section->n_rules; i++) {
+		struct rule *rule = section->rules[i];
 
 		/* A policy that denies nothing by default must not restrict by its L7 part. */
-		for (size_t j = 0; spec->default_allow && j < rule->n_ports; j++)
+		for (size_t j = 0; section->default_allow && j < rule->n_ports; j++)
 			rule->ports[j].l7 = false;
 		r = add_rule(s, mem, rule);
 	}
 	return r;
 }
 
-int selection_make(const struct model *model, const struct label *labels, size_t n_labels,
-		   struct arena *mem, struct selection *ret)
+static bool is_about(const struct document *doc, const struct spec *spec,
+		     const struct label *labels, size_t n_labels)
+{
+	return is_in_namespace(doc->namespace_, labels, n_labels) &&
+	       selector_matches(&spec->selector, labels, n_labels);
+}
+
+int selection_make(const struct model *model, enum l4_direction direction,
+		   const struct label *labels, size_t n_labels, struct arena *mem,
+		   struct selection *ret)
 {
 	int r = 0;
 
@@ -55,16 +62,14 @@ int selection_make(const struct model *model, const struct label *labels, size_t
 		const struct document *doc = model->documents[i];
 		bool selected = false;
 
-		if (!is_in_namespace(doc->namespace_, labels, n_labels))
-			continue;
 		for (size_t j = 0; r == 0 && j < doc->n_specs; j++) {
 			struct spec *spec = doc->specs[j];
+			const struct section *section = &spec->sections[direction];
 
-			if (!spec->has_egress ||
-			    !selector_matches(&spec->selector, labels, n_labels))
+			if (!section->present || !is_about(doc, spec, labels, n_labels))
 				continue;
-			selected = true;
-			r = add_spec(ret, mem, spec);
+			spec->selected = selected = true;
+			r = add_section(ret, mem, section);
 		}
 		ret->n_documents += selected;
 	}
@@ -77,4 +82,23 @@ int selection_make(const struct model *model, const struct label *labels, size_t
 		r = add_rule(ret, mem, open);
 	}
 	return r;
+}
+
+unsigned selection_count(const struct model *model, const struct label *labels, size_t n_labels)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < model->n; i++) {
+		const struct document *doc = model->documents[i];
+		bool selected = false;
+
+		for (size_t j = 0; j < doc->n_specs; j++) {
+			const struct section *s = doc->specs[j]->sections;
+
+			selected |= (s[L4_EGRESS].present || s[L4_INGRESS].present) &&
+				    is_about(doc, doc->specs[j], labels, n_labels);
+		}
+		n += selected;
+	}
+	return n;
 }

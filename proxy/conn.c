@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include "leg.h"
 #include "sluice/array.h"
 #include "steer.h"
 #include "upstream.h"
@@ -42,6 +43,7 @@ static void on_side_closed(struct polled *polled)
 	if (--c->open_sides > 0)
 		return;
 	conn_relays_done(c);
+	leg_forget(w->steer, &c->flow);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -413,7 +415,10 @@ void conn_tick(struct conn *c, uint64_t now_ms)
 
 void conn_wind_up(struct conn *c)
 {
-	if (c->down.eof_passed && !c->up.out && !c->up.connecting && c->state == CONN_RELAY)
+	const struct side *gone = c->flow.ingress ? &c->up : &c->down;
+
+	if (gone->eof_passed && !other_side(c, gone == &c->up ? RELAY_UP : RELAY_DOWN)->out &&
+	    !c->up.connecting && c->state == CONN_RELAY)
 		conn_close(c, CLOSE_DONE);
 }
 
@@ -421,7 +426,9 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
-	int fd = upstream_connect(&c->flow), stands, r;
+	int stands, r,
+		fd = c->flow.ingress ? leg_connect(c->worker->steer, &c->flow)
+				     : upstream_connect(&c->flow);
 
 	if (fd < 0)
 		return fd;
@@ -436,21 +443,6 @@ static int open_up(struct conn *c)
 		return r;
 	c->open_sides++;
 	return 0;
-}
-
-static enum close_reason reason_for(int error)
-{
-	switch (error) {
-	case -ENOMEM:
-	case -ENOBUFS:
-	case -ENOSPC: /* fs.epoll.max_user_watches */
-		return CLOSE_OOM;
-	case -EMFILE:
-	case -ENFILE:
-		return CLOSE_LIMIT;
-	default:
-		return CLOSE_UPSTREAM_REFUSED;
-	}
 }
 
 int conn_open(struct worker *w, int fd, const struct flow *flow)
@@ -483,7 +475,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 		return 0;
 	r = open_up(c);
 	if (r < 0)
-		conn_close(c, reason_for(r));
+		conn_close(c, upstream_close_reason(r));
 	else
 		conn_step(c);
 	return 0;

@@ -7,6 +7,15 @@
 #include "h2_edit.h"
 #include "worker.h"
 
+static enum l4_action find_action(const struct policy *p, const struct flow *flow,
+				  const struct ruleset **ret)
+{
+	if (flow->ingress)
+		return policy_l4_ingress(p, &flow->client, flow->destination.port, flow->local,
+					 IPPROTO_TCP, ret);
+	return policy_l4(p, &flow->destination, flow->local, IPPROTO_TCP, ret);
+}
+
 bool conn_refresh_rules(struct conn *c)
 {
 	struct worker *w = c->worker;
@@ -14,7 +23,7 @@ bool conn_refresh_rules(struct conn *c)
 	if (c->policy_generation == w->policy_generation)
 		return true;
 	c->rules = NULL;
-	switch (policy_l4(w->policy, &c->flow.destination, c->flow.local, IPPROTO_TCP, &c->rules)) {
+	switch (find_action(w->policy, &c->flow, &c->rules)) {
 	case L4_STEER:
 		if (!c->rules)
 			return false;

@@ -10,14 +10,32 @@
 #include "side.h"
 #include "sockaddr.h"
 #include "steer.h"
+#include "upstream.h"
 #include "worker.h"
 
-/* Whose connection is it? False: the kernel steered none to us from PEER. */
-static bool find_flow(struct worker *w, const struct sockaddr_storage *peer, struct flow *ret)
+/* The kernel hands over what was to go elsewhere: FD's own name says where. */
+static bool find_client(struct listener *l, int fd, const struct address *client, struct flow *ret)
 {
+	struct worker *w = l->polled.owner;
+	struct address server;
+
+	if (upstream_local(fd, &server) < 0 || address_same(&server, &l->place))
+		return false;
+	steer_client(w->steer, client, &server, ret);
+	return true;
+}
+
+/* Whose connection is it? False: the kernel steered none to us from PEER. */
+static bool find_flow(struct listener *l, int fd, const struct sockaddr_storage *peer,
+		      struct flow *ret)
+{
+	struct worker *w = l->polled.owner;
 	struct address client;
 
-	return sockaddr_to(peer, &client) == 0 && steer_take(w->steer, &client, ret) == 0;
+	if (sockaddr_to(peer, &client) < 0)
+		return false;
+	return l->inbound ? find_client(l, fd, &client, ret)
+			  : steer_take(w->steer, &client, ret) == 0;
 }
 
 /* What was accepted cannot be carried: count it and say so. */
@@ -48,7 +66,7 @@ static bool refuse_without_descriptor(struct listener *l)
 	close(l->spare);
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
 	if (fd >= 0) {
-		if (find_flow(w, &peer, &flow))
+		if (find_flow(l, fd, &peer, &flow))
 			give_up(w, &flow, CLOSE_LIMIT);
 		else
 			give_up(w, NULL, CLOSE_NOT_STEERED);
@@ -58,11 +76,12 @@ static bool refuse_without_descriptor(struct listener *l)
 	return fd >= 0;
 }
 
-static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
+static void take(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
+	struct worker *w = l->polled.owner;
 	struct flow flow = { 0 };
 
-	if (!find_flow(w, peer, &flow)) {
+	if (!find_flow(l, fd, peer, &flow)) {
 		give_up(w, NULL, CLOSE_NOT_STEERED);
 		side_reset(fd);
 		return;
@@ -81,14 +100,13 @@ static void take(struct worker *w, int fd, const struct sockaddr_storage *peer)
 /* Returns whether there may be more. */
 static bool accept_one(struct listener *l)
 {
-	struct worker *w = l->polled.owner;
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
 	int fd;
 
 	fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
-		take(w, fd, &peer);
+		take(l, fd, &peer);
 		return true;
 	}
 	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -99,9 +117,7 @@ static bool accept_one(struct listener *l)
 
 static void on_connection(struct polled *polled, uint32_t events)
 {
-	struct worker *w = polled->owner;
-	struct listener *l = polled == &w->listeners[0].polled ? &w->listeners[0]
-							       : &w->listeners[1];
+	struct listener *l = (struct listener *)polled;
 
 	(void)events;
 	for (int i = 0; i < LISTENER_ACCEPTS_MAX && accept_one(l); i++)
@@ -122,9 +138,12 @@ void listener_tick(struct listener *l)
 	}
 }
 
-static int listen_on_loopback(int fd, int family, uint16_t *port)
+/* SO_REUSEADDR: what is accepted for a server of the workload counts as a user of that server's
+ * port, which must not keep the server from binding it again. The same goes for SO_REUSEPORT, by
+ * which listeners for egress share theirs. */
+static int listen_on_loopback(int fd, int family, struct address *ret)
 {
-	struct address a = { .family = (uint16_t)family, .port = *port };
+	struct address a = { .family = (uint16_t)family, .port = ret->port };
 	struct sockaddr_storage ss;
 	socklen_t len;
 	int on = 1;
@@ -134,7 +153,8 @@ static int listen_on_loopback(int fd, int family, uint16_t *port)
 	else
 		memcpy(a.ip, &in6addr_loopback, sizeof(in6addr_loopback));
 	len = sockaddr_from(&a, &ss);
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
 		return -errno;
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
@@ -145,21 +165,22 @@ static int listen_on_loopback(int fd, int family, uint16_t *port)
 		return -errno;
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || sockaddr_to(&ss, &a) < 0)
 		return -errno;
-	*port = a.port;
+	*ret = a;
 	return 0;
 }
 
-int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
-		  struct error *err)
+/* L->inbound and the port of L->place are set. */
+static int open_listener(struct listener *l, struct worker *w, int family, struct error *err)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), r;
 
 	if (fd < 0)
 		return -errno;
-	r = listen_on_loopback(fd, family, port);
+	r = listen_on_loopback(fd, family, &l->place);
 	if (r < 0)
 		goto fail;
-	r = steer_add_listener(w->steer, fd, err);
+	r = l->inbound ? steer_add_inbound(w->steer, fd, err)
+		       : steer_add_listener(w->steer, fd, err);
 	if (r < 0)
 		goto fail;
 	r = poller_add(&w->poller, &l->polled, fd, EPOLLIN, on_connection, w);
@@ -171,6 +192,26 @@ int listener_open(struct listener *l, struct worker *w, int family, uint16_t *po
 fail:
 	close(fd);
 	return r;
+}
+
+int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
+		  struct error *err)
+{
+	int r;
+
+	l->inbound = false;
+	l->place.port = *port;
+	r = open_listener(l, w, family, err);
+	if (r == 0)
+		*port = l->place.port;
+	return r;
+}
+
+int listener_open_inbound(struct listener *l, struct worker *w, int family, struct error *err)
+{
+	l->inbound = true;
+	l->place.port = 0;
+	return open_listener(l, w, family, err);
 }
 
 void listener_close(struct listener *l)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* listener.h - a listening socket on loopback to which the kernel steers connections.
  *
- * Each worker has its own, all of one family on one port (SO_REUSEPORT). Whoever connects without
- * having been steered is reset. */
+ * Each worker has its own, those for egress of one family all on one port (SO_REUSEPORT), those for
+ * ingress on ports that nobody needs to know. Whoever connects without having been steered is
+ * reset. */
 #ifndef SLUICE_LISTENER_H
 #define SLUICE_LISTENER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include "poller.h"
+#include "sluice/address.h"
 #include "sluice/error.h"
 
 #define LISTENER_BACKLOG     4096
@@ -17,7 +19,9 @@
 struct worker;
 
 struct listener {
-	struct polled polled;
+	struct polled polled; /* first */
+	struct address place;
+	bool inbound;
 	int fd;	     /* -1: none */
 	bool paused; /* no descriptors at all: not even to refuse with */
 	int spare; /* given up for a moment to accept, and so refuse, when descriptors have run out
@@ -28,6 +32,8 @@ struct listener {
  * stored. Returns -EADDRNOTAVAIL or -EAFNOSUPPORT where the host does not have the family. */
 int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
 		  struct error *err);
+/* The same for clients of the workload's servers. */
+int listener_open_inbound(struct listener *l, struct worker *w, int family, struct error *err);
 /* Once a worker tick: go on where descriptors had run out. */
 void listener_tick(struct listener *l);
 void listener_close(struct listener *l);

@@ -172,9 +172,8 @@ static bool all_reached(const struct run *r, bool swept)
 static bool switch_table(struct run *r)
 {
 	struct reload *l = &r->reload;
-	bool enforced = policy_l4_table(l->next)->enforced;
 
-	if (steer_switch_table(r->steer, l->table, enforced, &l->err) == 0)
+	if (steer_switch_table(r->steer, l->table, policy_l4_table(l->next), &l->err) == 0)
 		return true;
 	if (!l->said_behind)
 		fprintf(stderr,

@@ -22,31 +22,52 @@ uint64_t report_now(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void add_end(struct text *t, const char *name, const struct address *a)
+static void add_end(struct text *t, const char *name, const struct address *a, const char *labels)
 {
 	text_addf(t, ",\"%s\":{\"ip\":\"", name);
 	if (a->family)
 		text_add_ip(t, a);
 	text_addf(t, "\",\"port\":%u", a->port);
+	if (labels[0]) {
+		text_add(t, ",\"labels\":[");
+		text_add(t, labels);
+		text_add(t, "]");
+	}
+	text_add(t, "}");
 }
 
-/* Everything up to the part that differs between kinds of records. */
-void report_begin(struct reporter *r, struct text *t, const char *verdict,
-		  const struct address *source, const struct address *destination)
+/* Everything up to the part that differs between kinds of records. The labels are those of the
+ * workload. */
+void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, bool ingress,
+		       const struct address *source, const struct address *destination)
 {
 	char time[ACCESS_LOG_TIME_MAX];
 
 	access_log_time(time);
-	text_addf(t, "{\"time\":\"%s\",\"verdict\":\"%s\",\"direction\":\"egress\"", time, verdict);
-	add_end(t, "source", source);
-	if (r->labels[0]) {
-		text_add(t, ",\"labels\":[");
-		text_add(t, r->labels);
-		text_add(t, "]");
+	text_addf(t, "{\"time\":\"%s\",\"verdict\":\"%s\",\"direction\":\"%s\"", time, verdict,
+		  ingress ? "ingress" : "egress");
+	add_end(t, "source", source, ingress ? "" : r->labels);
+	add_end(t, "destination", destination, ingress ? r->labels : "");
+}
+
+void report_begin(struct reporter *r, struct text *t, const char *verdict, const struct flow *flow)
+{
+	report_begin_ends(r, t, verdict, flow->ingress, &flow->client, &flow->destination);
+}
+
+/* Of ingress the client is the news, without its port: each of its connections has another. */
+void report_add_ends(struct text *t, const char *what, const struct address *source,
+		     const struct address *destination)
+{
+	text_add(t, what);
+	if (source) {
+		text_add(t, " from ");
+		text_add_ip(t, source);
 	}
-	text_add(t, "}");
-	add_end(t, "destination", destination);
-	text_add(t, "}");
+	if (destination->family) {
+		text_add(t, " to ");
+		text_add_address(t, destination);
+	}
 }
 
 void report_push(struct reporter *r, struct text *t)
@@ -215,7 +236,7 @@ static void log_denial(struct reporter *r, const struct flow *flow, const struct
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	report_begin(r, &t, "DROPPED", &flow->client, &flow->destination);
+	report_begin(r, &t, "DROPPED", flow);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\",");
 	report_add_l7(&t, ask);
 	text_add(&t, ask->grpc ? ",\"code\":200,\"grpc_status\":7}" : ",\"code\":403}");
@@ -245,7 +266,7 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	report_begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", &flow->client, &flow->destination);
+	report_begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", flow);
 	text_addf(&t, ",\"l7\":{\"type\":\"%s\",", type);
 	text_add(&t, x->record);
 	text_add(&t, more);
@@ -330,8 +351,8 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
 	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
 
-	text_add(&summary, "a request to ");
-	text_add_address(&summary, &flow->destination);
+	report_add_ends(&summary, "a request", flow->ingress ? &flow->client : NULL,
+			&flow->destination);
 	if (status)
 		text_addf(&summary, ": answered %u: %s", status, why);
 	else
@@ -339,7 +360,7 @@ void report_refused(struct reporter *r, const struct flow *flow, unsigned status
 	report_sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
-	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
+	report_begin(r, &t, report_denied_verdict(r), flow);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
 	if (!r->audit) /* there it is the server who answers */
 		text_addf(&t, ",\"code\":%u", status);
@@ -356,13 +377,13 @@ void report_broken(struct reporter *r, const struct flow *flow, enum close_reaso
 	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
 	const char *who = close == CLOSE_HTTP2_SERVER ? "the server" : "the client";
 
-	text_add(&summary, "a connection to ");
-	text_add_address(&summary, &flow->destination);
+	report_add_ends(&summary, "a connection", flow->ingress ? &flow->client : NULL,
+			&flow->destination);
 	text_addf(&summary, ": %s broke HTTP/2: %s", who, why);
 	report_sum_up(r, r->audit, &summary);
 	if (!r->log)
 		return;
-	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
+	report_begin(r, &t, report_denied_verdict(r), flow);
 	text_addf(&t, ",\"l7\":{\"protocol\":\"HTTP/2\"},\"reason\":\"%s broke HTTP/2: ", who);
 	text_add_json(&t, span_of(why));
 	text_addf(&t, "\",\"close\":\"%s\",\"lane\":\"user\"", close_reason_name(close));
@@ -400,14 +421,14 @@ static void report_connection(struct reporter *r, const struct flow *flow, enum 
 
 	if (why != CLOSE_UPSTREAM_REFUSED) {
 		/* The command saw that one itself, as it would have without us. */
-		text_add(&summary, "a connection to ");
-		text_add_address(&summary, &flow->destination);
+		report_add_ends(&summary, "a connection", flow->ingress ? &flow->client : NULL,
+				&flow->destination);
 		text_addf(&summary, ": %s", close_reason_text(why));
 		report_sum_up(r, audited, &summary);
 	}
 	if (!r->log)
 		return;
-	report_begin(r, &t, verdict, &flow->client, &flow->destination);
+	report_begin(r, &t, verdict, flow);
 	text_addf(&t, ",\"reason\":\"%s\",\"close\":\"%s\",\"lane\":\"user\"",
 		  close_reason_text(why), close_reason_name(why));
 	report_push(r, &t);
@@ -424,68 +445,4 @@ void report_close(struct reporter *r, const struct flow *flow, enum close_reason
 void report_audited(struct reporter *r, const struct flow *flow, enum close_reason why)
 {
 	report_connection(r, flow, why, "AUDIT", true);
-}
-
-static const char *protocol_name(uint8_t protocol)
-{
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return "TCP";
-	case IPPROTO_UDP:
-		return "UDP";
-	case IPPROTO_ICMP:
-		return "ICMP";
-	case IPPROTO_ICMPV6:
-		return "ICMPv6";
-	case IPPROTO_SCTP:
-		return "SCTP";
-	default:
-		return "another protocol";
-	}
-}
-
-static const struct {
-	const char *what, *why;
-} event_texts[STEER_EVENT_MAX] = {
-	[STEER_CONNECT_REFUSED] = { "connect", "no rule allows it" },
-	[STEER_CONNECT_NO_LISTENER] = { "connect", "it has to be read, and sluice cannot be "
-						   "reached from there" },
-	[STEER_SENDMSG_REFUSED] = { "datagram", "no rule allows it" },
-	[STEER_SOCKET_REFUSED] = { "socket", "only TCP and UDP can be held to a policy" },
-	[STEER_PACKET_DROPPED] = { "packet", "it came past the checks of its socket" },
-	[STEER_NO_ROOM] = { "connect", "too many connections are being opened at once" },
-	[STEER_CONNECT_UNSTEERABLE] = { "connect", "it has to be read, and its link-local address "
-						   "or its device would be lost" },
-	[STEER_CONNECT_PORT_TAKEN] = { "connect", "it has to be read, and its own port is in use "
-						  "already" },
-};
-
-void report_event(struct reporter *r, const struct steer_event *e)
-{
-	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
-	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
-	struct address none = { 0 };
-
-	if (e->kind >= STEER_EVENT_MAX)
-		return;
-	text_add(&summary, event_texts[e->kind].what);
-	if (e->destination.family) {
-		text_add(&summary, " to ");
-		text_add_address(&summary, &e->destination);
-	}
-	text_addf(&summary, " (%s): %s", protocol_name(e->protocol), event_texts[e->kind].why);
-	report_sum_up(r, e->audit, &summary);
-	if (!r->log)
-		return;
-	report_begin(r, &t, e->audit ? "AUDIT" : "DROPPED", &none, &e->destination);
-	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
-	if (e->pid) { /* a packet has none */
-		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);
-		text_add_json(&t,
-			      (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
-		text_add(&t, "\"}");
-	}
-	text_addf(&t, ",\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
-		  event_texts[e->kind].why);
-	report_push(r, &t);
 }

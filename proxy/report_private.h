@@ -7,8 +7,12 @@
 #include "text.h"
 
 /* Everything up to the part that differs between kinds of records. */
-void report_begin(struct reporter *r, struct text *t, const char *verdict,
-		  const struct address *source, const struct address *destination);
+void report_begin(struct reporter *r, struct text *t, const char *verdict, const struct flow *flow);
+void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, bool ingress,
+		       const struct address *source, const struct address *destination);
+/* For the summary: "WHAT from ADDRESS to ADDRESS:PORT"; SOURCE may be NULL. */
+void report_add_ends(struct text *t, const char *what, const struct address *source,
+		     const struct address *destination);
 /* The end of a record, which then goes to the log. */
 void report_push(struct reporter *r, struct text *t);
 

@@ -35,8 +35,8 @@ static void sum_up(struct reporter *r, const struct flow *flow, const struct rep
 		if (!report_add_url(&t, ask, text_add_escaped))
 			text_add(&t, "...");
 	} else {
-		text_add(&t, "a request to ");
-		text_add_address(&t, &flow->destination);
+		report_add_ends(&t, "a request", flow->ingress ? &flow->client : NULL,
+				&flow->destination);
 	}
 	text_addf(&t, ": ended by a new policy: %.*s", (int)reason.len, reason.ptr);
 	report_sum_up(r, r->audit, &t);
@@ -48,7 +48,7 @@ static void log_revoked(struct reporter *r, const struct flow *flow, const struc
 	char buf[REPORT_RECORD_MAX];
 	struct text t = TEXT_INIT(buf);
 
-	report_begin(r, &t, report_denied_verdict(r), &flow->client, &flow->destination);
+	report_begin(r, &t, report_denied_verdict(r), flow);
 	text_add(&t, ",\"l7\":{\"type\":\"REQUEST\"");
 	if (ask) {
 		text_add(&t, ",");
@@ -104,13 +104,12 @@ void report_swept(struct reporter *r, const struct swept *e)
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
 	struct text t = TEXT_INIT(buf), summary = TEXT_INIT(line);
 
-	text_add(&summary, "a connection to ");
-	text_add_address(&summary, &e->destination);
+	report_add_ends(&summary, "a connection", e->ingress ? &e->source : NULL, &e->destination);
 	text_addf(&summary, ": %s%s", why, why_not_ended(e->result));
 	denials_add(&r->denials, summary.buf, summary.len, 1);
 	if (!r->log)
 		return;
-	report_begin(r, &t, "DROPPED", &e->source, &e->destination);
+	report_begin_ends(r, &t, "DROPPED", e->ingress, &e->source, &e->destination);
 	text_addf(&t, ",\"l4\":{\"protocol\":\"TCP\"},\"reason\":\"%s%s\"", why,
 		  why_not_ended(e->result));
 	if (e->result == 0)

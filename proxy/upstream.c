@@ -26,7 +26,7 @@ static int bind_like(int fd, const struct flow *flow)
 	return bind(fd, (struct sockaddr *)&source, len) < 0 ? -errno : 0;
 }
 
-static int connect_to(int fd, const struct flow *flow)
+int upstream_dial(int fd, const struct flow *flow)
 {
 	struct sockaddr_storage ss;
 	struct address to = flow->destination;
@@ -38,18 +38,26 @@ static int connect_to(int fd, const struct flow *flow)
 	return connect(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 }
 
-int upstream_connect(const struct flow *flow)
+int upstream_socket(const struct flow *flow)
 {
-	int fd, r;
+	int fd = socket(flow->destination.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			IPPROTO_TCP);
 
-	fd = socket(flow->destination.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-		    IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
 	side_set_options(fd);
+	return fd;
+}
+
+int upstream_connect(const struct flow *flow)
+{
+	int fd = upstream_socket(flow), r;
+
+	if (fd < 0)
+		return fd;
 	r = bind_like(fd, flow);
 	if (r == 0)
-		r = connect_to(fd, flow);
+		r = upstream_dial(fd, flow);
 	if (r < 0 && r != -EINPROGRESS) {
 		close(fd);
 		return r;
@@ -61,9 +69,9 @@ int upstream_stands(int fd, const struct flow *flow)
 {
 	int r;
 
-	if (!flow->local)
+	if (!flow->local && !flow->ingress)
 		return 0;
-	r = connect_to(fd, flow);
+	r = upstream_dial(fd, flow);
 	if (r == 0 || r == -EISCONN)
 		return 1;
 	return r == -EALREADY || r == -EINPROGRESS || r == -EINTR ? 0 : r;
@@ -87,4 +95,19 @@ int upstream_local(int fd, struct address *ret)
 	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
 		return -errno;
 	return sockaddr_to(&local, ret);
+}
+
+enum close_reason upstream_close_reason(int error)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -ENOSPC: /* fs.epoll.max_user_watches */
+		return CLOSE_OOM;
+	case -EMFILE:
+	case -ENFILE:
+		return CLOSE_LIMIT;
+	default:
+		return CLOSE_UPSTREAM_REFUSED;
+	}
 }

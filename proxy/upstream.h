@@ -3,7 +3,13 @@
 #ifndef SLUICE_UPSTREAM_H
 #define SLUICE_UPSTREAM_H
 
+#include "sluice/close_reason.h"
 #include "sluice/flow.h"
+
+/* Pieces of it: a non-blocking socket with what every leg needs, or a negative errno; and its
+ * connect(): 0, -EINPROGRESS, or why not. */
+int upstream_socket(const struct flow *flow);
+int upstream_dial(int fd, const struct flow *flow);
 
 /* Begin to connect, with the source address and device that the application had bound. Returns a
  * non-blocking socket that becomes writable when it is connected, or a negative errno. */
@@ -15,6 +21,9 @@ int upstream_stands(int fd, const struct flow *flow);
 
 /* 0 when the connection stands, or the negative errno with which it failed. */
 int upstream_result(int fd);
+
+/* What such an errno is to the connection. */
+enum close_reason upstream_close_reason(int error);
 
 /* The local address of a connected socket. */
 int upstream_local(int fd, struct address *ret);

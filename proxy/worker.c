@@ -10,7 +10,7 @@
 
 static void close_handles(struct worker *w)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < WORKER_LISTENERS; i++)
 		listener_close(&w->listeners[i]);
 	uv_close((uv_handle_t *)&w->tick, NULL);
 	uv_close((uv_handle_t *)&w->sweep, NULL);
@@ -26,7 +26,7 @@ static void begin_to_stop(struct worker *w)
 	struct conn *next;
 
 	w->stop_at_ms = uv_now(&w->loop) + w->shared->limits.wind_up;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < WORKER_LISTENERS; i++)
 		listener_close(&w->listeners[i]);
 	uv_timer_start(&w->tick, on_tick, WORKER_STOP_TICK_MS, WORKER_STOP_TICK_MS);
 	for (struct conn *c = w->conns; c; c = next) {
@@ -43,7 +43,7 @@ static void on_tick(uv_timer_t *timer)
 	bool out_of_time = w->stop_at_ms && now >= w->stop_at_ms;
 	struct conn *next;
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < WORKER_LISTENERS; i++)
 		listener_tick(&w->listeners[i]);
 	for (struct conn *c = w->conns; c; c = next) {
 		next = c->next;
@@ -73,7 +73,8 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 
 	memset(w, 0, sizeof(*w));
 	w->shared = shared;
-	w->listeners[0].fd = w->listeners[1].fd = -1;
+	for (int i = 0; i < WORKER_LISTENERS; i++)
+		w->listeners[i].fd = -1;
 	w->reporter.log = log;
 	w->reporter.labels = labels;
 	w->reporter.kept = &w->exchanges.kept;
@@ -125,13 +126,14 @@ void worker_set_audit(struct worker *w)
 
 int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err)
 {
-	static const int families[2] = { AF_INET, AF_INET6 };
-
 	w->steer = steer;
-	for (int i = 0; i < 2; i++) {
-		int r = listener_open(&w->listeners[i], w, families[i], &ports[i], err);
+	for (int i = 0; i < WORKER_LISTENERS; i++) {
+		int family = i % 2 ? AF_INET6 : AF_INET;
+		struct listener *l = &w->listeners[i];
+		int r = i < 2 ? listener_open(l, w, family, &ports[i], err)
+			      : listener_open_inbound(l, w, family, err);
 
-		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && families[i] == AF_INET6))
+		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && family == AF_INET6))
 			continue; /* the programs refuse what would have to be steered to it */
 		if (r < 0) {
 			if (!err->text[0])

@@ -30,7 +30,8 @@
 #define WORKER_BULK_SIZE    (512 * 1024) /* the same with what is sure to be used before it */
 #define WORKER_TICK_MS	    1000
 #define WORKER_STOP_TICK_MS 20 /* while stopping */
-#define WORKER_MAX	    64
+#define WORKER_MAX	    64 /* not more than STEER_INBOUND_MAX */
+#define WORKER_LISTENERS    4
 #define WORKER_DESCRIPTORS  1024 /* of those that its loop watches, the highest */
 
 struct conn;
@@ -48,8 +49,8 @@ struct worker {
 	uv_thread_t thread;
 	uv_async_t wake;
 	uv_timer_t tick;
-	struct listener listeners[2]; /* IPv4, IPv6 */
-	struct steer *steer;	      /* from worker_listen() on */
+	struct listener listeners[WORKER_LISTENERS]; /* IPv4, IPv6; for ingress the same */
+	struct steer *steer;			     /* from worker_listen() on */
 	struct worker_shared *shared;
 	struct policy *policy;
 	uint32_t policy_generation; /* raised with every new policy, from 1 */

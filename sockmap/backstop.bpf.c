@@ -4,70 +4,13 @@
  *
  * Not decided by the packet's destination: NAT may have changed it by now. The mark of the socket
  * says what was vetted. */
-#include <linux/types.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include "judge.bpf.h"
+#include "packet.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define TCP_HEADER	   20
-#define TCP_FLAGS_OFFSET   13
-#define TCP_FLAG_BIT_SYN   0x02
-#define TCP_FLAG_BIT_RST   0x04
-#define TCP_FLAG_BIT_ACK   0x10
-#define IP_FRAGMENT_BITS   0x3fff /* "more fragments" and the offset */
-#define EXTENSIONS_MAX	   4
 #define ICMPV6_MLD_FIRST   130
 #define ICMPV6_ND_LAST	   136
 #define ICMPV6_MLD2_REPORT 143
-
-struct packet {
-	struct endpoint to;
-	__u32 protocol;
-	__u32 offset; /* of the transport header */
-};
-
-/* IPv4 options can name another destination than the header (source route): not even looked at. */
-static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *p)
-{
-	struct iphdr ip;
-
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
-		return false;
-	p->to = endpoint_ipv4(ip.daddr, 0);
-	p->protocol = ip.protocol;
-	p->offset = sizeof(ip);
-	return ip.version == 4 && ip.ihl == 5 && !(ip.frag_off & bpf_htons(IP_FRAGMENT_BITS));
-}
-
-/* A routing header can name another destination, a fragment hides the ports: neither passes. */
-static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *p)
-{
-	struct ipv6hdr ip;
-	__u8 extension[2];
-	__u8 next;
-
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.version != 6)
-		return false;
-	p->to = (struct endpoint){ .family = WIRE_IPV6 };
-	__builtin_memcpy(p->to.ip, &ip.daddr, sizeof(p->to.ip));
-	p->offset = sizeof(ip);
-	next = ip.nexthdr;
-#pragma unroll
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS)
-			break;
-		if (bpf_skb_load_bytes(skb, p->offset, extension, sizeof(extension)))
-			return false;
-		next = extension[0];
-		p->offset += (extension[1] + 1u) * 8;
-	}
-	p->protocol = next;
-	return true;
-}
 
 /* In audit it passes, and a socket is reported once: M, or NULL where there is none. */
 static __always_inline int drop_as(__u32 kind, const struct endpoint *to, __u32 protocol,
@@ -151,17 +94,14 @@ static __always_inline int pass_doomed(struct __sk_buff *skb, struct packet *p, 
 static __always_inline int pass_syn(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c, __u16 flags_word)
 {
-	__u16 port = 0;
-
-	if (!m)
+	if (!m || m->incoming)
 		return drop(p, m);
 	if (m->fate == FATE_ALONE)
 		return mark_holds(c, m, DECIDE_TCP, 0) ? 1 : drop(p, m);
 	if (m->fate != FATE_STEERED && m->fate != FATE_DOOMED)
 		return drop(p, m);
-	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
+	if (!parse_ports(skb, p))
 		return drop(p, m);
-	p->to.port = bpf_ntohs(port);
 	if (m->fate == FATE_DOOMED)
 		return pass_doomed(skb, p, m, c, flags_word);
 	/* Retransmitted after our listener died, it must not reach whoever has its port now. */
@@ -189,20 +129,36 @@ static __always_inline int pass_revoked(struct __sk_buff *skb, const struct pack
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c)
 {
-	__u16 word = 0; /* header length, flags */
+	__u16 word;
 
-	if (bpf_skb_load_bytes(skb, p->offset + TCP_FLAGS_OFFSET - 1, &word, sizeof(word)))
+	if (!parse_tcp_word(skb, p, &word))
 		return drop(p, m);
-	word = bpf_ntohs(word);
-	if ((word & (TCP_FLAG_BIT_SYN | TCP_FLAG_BIT_ACK)) == TCP_FLAG_BIT_SYN)
+	if (is_first_syn(word))
 		return pass_syn(skb, p, m, c, word);
 	if (!m || m->fate == FATE_STEERED)
-		return 1; /* no mark: accepted by the workload, which is not held to anything yet */
+		return 1; /* no mark: it is about to be accepted */
 	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_TCP, 0))
 		return 1;
 	if (m->fate == FATE_REVOKED && !audit_mode)
 		return pass_revoked(skb, p, word);
 	return drop(p, m);
+}
+
+/* Of a socket that listens or was accepted: egress rules are not about it. A connection that a new
+ * table does not let in any more is silent, but for the word that it has ended. */
+static __always_inline int pass_accepted(struct __sk_buff *skb, struct mark *m,
+					 const struct steer_config *c)
+{
+	struct packet p = { .offset = 0 };
+	__u16 word;
+
+	if (m->fate == FATE_LISTENING || m->fate == FATE_CARRIED || audit_mode)
+		return 1;
+	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_TCP, 0))
+		return 1;
+	if (!parse_packet(skb, &p) || p.protocol != IPPROTO_TCP || !parse_tcp_word(skb, &p, &word))
+		return 0;
+	return pass_revoked(skb, &p, word);
 }
 
 /* From a socket that may not send to its peer: is this the datagram that sendmsg() vetted for
@@ -222,16 +178,14 @@ static __always_inline bool is_sent_elsewhere(const struct packet *p, const stru
 static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct steer_config *c)
 {
-	__u16 port = 0;
 	__u64 cookie;
 
 	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
 		return drop(p, m);
 	if (m->fate == FATE_ALONE && m->generation == c->generation)
 		return 1;
-	if (bpf_skb_load_bytes(skb, p->offset + 2, &port, sizeof(port)))
+	if (!parse_ports(skb, p))
 		return drop(p, m);
-	p->to.port = bpf_ntohs(port);
 	cookie = bpf_get_socket_cookie(skb);
 	if (!m->destination.family)
 		return udp_allowed(c, &p->to, cookie) ? 1 : drop(p, m);
@@ -279,26 +233,17 @@ static __always_inline bool is_of_vetted(struct __sk_buff *skb, const struct mar
 	}
 	if (m->fate == FATE_ALONE)
 		return m->generation == c->generation;
-	return m->fate == FATE_STEERED &&
-	       (flags & (TCP_FLAG_BIT_SYN | TCP_FLAG_BIT_ACK)) != TCP_FLAG_BIT_SYN;
+	return (m->fate == FATE_STEERED || m->fate == FATE_CARRIED) && !is_first_syn(flags);
 }
 
-SEC("cgroup_skb/egress")
-int steer_backstop(struct __sk_buff *skb)
+/* Of a socket that sends for itself, or of none. */
+static __always_inline int pass_own(struct __sk_buff *skb, struct mark *m,
+				    const struct steer_config *c)
 {
-	const struct steer_config *c = steer_config();
 	struct packet p = { .offset = 0 };
-	struct mark *m = NULL;
-	struct bpf_sock *sk;
 
-	if (!c || !c->enforced)
-		return c != NULL;
-	sk = skb->sk;
-	if (sk) /* one that is not a full socket has no storage: no mark */
-		m = bpf_sk_storage_get(&marks, sk, NULL, 0);
-	if (m && is_of_vetted(skb, m, c))
-		return 1;
-	if (skb->protocol == bpf_htons(ETH_P_IPV6) ? !parse_ipv6(skb, &p) : !parse_ipv4(skb, &p))
+	/* IPv4 options can name another destination than the header (source route). */
+	if (!parse_packet(skb, &p) || p.options)
 		return drop(&p, m);
 	if (p.protocol == IPPROTO_TCP)
 		return pass_tcp(skb, &p, m, c);
@@ -307,4 +252,23 @@ int steer_backstop(struct __sk_buff *skb)
 	if (p.protocol == IPPROTO_ICMPV6)
 		return pass_icmpv6(skb, &p, m);
 	return drop(&p, m);
+}
+
+SEC("cgroup_skb/egress")
+int steer_backstop(struct __sk_buff *skb)
+{
+	const struct steer_config *c = steer_config();
+	struct mark *m = NULL;
+	struct bpf_sock *sk;
+
+	if (!c || (!c->enforced && !c->ingress))
+		return c != NULL;
+	sk = skb->sk;
+	if (sk) /* one that is not a full socket has no storage: no mark */
+		m = bpf_sk_storage_get(&marks, sk, NULL, 0);
+	if (m && is_of_vetted(skb, m, c))
+		return 1;
+	if (m && m->incoming)
+		return pass_accepted(skb, m, c);
+	return c->enforced ? pass_own(skb, m, c) : 1;
 }

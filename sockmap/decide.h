@@ -105,8 +105,8 @@ DECIDE_INLINE void endpoint_normalise(struct endpoint *to, const struct endpoint
 /* ---- keys ---- */
 
 enum lpm_kind {
-	LPM_PEER = 1,  /* detail: family and local; then 16 bytes of address */
-	LPM_PORT = 2,  /* detail: protocol; then 4 bytes of identity, 2 of port */
+	LPM_PEER = 1,  /* detail: family and local, direction; then 16 bytes of address */
+	LPM_PORT = 2,  /* detail: protocol, direction; then 4 bytes of identity, 2 of port */
 	LPM_ROUTE = 3, /* detail: family; then 16 bytes of address */
 };
 
@@ -125,18 +125,22 @@ DECIDE_INLINE __u8 lpm_peer_detail(__u8 family, bool local)
 	return (__u8)(family | (local ? 0x10 : 0));
 }
 
-DECIDE_INLINE void lpm_key_peer(struct lpm_key *key, const struct endpoint *to, bool local)
+DECIDE_INLINE void lpm_key_peer(struct lpm_key *key, const struct endpoint *peer, bool local,
+				__u8 direction)
 {
-	lpm_key_head(key, LPM_PEER, lpm_peer_detail(to->family, local));
-	__builtin_memcpy(key->data + 4, to->ip, sizeof(to->ip));
+	lpm_key_head(key, LPM_PEER, lpm_peer_detail(peer->family, local));
+	key->data[2] = direction;
+	__builtin_memcpy(key->data + 4, peer->ip, sizeof(peer->ip));
 }
 
-DECIDE_INLINE void lpm_key_port(struct lpm_key *key, __u32 identity, __u8 protocol, __u16 port)
+DECIDE_INLINE void lpm_key_port(struct lpm_key *key, __u32 identity, __u8 protocol, __u16 port,
+				__u8 direction)
 {
 	__u32 id = bpf_htonl(identity);
 	__u16 number = (__u16)bpf_htons(port);
 
 	lpm_key_head(key, LPM_PORT, protocol);
+	key->data[2] = direction;
 	__builtin_memcpy(key->data + 4, &id, sizeof(id));
 	__builtin_memcpy(key->data + 8, &number, sizeof(number));
 }
@@ -149,20 +153,22 @@ DECIDE_INLINE void lpm_key_route(struct lpm_key *key, const struct endpoint *to)
 
 /* ---- decisions ---- */
 
-/* The two steps of sluice/l4.h. LOOKUP gives the value of the longest prefix, 0 where there is
- * none; it is inlined, since BPF knows no function pointers. */
+/* The two steps of sluice/l4.h. PEER has the server's port in either direction. LOOKUP gives the
+ * value of the longest prefix, 0 where there is none; it is inlined, since BPF knows no function
+ * pointers. */
 DECIDE_INLINE __u32 decide_action(void *table,
 				  __u32 (*lookup)(void *table, const struct lpm_key *key),
-				  const struct endpoint *to, __u8 protocol, bool local)
+				  const struct endpoint *peer, __u8 protocol, bool local,
+				  __u8 direction)
 {
 	struct lpm_key key;
 	__u32 identity;
 
-	lpm_key_peer(&key, to, local);
+	lpm_key_peer(&key, peer, local, direction);
 	identity = lookup(table, &key);
 	if (!identity)
 		return L4_REFUSE;
-	lpm_key_port(&key, identity, protocol, to->port);
+	lpm_key_port(&key, identity, protocol, peer->port, direction);
 	return lookup(table, &key);
 }
 

@@ -101,7 +101,7 @@ int steer_sock_ops(struct bpf_sock_ops *ctx)
 	if (!sk)
 		return 1;
 	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
-	if (!m)
+	if (!m || m->incoming) /* passive.bpf.c */
 		return 1;
 	if (ctx->op == BPF_SOCK_OPS_TIMEOUT_INIT && m->fate == FATE_DOOMED)
 		ctx->reply = doomed_rto();

@@ -30,15 +30,30 @@ static __always_inline __u32 trie_lookup(void *trie, const struct lpm_key *key)
 	return value ? *value : 0;
 }
 
-/* No table at all refuses: it is there before enforcement is switched on. */
-static __always_inline __u32 judge(const struct endpoint *to, __u8 protocol, bool local)
+/* No table at all refuses: it is there before enforcement is switched on. PEER has the server's
+ * port. */
+static __always_inline __u32 judge_direction(const struct endpoint *peer, __u8 protocol, bool local,
+					     __u8 direction)
 {
 	__u32 zero = 0;
 	void *trie = bpf_map_lookup_elem(&table, &zero);
 
 	if (!trie)
 		return L4_REFUSE;
-	return decide_valid(decide_action(trie, trie_lookup, to, protocol, local), protocol);
+	return decide_valid(decide_action(trie, trie_lookup, peer, protocol, local, direction),
+			    protocol);
+}
+
+static __always_inline __u32 judge(const struct endpoint *to, __u8 protocol, bool local)
+{
+	return judge_direction(to, protocol, local, L4_EGRESS);
+}
+
+/* CLIENT has the server's port. */
+static __always_inline __u32 judge_client(const struct steer_config *c,
+					  const struct endpoint *client, __u8 protocol)
+{
+	return judge_direction(client, protocol, route_of(c, client) == ROUTE_LOCAL, L4_INGRESS);
 }
 
 static __always_inline void peer_key_make(struct peer_key *key, __u64 cookie,
@@ -73,7 +88,9 @@ static __always_inline bool mark_holds(const struct steer_config *c, struct mark
 
 	if (m->generation == generation)
 		return true;
-	if (to.family && protocol == DECIDE_UDP)
+	if (m->incoming)
+		holds = !c->ingress || judge_client(c, &to, protocol) == L4_ALLOW;
+	else if (to.family && protocol == DECIDE_UDP)
 		holds = udp_allowed(c, &to, cookie);
 	else if (to.family)
 		holds = judge(&to, protocol, route_of(c, &to) == ROUTE_LOCAL) == L4_ALLOW;

@@ -27,23 +27,31 @@ enum fate {
 	FATE_STEERED = 2,  /* the destination was rewritten to our listener */
 	FATE_DOOMED = 3,   /* left to fail by itself: no payload of it ever passes */
 	FATE_REVOKED = 4,  /* connected to where it may not send (any more): nothing passes there */
+	FATE_CARRIED = 5,  /* INCOMING: the other end is our leg */
+	FATE_LISTENING = 6, /* INCOMING: it accepts */
 };
 
 #define FILED_FLOW  1u /* in flows */
 #define FILED_LOCAL 2u /* in locals */
+#define FILED_PLACE 4u /* listening: DESTINATION is counted there */
+#define FILED_DUAL  8u /* listening: so is IPv4's unspecified address with its port */
 
 struct mark {
 	__u32 fate;
-	__u32 generation;	     /* of the table that allowed it; 0: not judged yet */
-	struct endpoint destination; /* where the application wanted to go; family 0: unconnected */
-	struct endpoint source;	     /* what it had bound; family 0: no address */
-	__u32 device;		     /* what it had bound, while we had to take it off */
-	__u32 filed;		     /* FILED_*: where KEY stands, or stood until it was taken */
+	__u32 generation; /* of the table that allowed it; 0: not judged yet */
+	/* Where the application wanted to go; family 0: unconnected. INCOMING: the address of the
+	 * client with the port of the server, as the table is asked; LISTENING: where. */
+	struct endpoint destination;
+	/* What it had bound; family 0: no address. CARRIED: the client. */
+	struct endpoint source;
+	__u32 device; /* what it had bound, while we had to take it off */
+	__u32 filed;  /* FILED_*: where KEY stands, or stood until it was taken */
 	struct flow_key key;
 	struct endpoint sent_to; /* UDP, REVOKED: what sendmsg() vetted last, beside DESTINATION */
 	__u32 by_hint;		 /* STEERED, since DESTINATION stands in hidden_listeners */
 	__u32 audited;		 /* audit: reported already, the rest of it passes silently */
 	struct endpoint noted;	 /* audit, UDP: the last place for which sendmsg() was reported */
+	__u32 incoming;		 /* it listens, or was accepted */
 };
 
 struct {
@@ -53,7 +61,8 @@ struct {
 	__type(value, struct mark);
 } marks MAP;
 
-/* Our listeners carry an entry. User space sets it by descriptor, so nobody else can have one. */
+/* Our listeners and legs carry an entry, OURS_*. User space sets it by descriptor, so nobody else
+ * can have one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -150,6 +159,41 @@ struct {
 	__type(value, __u32);
 } udp_peers MAP;
 
+/* To whom which unconnected UDP socket wrote: those may answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct peer_key);
+	__type(value, __u32);
+} udp_sent MAP;
+
+/* How many sockets of the workload listen at a place, also 0; the address may be unspecified. What
+ * is missing here is not steered to us, and so dropped where it would have to be (inbound.bpf.c).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct place_key);
+	__type(value, __s32);
+} listening MAP;
+
+/* Our legs to servers of the workload, as long as they live -> the client. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct leg_key);
+	__type(value, struct endpoint);
+} legs MAP;
+
+/* The listeners to which clients are handed; a socket that closes leaves it by itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 2 * INBOUND_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} inbound MAP;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1);
@@ -206,6 +250,20 @@ static __always_inline int refuse(__u32 kind, const struct endpoint *to, __u32 p
 	if (e) {
 		e->pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 		bpf_get_current_comm(e->command, sizeof(e->command));
+		e->audit = audit_mode;
+		bpf_ringbuf_submit(e, 0);
+	}
+	return audit_mode ? 1 : 0;
+}
+
+/* The same of a client or a peer, for whom no process is to blame. */
+static __always_inline int refuse_from(__u32 kind, const struct endpoint *from,
+				       const struct endpoint *to, __u32 protocol)
+{
+	struct event_record *e = event_begin(kind, to, protocol);
+
+	if (e) {
+		e->source = *from;
 		e->audit = audit_mode;
 		bpf_ringbuf_submit(e, 0);
 	}

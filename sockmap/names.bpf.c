@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* names.bpf.c - getpeername() and getsockname() of a steered socket say what they would say if
- * nobody had steered it. */
+ * nobody had steered it; accept() and getpeername() of a server name the client, not our leg. */
 #include "judge.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -13,6 +13,18 @@ static __always_inline struct mark *steered(struct bpf_sock_addr *ctx)
 		return NULL;
 	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, 0);
 	return m && m->fate == FATE_STEERED ? m : NULL;
+}
+
+static __always_inline struct endpoint *peer_of(struct bpf_sock_addr *ctx)
+{
+	struct mark *m;
+
+	if (!ctx->sk)
+		return NULL;
+	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, 0);
+	if (m && m->fate == FATE_STEERED)
+		return &m->destination;
+	return m && m->fate == FATE_CARRIED ? &m->source : NULL;
 }
 
 /* The local address of the upstream leg, once there is one. An address that the application bound
@@ -42,11 +54,11 @@ static __always_inline void write_ipv6(struct bpf_sock_addr *ctx, const struct e
 SEC("cgroup/getpeername4")
 int steer_getpeername4(struct bpf_sock_addr *ctx)
 {
-	struct mark *m = steered(ctx);
+	struct endpoint *peer = peer_of(ctx);
 
-	if (m) {
-		ctx->user_ip4 = m->destination.ip[0];
-		ctx->user_port = bpf_htons(m->destination.port);
+	if (peer) {
+		ctx->user_ip4 = peer->ip[0];
+		ctx->user_port = bpf_htons(peer->port);
 	}
 	return 1;
 }
@@ -54,10 +66,10 @@ int steer_getpeername4(struct bpf_sock_addr *ctx)
 SEC("cgroup/getpeername6")
 int steer_getpeername6(struct bpf_sock_addr *ctx)
 {
-	struct mark *m = steered(ctx);
+	struct endpoint *peer = peer_of(ctx);
 
-	if (m) {
-		struct endpoint e = m->destination;
+	if (peer) {
+		struct endpoint e = *peer;
 
 		write_ipv6(ctx, &e);
 		ctx->user_port = bpf_htons(e.port);

@@ -35,7 +35,8 @@ static DIR *open_pins(const char *path, int *error)
 	return NULL;
 }
 
-/* The kernel takes a link off its cgroup when the cgroup goes: then the id is 0. */
+/* The kernel takes a link off its cgroup when the cgroup goes: then the id is 0. So it is for a
+ * link to something else. */
 static int link_cgroup(const char *dir, const char *name, uint64_t *ret)
 {
 	struct bpf_link_info info;
@@ -51,7 +52,7 @@ static int link_cgroup(const char *dir, const char *name, uint64_t *ret)
 	memset(&info, 0, sizeof(info));
 	r = bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ? -errno : 0;
 	close(fd);
-	*ret = info.cgroup.cgroup_id;
+	*ret = info.type == BPF_LINK_TYPE_CGROUP ? info.cgroup.cgroup_id : 0;
 	return r;
 }
 

@@ -62,24 +62,43 @@ struct steer_config {
 	__u16 port4;	     /* our listener on 127.0.0.1, host byte order; 0: none */
 	__u16 port6;	     /* our listener on ::1 */
 	__u32 doomed_rto;    /* of a connection that is to fail, in the kernel's ticks */
+	__u32 ingress;	     /* 0: what comes in is left alone */
+	__u32 inbound4;	     /* how many listeners the map `inbound` has for IPv4 */
+	__u32 inbound6;
+};
+
+/* What the map `listeners` says of a socket of ours. */
+#define OURS_LISTENER 1u
+#define OURS_LEG      2u /* to a server of the workload */
+
+/* The map `inbound`: IPv4 from 0, IPv6 from here. */
+#define INBOUND_MAX 64u
+
+/* Our leg to a server of the workload, by its two ends as the server sees them. */
+struct leg_key {
+	__u64 netns; /* cookie */
+	struct endpoint leg, server;
 };
 
 struct event_record {
 	struct endpoint destination;
-	__u32 kind; /* enum steer_event_kind */
+	struct endpoint source; /* of what comes in; family 0 else */
+	__u32 kind;		/* enum steer_event_kind */
 	__u32 pid;
 	__u32 protocol;
 	__u32 audit; /* 1: it passed all the same */
 	char command[16];
 };
 
-/* A connection of the workload's own that the table in force would not leave alone. */
+/* A connection of the workload's that the table in force would not leave alone. */
 struct sweep_record {
-	struct endpoint destination; /* as it was vetted */
+	struct endpoint destination; /* as it was vetted; INCOMING: the client, with our port */
 	struct endpoint local, peer; /* as the kernel has the socket */
 	__u64 cookie;
 	__u32 netns;  /* number of the network namespace */
 	__u32 device; /* to which the socket is bound, or 0 */
+	__u32 incoming;
+	__u32 zero;
 };
 
 /* One element of the per-CPU map `counters` per kind, and one for events that found no room. */

@@ -37,7 +37,7 @@ int steer_socket(struct bpf_sock *ctx)
 
 	if (!c)
 		return 0;
-	if (!c->enforced || decide_socket(ctx->type, protocol))
+	if ((!c->enforced && !c->ingress) || decide_socket(ctx->type, protocol))
 		return 1;
 	if (refuse(STEER_SOCKET_REFUSED, NULL, protocol)) {
 		note_audited(ctx);

@@ -15,6 +15,7 @@
 #define LOCALS_PER_FLOW	 2u
 #define DOOMED_RTO_NS	 16000000L /* six retries, twice as long each: 2 s in all */
 #define UDP_PEERS	 (1u << 14)
+#define UDP_SENT	 (1u << 13)
 #define FILES_MIN	 64u /* more than the programs and maps need */
 
 /* libbpf takes what it could not even ask the kernel for as missing there: its error may be any. */
@@ -55,6 +56,8 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows)
 		{ skel->maps.locals, max_flows * LOCALS_PER_FLOW },
 		{ skel->maps.routes, STEER_ROUTES_MAX },
 		{ skel->maps.udp_peers, UDP_PEERS },
+		{ skel->maps.udp_sent, UDP_SENT },
+		{ skel->maps.legs, max_flows },
 		{ skel->maps.events, STEER_EVENTS_BYTES },
 	};
 
@@ -75,6 +78,7 @@ static int load(struct steer *s, uint32_t max_flows, bool audit)
 	if (!s->skel)
 		return -errno;
 	s->skel->rodata->audit_mode = audit;
+	s->skel->rodata->lookup_netns = s->netns;
 	r = set_sizes(s->skel, max_flows);
 	if (r < 0)
 		return r;
@@ -116,6 +120,9 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 	}
 	libbpf_set_print(NULL); /* what it would print is said in ERR */
 	s->audit = options->audit;
+	r = steer_netns_cookie(-1, &s->netns);
+	if (r < 0)
+		goto fail;
 	r = load(s, max_flows < FLOWS_MIN ? FLOWS_MIN : max_flows, s->audit);
 	if (r < 0)
 		goto fail;
@@ -138,7 +145,7 @@ fail:
 	return r;
 }
 
-static int pin_link(const struct steer *s, struct bpf_link *link, const char *name)
+int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name)
 {
 	char path[sizeof(s->pin_dir) + 64];
 
@@ -153,6 +160,7 @@ static int pin_link(const struct steer *s, struct bpf_link *link, const char *na
 static int attach_all(struct steer *s, int cgroup_fd)
 {
 	struct bpf_program *const programs[] = {
+		s->skel->progs.steer_inbound,	   s->skel->progs.steer_passive,
 		s->skel->progs.steer_backstop,	   s->skel->progs.steer_socket,
 		s->skel->progs.steer_sendmsg4,	   s->skel->progs.steer_sendmsg6,
 		s->skel->progs.steer_recvmsg4,	   s->skel->progs.steer_recvmsg6,
@@ -168,7 +176,7 @@ static int attach_all(struct steer *s, int cgroup_fd)
 		s->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd);
 		if (!s->links[i])
 			return -errno;
-		r = pin_link(s, s->links[i], bpf_program__name(programs[i]));
+		r = steer_pin_link(s, s->links[i], bpf_program__name(programs[i]));
 		if (r < 0)
 			return r;
 	}
@@ -241,21 +249,34 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 	if (r < 0)
 		return r;
 	r = attach_all(s, cgroup_fd);
-	if (r < 0)
+	if (r < 0) {
 		explain_attach(err, r);
+		return r;
+	}
+	s->attached = true;
+	r = steer_attach_lookup(s);
+	if (r < 0)
+		error_set(err,
+			  "cannot attach the BPF program for ingress to the network namespace: %s",
+			  strerror(-r));
 	return r;
+}
+
+static void detach_link(struct bpf_link **link)
+{
+	if (!*link)
+		return;
+	bpf_link__unpin(*link);
+	bpf_link__detach(*link);
+	bpf_link__destroy(*link);
+	*link = NULL;
 }
 
 static void detach(struct steer *s)
 {
-	for (size_t i = STEER_LINKS; i-- > 0;) {
-		if (!s->links[i])
-			continue;
-		bpf_link__unpin(s->links[i]);
-		bpf_link__detach(s->links[i]);
-		bpf_link__destroy(s->links[i]);
-		s->links[i] = NULL;
-	}
+	detach_link(&s->lookup);
+	for (size_t i = STEER_LINKS; i-- > 0;)
+		detach_link(&s->links[i]);
 }
 
 void steer_close(struct steer *s)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* steer.h - steers the connections of one cgroup to our listeners, and holds the rest to the L3/L4
- * table.
+/* steer.h - steers the connections of one cgroup to our listeners, in both directions, and holds
+ * the rest to the L3/L4 table.
  *
  * Owns the BPF programs, maps and links of one workload. steer_open() loads, steer_attach() makes
  * it effective and pins, steer_close() detaches and unpins. If the process dies in between, the
@@ -22,7 +22,7 @@ struct steer;
 struct steer_options {
 	/* Steered connections between connect() and the accept() that takes them: what fits into
 	 * the accept queues of all listeners, and as many again. Beyond them connections are
-	 * refused. Kernel memory: 100 bytes for each of them beforehand, 150 more while it waits.
+	 * refused. Kernel memory: 150 bytes for each of them beforehand, 150 more while it waits.
 	 *
 	 * A quarter as many that closed before they were taken are remembered (the oldest goes for
 	 * a new one, and is then refused), and for twice as many live connections what
@@ -43,12 +43,19 @@ int steer_set_table(struct steer *s, const struct l4_table *table, struct error 
 /* The same in two steps: what takes long and can fail, in any thread, and what does not. The first
  * returns a descriptor, which the caller closes in the end; the second may be repeated. */
 int steer_build_table(const struct l4_table *table, struct error *err);
-int steer_switch_table(struct steer *s, int fd, bool enforced, struct error *err);
+/* Of TABLE, from which FD was built, only what it enforces is looked at. */
+int steer_switch_table(struct steer *s, int fd, const struct l4_table *table, struct error *err);
 
 /* Tell the programs of a listening TCP socket of ours (bound to 127.0.0.1 or ::1). All sockets of
  * one family share one port (SO_REUSEPORT). The mark lives in the socket: no other socket can be
  * taken for it. */
 int steer_add_listener(struct steer *s, int fd, struct error *err);
+
+/* Hand clients of the workload's servers to this listening TCP socket of ours as well, whatever it
+ * is bound to. All sockets that are given share the clients of their family. At most INBOUND_MAX
+ * for each. */
+#define STEER_INBOUND_MAX 64
+int steer_add_inbound(struct steer *s, int fd, struct error *err);
 
 /* Attach to the cgroup and, but for audit, pin links and maps below PIN_DIR (a directory on bpffs,
  * made here). */
@@ -63,11 +70,23 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret);
  * socket. */
 int steer_set_local(struct steer *s, const struct address *client, const struct address *local);
 
+/* The connection that such a socket accepted, from its two ends: 0, and *RET without a source. It
+ * was handed to us by the kernel, unless SERVER is the listener's own place. */
+void steer_client(struct steer *s, const struct address *client, const struct address *server,
+		  struct flow *ret);
+
+/* Register FD, which is bound to FLOW->source (with its port) and about to connect to
+ * FLOW->destination: our leg to the server, which shall see FLOW->client. Returns 0 or a negative
+ * errno. To be undone when the leg is closed; what is not registered may be undone too. */
+int steer_add_leg(struct steer *s, int fd, const struct flow *flow);
+void steer_remove_leg(struct steer *s, const struct flow *flow);
+
 /* What the programs refused: one event each (steer_event_kind.h), lost ones are counted. */
 struct steer_event {
 	enum steer_event_kind kind;
 	uint8_t protocol;
 	struct address destination; /* family 0 for STEER_SOCKET_REFUSED */
+	struct address source;	    /* of what came in; family 0: it went out */
 	uint32_t pid;
 	bool audit;	  /* it passed all the same */
 	char command[16]; /* NUL-terminated, chosen by the workload: escape it */

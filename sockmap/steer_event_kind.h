@@ -15,6 +15,11 @@ enum steer_event_kind {
 				      lost on the way */
 	STEER_CONNECT_PORT_TAKEN,  /* audit: left alone, since its own port is in use towards our
 				      listener */
+	STEER_ACCEPT_REFUSED,	   /* a client: no rule allows it */
+	STEER_ACCEPT_NO_LISTENER,  /* a client: it has to be read, and our listener is gone */
+	STEER_ACCEPT_UNSTEERABLE,  /* a client: it has to be read, and came to a listener of another
+				      network namespace or bound to a device */
+	STEER_DATAGRAM_REFUSED,	   /* a datagram that came in: no rule allows it */
 	STEER_EVENT_MAX,
 };
 

@@ -52,6 +52,7 @@ int steer_on_record(void *ctx, void *data, size_t size)
 		e.pid = record->pid;
 		e.audit = record->audit != 0;
 		e.destination = address_from_endpoint(&record->destination);
+		e.source = address_from_endpoint(&record->source);
 		memcpy(e.command, record->command, sizeof(e.command) - 1);
 		s->on_event(s->on_event_ctx, &e);
 	}

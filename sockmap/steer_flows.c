@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listeners, and the records of the connections that they accept. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <time.h>
 #include "steer_private.h"
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
 /* A client that closed before it was accepted leaves TIME_WAIT behind, which keeps its port from
  * being used again for at least one second (tcp_tw_reuse). Its record is believed for less. */
 #define CLOSED_VALID_NS 900000000ull
-
-static int listener_name(int fd, struct endpoint *ret)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-
-	memset(&ss, 0, sizeof(ss));
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
-	if (ss.ss_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)&ss;
-
-		*ret = endpoint_ipv4(in->sin_addr.s_addr, ntohs(in->sin_port));
-	} else if (ss.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
-		const uint32_t *ip = in6->sin6_addr.s6_addr32;
-
-		*ret = endpoint_ipv6(ip[0], ip[1], ip[2], ip[3], ntohs(in6->sin6_port));
-	} else {
-		return -EAFNOSUPPORT;
-	}
-	return 0;
-}
 
 /* 127.0.0.1 or ::1 exactly: nothing else is what the programs rewrite to. */
 static bool is_our_place(const struct endpoint *e)
@@ -45,36 +17,14 @@ static bool is_our_place(const struct endpoint *e)
 	return e->family == WIRE_IPV4 ? e->ip[0] == DECIDE_LOOPBACK : endpoint_is_loopback(e);
 }
 
-static int netns_cookie(struct steer *s, int fd, struct error *err)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0) {
-		int r = -errno;
-
-		error_set(err,
-			  "the kernel does not tell network namespaces apart (%s): Linux 5.15 "
-			  "or newer is needed",
-			  strerror(-r));
-		return r;
-	}
-	if (s->netns && s->netns != cookie) {
-		error_set(err, "all listeners must be in one network namespace");
-		return -EXDEV;
-	}
-	s->netns = cookie;
-	return 0;
-}
-
 int steer_add_listener(struct steer *s, int fd, struct error *err)
 {
 	struct endpoint name = { .family = 0 };
-	uint32_t one = 1;
+	uint32_t ours = OURS_LISTENER;
 	uint16_t *port;
 	int r;
 
-	r = listener_name(fd, &name);
+	r = steer_socket_name(fd, &name);
 	if (r < 0 || !is_our_place(&name)) {
 		error_set(err, "a listener must be bound to 127.0.0.1 or ::1");
 		return r < 0 ? r : -EINVAL;
@@ -84,10 +34,10 @@ int steer_add_listener(struct steer *s, int fd, struct error *err)
 		error_set(err, "all listeners of one family must share one port");
 		return -EINVAL;
 	}
-	r = netns_cookie(s, fd, err);
+	r = steer_check_netns(s, fd, err);
 	if (r < 0)
 		return r;
-	r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.listeners), &fd, &one, BPF_ANY);
+	r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.listeners), &fd, &ours, BPF_ANY);
 	if (r == 0) {
 		*port = name.port;
 		r = steer_write_config(s);
@@ -101,7 +51,7 @@ static int flow_key_of(const struct steer *s, const struct address *client, stru
 {
 	struct endpoint e = endpoint_from_address(client);
 
-	if (!e.family || !s->netns)
+	if (!e.family)
 		return -ENOENT;
 	memset(ret, 0, sizeof(*ret));
 	ret->netns = s->netns;

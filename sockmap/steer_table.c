@@ -23,7 +23,7 @@ static int put_peer(int fd, const struct l4_peer *p)
 	memset(&e, 0, sizeof(e));
 	e.family = p->family;
 	memcpy(e.ip, p->ip, p->family == WIRE_IPV4 ? 4 : 16);
-	lpm_key_peer(&key, &e, p->local);
+	lpm_key_peer(&key, &e, p->local, p->direction);
 	key.bits = LPM_HEAD_BITS + p->prefix_len;
 	return put(fd, &key, p->identity);
 }
@@ -34,7 +34,7 @@ static int put_port(int fd, const struct l4_port *p)
 
 	if (p->prefix_len > 16 || decide_valid(p->action, p->protocol) != p->action)
 		return -EINVAL;
-	lpm_key_port(&key, p->identity, p->protocol, p->port);
+	lpm_key_port(&key, p->identity, p->protocol, p->port, p->direction);
 	key.bits = LPM_HEAD_BITS + 32 + p->prefix_len;
 	return put(fd, &key, p->action);
 }
@@ -76,20 +76,23 @@ static int build(const struct l4_table *table)
  * enforcement the slot is not read, so it is filled before enforcement begins and stays as it is
  * when enforcement ends. Where the second step fails, connect() meets the new table, and what was
  * connected before is held to the old one until the call is repeated. */
-static int switch_to(struct steer *s, int fd, bool enforced)
+static int switch_to(struct steer *s, int fd, const struct l4_table *what)
 {
 	struct steer_config before = s->config;
 	uint32_t zero = 0;
 	int r;
 
-	if (enforced) {
+	if (what->enforced || what->ingress_enforced) {
 		r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.table), &zero, &fd, BPF_ANY);
 		if (r < 0)
 			return r;
 	}
 	s->config.generation += s->config.generation == UINT32_MAX ? 2 : 1; /* 0: not judged */
-	s->config.enforced = enforced;
-	r = steer_write_config(s);
+	s->config.enforced = what->enforced;
+	s->config.ingress = what->ingress_enforced;
+	r = s->attached ? steer_attach_lookup(s) : 0;
+	if (r == 0)
+		r = steer_write_config(s);
 	if (r < 0)
 		s->config = before;
 	return r;
@@ -107,9 +110,9 @@ int steer_build_table(const struct l4_table *table, struct error *err)
 	return fd;
 }
 
-int steer_switch_table(struct steer *s, int fd, bool enforced, struct error *err)
+int steer_switch_table(struct steer *s, int fd, const struct l4_table *table, struct error *err)
 {
-	int r = switch_to(s, fd, enforced);
+	int r = switch_to(s, fd, table);
 
 	if (r < 0)
 		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
@@ -122,7 +125,7 @@ int steer_set_table(struct steer *s, const struct l4_table *table, struct error 
 
 	if (fd < 0)
 		return fd;
-	r = steer_switch_table(s, fd, table->enforced, err);
+	r = steer_switch_table(s, fd, table, err);
 	close(fd); /* the slot holds it */
 	return r;
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* sweep.bpf.c - lists the workload's own TCP connections that the table in force would not leave
- * alone.
+/* sweep.bpf.c - lists the workload's TCP connections that the table in force would not leave alone.
  *
- * Runs over the marks, so it meets every socket that a connect hook has ever vetted, in whatever
- * network namespace it is and whoever holds it, and none that the workload accepted. It changes
- * nothing: the backstop drops the packets of such a connection already, sweep.c ends it. */
+ * Runs over the marks, so it meets every socket that a connect hook has ever vetted or that the
+ * workload accepted, in whatever network namespace it is and whoever holds it. It changes nothing:
+ * the backstops drop the packets of such a connection already, sweep.c ends it. */
 #include "judge.bpf.h"
 #include <bpf/bpf_core_read.h>
 
@@ -61,15 +60,18 @@ static __always_inline bool is_connection(const struct sock *sk)
 	       state != BPF_TCP_TIME_WAIT && state != BPF_TCP_NEW_SYN_RECV;
 }
 
-/* Steered ones are the workers' business, doomed ones end by themselves. */
+/* Those that we carry are the workers' business, doomed ones end by themselves. */
 static __always_inline bool must_end(const struct steer_config *c, const struct mark *m)
 {
 	struct endpoint to = m->destination;
 
 	if (m->fate == FATE_REVOKED)
 		return true;
-	return m->fate == FATE_ALONE &&
-	       judge(&to, DECIDE_TCP, route_of(c, &to) == ROUTE_LOCAL) != L4_ALLOW;
+	if (m->fate != FATE_ALONE)
+		return false;
+	if (m->incoming)
+		return c->ingress && judge_client(c, &to, DECIDE_TCP) != L4_ALLOW;
+	return c->enforced && judge(&to, DECIDE_TCP, route_of(c, &to) == ROUTE_LOCAL) != L4_ALLOW;
 }
 
 static __always_inline void copy_words(__u32 to[4], const struct in6_words *from)
@@ -105,10 +107,11 @@ int steer_sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct sock *sk = ctx->sk;
 	struct sweep_record r;
 
-	if (!c || !c->enforced || !m || !sk || !is_connection(sk) || !must_end(c, m))
+	if (!c || !m || !sk || !is_connection(sk) || !must_end(c, m))
 		return 0;
 	__builtin_memset(&r, 0, sizeof(r));
 	r.destination = m->destination;
+	r.incoming = m->incoming;
 	name_ends(&r, sk);
 	r.cookie = bpf_get_socket_cookie(sk);
 	r.device = (__u32)sk->__sk_common.skc_bound_dev_if;

@@ -83,6 +83,16 @@ static void move_to(struct place_of *p, uint32_t netns)
 	p->fd = sock_destroy_open(netns);
 }
 
+static struct swept describe(const struct sweep_record *record)
+{
+	if (record->incoming)
+		return (struct swept){ .source = address_from_endpoint(&record->peer),
+				       .destination = address_from_endpoint(&record->local),
+				       .ingress = true };
+	return (struct swept){ .source = address_from_endpoint(&record->local),
+			       .destination = address_from_endpoint(&record->destination) };
+}
+
 int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept *e), void *ctx)
 {
 	struct place_of place = { .netns = 0, .fd = -ENOENT };
@@ -96,9 +106,8 @@ int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept 
 
 		memcpy(&record, all.bytes + at, sizeof(record));
 		move_to(&place, record.netns);
-		e = (struct swept){ .source = address_from_endpoint(&record.local),
-				    .destination = address_from_endpoint(&record.destination),
-				    .result = place.fd };
+		e = describe(&record);
+		e.result = place.fd;
 		if (place.fd >= 0)
 			e.result = sock_destroy(place.fd, &record);
 		if (place.fd < 0 || e.result != -ENOENT) /* it has ended by itself */

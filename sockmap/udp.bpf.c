@@ -46,6 +46,23 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct
 	return 1;
 }
 
+/* Is the datagram sent? Whom the workload writes to may answer, also where nobody may come in. */
+static __always_inline bool sendmsg_passes(struct bpf_sock_addr *ctx, const struct steer_config *c,
+					   const struct endpoint *to)
+{
+	struct peer_key key;
+	__u32 one = 1;
+
+	if (c->enforced && !sendmsg_judge(ctx, c, to))
+		return false;
+	if (!c->ingress)
+		return true;
+	peer_key_make(&key, bpf_get_socket_cookie(ctx), to);
+	if (!bpf_map_lookup_elem(&udp_sent, &key))
+		bpf_map_update_elem(&udp_sent, &key, &one, BPF_ANY);
+	return true;
+}
+
 /* An IPv4-mapped destination on an IPv6 socket comes here, as IPv4. The kernel takes AF_UNSPEC for
  * AF_INET, so the family in the address says nothing. */
 SEC("cgroup/sendmsg4")
@@ -58,10 +75,10 @@ int steer_sendmsg4(struct bpf_sock_addr *ctx)
 	if (!c)
 		return 0;
 	to = endpoint_ipv4(ctx->user_ip4, bpf_ntohs((__u16)ctx->user_port));
-	if (!c->enforced)
+	if (!c->enforced && !c->ingress)
 		return 1;
 	endpoint_normalise(&to, &source);
-	if (!sendmsg_judge(ctx, c, &to))
+	if (!sendmsg_passes(ctx, c, &to))
 		return 0;
 	ctx->user_ip4 = to.ip[0];
 	return 1;
@@ -78,11 +95,11 @@ int steer_sendmsg6(struct bpf_sock_addr *ctx)
 		return 0;
 	to = endpoint_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3],
 			   bpf_ntohs((__u16)ctx->user_port));
-	if (!c->enforced)
+	if (!c->enforced && !c->ingress)
 		return 1;
 	__builtin_memset(&source, 0, sizeof(source));
 	endpoint_normalise(&to, &source);
-	if (!sendmsg_judge(ctx, c, &to))
+	if (!sendmsg_passes(ctx, c, &to))
 		return 0;
 	if (to.family == WIRE_IPV6)
 		ip[3] = to.ip[3]; /* the rest of :: and of ::1 is the same */

@@ -27,6 +27,12 @@ static inline bool address_is_loopback(const struct address *a)
 				    : a->family == AF_INET6 && memcmp(a->ip, six, sizeof(six)) == 0;
 }
 
+static inline bool address_same(const struct address *a, const struct address *b)
+{
+	return a->family == b->family && a->port == b->port &&
+	       memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
 /* Long enough for "[ffff:...:ffff%4294967295]:65535" with its NUL. */
 #define ADDRESS_TEXT_MAX 72
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flow.h - what the kernel remembered of one steered connection.
+/* flow.h - what is known of one steered connection.
  *
- * Filed by the BPF programs when the application connects, taken once by the listener after accept.
- * A connection without such a record was not steered and is refused. */
+ * Egress: filed by the BPF programs when the application connects, taken once by the listener after
+ * accept. A connection without such a record was not steered and is refused. Ingress: the two ends
+ * of what the kernel handed to the listener are the record. */
 #ifndef SLUICE_FLOW_H
 #define SLUICE_FLOW_H
 
@@ -10,11 +11,14 @@
 #include "sluice/address.h"
 
 struct flow {
-	struct address client;	    /* the application's end, as the listener sees it */
-	struct address destination; /* where the application wanted to go */
-	struct address source; /* an address that it bound before; family 0: none. Port unused. */
-	uint32_t device;       /* an interface that it bound (SO_BINDTODEVICE), or 0 */
-	bool local;	       /* the destination is an address of this host */
+	struct address client;	    /* the client's end, as the listener sees it */
+	struct address destination; /* where the client wanted to go */
+	/* Egress: an address that the application bound before; family 0: none. Port unused.
+	 * Ingress: the near end of the leg to the server, with its port; family 0: none yet. */
+	struct address source;
+	uint32_t device; /* an interface that the application bound (SO_BINDTODEVICE), or 0 */
+	bool local;	 /* the peer (egress: the destination) is an address of this host */
+	bool ingress;	 /* the workload is the server */
 };
 
 #endif

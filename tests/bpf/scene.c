@@ -129,28 +129,41 @@ int scene_main(int (*run)(void))
 
 /* ---- steering ---- */
 
-#define EVERYWHERE(is_local, which)                                                    \
-	{                                                                              \
-		.local = (is_local), .family = (which), .prefix_len = 0, .identity = 1 \
+#define EVERYWHERE(where, is_local, which)                                                     \
+	{                                                                                      \
+		.direction = (where), .local = (is_local), .family = (which), .prefix_len = 0, \
+		.identity = 1                                                                  \
 	}
-#define PORT(number, proto, what)                                                       \
-	{                                                                               \
-		.identity = 1, .protocol = (proto), .prefix_len = 16, .port = (number), \
-		.action = (what)                                                        \
+#define PORT(where, number, proto, what)                                                    \
+	{                                                                                   \
+		.direction = (where), .identity = 1, .protocol = (proto), .prefix_len = 16, \
+		.port = (number), .action = (what)                                          \
 	}
 
-static void set_table(struct scene *s, bool enforced, uint8_t allowed)
+static void set_table(struct scene *s, bool enforced, bool ingress, uint8_t allowed)
 {
-	struct l4_peer peers[] = { EVERYWHERE(0, 4), EVERYWHERE(1, 4), EVERYWHERE(0, 6),
-				   EVERYWHERE(1, 6) };
-	struct l4_port ports[] = {
-		PORT(PORT_STEERED, IPPROTO_TCP, L4_STEER),
-		PORT(PORT_STEERED2, IPPROTO_TCP, L4_STEER),
-		PORT(PORT_ALLOWED, IPPROTO_TCP, allowed),
-		PORT(PORT_ALLOWED, IPPROTO_UDP, allowed == L4_ALLOW ? L4_ALLOW : L4_REFUSE),
+	struct l4_peer peers[] = {
+		EVERYWHERE(L4_EGRESS, 0, 4),  EVERYWHERE(L4_EGRESS, 1, 4),
+		EVERYWHERE(L4_EGRESS, 0, 6),  EVERYWHERE(L4_EGRESS, 1, 6),
+		EVERYWHERE(L4_INGRESS, 0, 4), EVERYWHERE(L4_INGRESS, 1, 4),
+		EVERYWHERE(L4_INGRESS, 0, 6), EVERYWHERE(L4_INGRESS, 1, 6),
 	};
-	const struct l4_table table = { enforced, peers, ARRAY_SIZE(peers), ports,
-					ARRAY_SIZE(ports) };
+	uint8_t datagrams = allowed == L4_ALLOW ? L4_ALLOW : L4_REFUSE;
+	struct l4_port ports[] = {
+		PORT(L4_EGRESS, PORT_STEERED, IPPROTO_TCP, L4_STEER),
+		PORT(L4_EGRESS, PORT_STEERED2, IPPROTO_TCP, L4_STEER),
+		PORT(L4_EGRESS, PORT_ALLOWED, IPPROTO_TCP, allowed),
+		PORT(L4_EGRESS, PORT_ALLOWED, IPPROTO_UDP, datagrams),
+		PORT(L4_INGRESS, PORT_STEERED, IPPROTO_TCP, L4_STEER),
+		PORT(L4_INGRESS, PORT_ALLOWED, IPPROTO_TCP, allowed),
+		PORT(L4_INGRESS, PORT_ALLOWED, IPPROTO_UDP, datagrams),
+	};
+	const struct l4_table table = { .enforced = enforced,
+					.ingress_enforced = ingress,
+					.peers = peers,
+					.n_peers = ARRAY_SIZE(peers),
+					.ports = ports,
+					.n_ports = ARRAY_SIZE(ports) };
 	struct error err = { "" };
 
 	if (steer_set_table(s->steer, &table, &err) < 0)
@@ -159,12 +172,17 @@ static void set_table(struct scene *s, bool enforced, uint8_t allowed)
 
 void scene_set_table(struct scene *s, bool enforced)
 {
-	set_table(s, enforced, L4_ALLOW);
+	set_table(s, enforced, false, L4_ALLOW);
 }
 
 void scene_set_allowed(struct scene *s, enum l4_action action)
 {
-	set_table(s, true, (uint8_t)action);
+	set_table(s, true, false, (uint8_t)action);
+}
+
+void scene_set_ingress(struct scene *s, bool egress, enum l4_action action)
+{
+	set_table(s, egress, true, (uint8_t)action);
 }
 
 int scene_udp_server(int family, const char *ip, uint16_t port)

@@ -74,6 +74,9 @@ int scene_teardown(void **state);
 void scene_set_table(struct scene *s, bool enforced);
 /* The same table, enforced, but for PORT_ALLOWED. */
 void scene_set_allowed(struct scene *s, enum l4_action action);
+/* The same with ingress enforced: there PORT_STEERED and PORT_ALLOWED mean what they do in egress.
+ */
+void scene_set_ingress(struct scene *s, bool egress, enum l4_action action);
 void scene_add_listeners(struct scene *s);
 bool scene_shell(const char *command); /* true: it ended with 0 */
 int scene_listen(int family, const char *ip, uint16_t port);

@@ -151,7 +151,7 @@ static void add_peer(struct rules *r, const char *text, uint32_t bits, bool loca
 	struct endpoint e = ep(text, 0);
 	struct rule *rule = &r->at[r->n++];
 
-	lpm_key_peer(&rule->key, &e, local);
+	lpm_key_peer(&rule->key, &e, local, L4_EGRESS);
 	rule->key.bits = LPM_HEAD_BITS + bits;
 	rule->value = id;
 }
@@ -161,7 +161,7 @@ static void add_port(struct rules *r, uint32_t id, uint8_t protocol, uint16_t po
 {
 	struct rule *rule = &r->at[r->n++];
 
-	lpm_key_port(&rule->key, id, protocol, port);
+	lpm_key_port(&rule->key, id, protocol, port, L4_EGRESS);
 	rule->key.bits = LPM_HEAD_BITS + 32 + bits;
 	rule->value = action;
 }
@@ -200,7 +200,8 @@ static void test_table(void **state)
 	add_port(&r, 0x01000000, DECIDE_UDP, 0, 0, L4_ALLOW);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct endpoint e = ep(cases[i].ip, cases[i].port);
-		uint32_t got = decide_action(&r, search, &e, cases[i].protocol, cases[i].local);
+		uint32_t got =
+			decide_action(&r, search, &e, cases[i].protocol, cases[i].local, L4_EGRESS);
 
 		if (got != cases[i].want)
 			fail_msg("%s port %u: %u", cases[i].ip, cases[i].port, got);

@@ -92,27 +92,35 @@ struct ids {
 	uint32_t programs[IDS_MAX], n;
 };
 
-/* The programs on a cgroup; they hold the maps. */
+static void add_ids(int at, enum bpf_attach_type type, uint32_t want, struct ids *ret)
+{
+	uint32_t n = IDS_MAX - ret->n, flags = 0;
+
+	assert_int_equal(bpf_prog_query(at, type, 0, &flags, ret->programs + ret->n, &n), 0);
+	assert_int_equal(n, want);
+	ret->n += n;
+}
+
+/* The programs on a cgroup and on this network namespace; they hold the maps. */
 static void collect_ids(int cgroup_fd, struct ids *ret)
 {
+	int netns;
 	static const enum bpf_attach_type types[] = {
-		BPF_CGROUP_INET_EGRESS,	      BPF_CGROUP_INET_SOCK_CREATE,
-		BPF_CGROUP_SOCK_OPS,	      BPF_CGROUP_INET4_CONNECT,
-		BPF_CGROUP_INET6_CONNECT,     BPF_CGROUP_UDP4_SENDMSG,
-		BPF_CGROUP_UDP6_SENDMSG,      BPF_CGROUP_UDP4_RECVMSG,
-		BPF_CGROUP_UDP6_RECVMSG,      BPF_CGROUP_INET4_GETPEERNAME,
-		BPF_CGROUP_INET6_GETPEERNAME, BPF_CGROUP_INET4_GETSOCKNAME,
-		BPF_CGROUP_INET6_GETSOCKNAME,
+		BPF_CGROUP_INET_EGRESS,	      BPF_CGROUP_INET_INGRESS,
+		BPF_CGROUP_INET_SOCK_CREATE,  BPF_CGROUP_SOCK_OPS,
+		BPF_CGROUP_INET4_CONNECT,     BPF_CGROUP_INET6_CONNECT,
+		BPF_CGROUP_UDP4_SENDMSG,      BPF_CGROUP_UDP6_SENDMSG,
+		BPF_CGROUP_UDP4_RECVMSG,      BPF_CGROUP_UDP6_RECVMSG,
+		BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME,
+		BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME,
 	};
 
 	ret->n = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		uint32_t n = 1, flags = 0, id = 0;
-
-		assert_int_equal(bpf_prog_query(cgroup_fd, types[i], 0, &flags, &id, &n), 0);
-		assert_int_equal(n, 1);
-		ret->programs[ret->n++] = id;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		add_ids(cgroup_fd, types[i], types[i] == BPF_CGROUP_SOCK_OPS ? 2 : 1, ret);
+	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	add_ids(netns, BPF_SK_LOOKUP, 1, ret);
+	close(netns);
 }
 
 static bool any_program_left(const struct ids *ids)
@@ -145,7 +153,7 @@ static void own_a_run(int fd, void *arg)
 
 	CHECK(run_state_make(&run, &err) == 0);
 	CHECK(steer_open(&options, &own.steer, &err) == 0);
-	scene_set_table(&own, true);
+	scene_set_ingress(&own, true, L4_ALLOW);
 	scene_add_listeners(&own);
 	CHECK(steer_attach(own.steer, run.cgroup.fd, run.pin_dir, &err) == 0);
 	CHECK(write(fd, &run, sizeof(run)) == sizeof(run));
@@ -230,7 +238,7 @@ static void test_normal_end(void **state)
 
 	assert_int_equal(run_state_make(&run, &err), 0);
 	assert_int_equal(steer_open(&options, &own.steer, &err), 0);
-	scene_set_table(&own, true);
+	scene_set_ingress(&own, true, L4_ALLOW);
 	scene_add_listeners(&own);
 	assert_int_equal(steer_attach(own.steer, run.cgroup.fd, run.pin_dir, &err), 0);
 	collect_ids(run.cgroup.fd, &ids);

@@ -219,10 +219,11 @@ static void test_failed_switch(void **state)
 	struct scene *s = *state;
 	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
 	struct worker w = worker_start(s, dial_and_stay, NULL);
+	const struct l4_table table = { .enforced = true };
 	struct error err = { "" };
 
 	meet(w.fd);
-	assert_int_equal(steer_switch_table(s->steer, -1, true, &err), -EBADF);
+	assert_int_equal(steer_switch_table(s->steer, -1, &table, &err), -EBADF);
 	assert_true(err.text[0]);
 	assert_int_equal(sweep(s).n, 0);
 	meet(w.fd);

@@ -196,7 +196,9 @@ static void test_elsewhere_at_once(void **state)
 				     .prefix_len = 16,
 				     .port = PORT_ALLOWED + 10,
 				     .action = L4_ALLOW } };
-	const struct l4_table table = { true, peers, 2, ports, 2 };
+	const struct l4_table table = {
+		.enforced = true, .peers = peers, .n_peers = 2, .ports = ports, .n_ports = 2
+	};
 	struct scene *s = *state;
 	int refused = scene_udp_server(AF_INET, HERE4, PORT_ALLOWED + 10);
 
@@ -285,7 +287,9 @@ static void test_table_changes(void **state)
 				     .prefix_len = 16,
 				     .port = PORT_REFUSED,
 				     .action = L4_ALLOW } };
-	const struct l4_table table = { true, peers, 1, ports, 1 };
+	const struct l4_table table = {
+		.enforced = true, .peers = peers, .n_peers = 1, .ports = ports, .n_ports = 1
+	};
 	struct scene *s = *state;
 	int old = scene_udp_server(AF_INET, "127.0.0.1", PORT_ALLOWED);
 	int new = scene_udp_server(AF_INET, "127.0.0.1", PORT_REFUSED);

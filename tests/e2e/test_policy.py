@@ -461,7 +461,7 @@ def test_check_of_a_missing_file(sluice, folder):
 
 
 @pytest.mark.parametrize("feature", [
-    "ingress: []", "egress: [{toFQDNs: [{matchName: a.b}]}]",
+    "ingress: [{fromEndpoints: [{}]}]", "egress: [{toFQDNs: [{matchName: a.b}]}]",
     "egress: [{toServices: [{}]}]", "egress: [{icmps: [{}]}]",
     "egress: [{toPorts: [{ports: [{port: '80'}], rules: {dns: [{matchPattern: '*'}]}}]}]"])
 def test_what_is_not_supported_is_refused(feature, sluice, folder):

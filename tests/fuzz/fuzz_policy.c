@@ -131,6 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	diag_done(&diag);
 	if (p && policy_l4(p, &to, false, IPPROTO_TCP, &rules) == L4_STEER)
 		judge(p, rules);
+	if (p && policy_l4_ingress(p, &to, 80, true, IPPROTO_TCP, &rules) == L4_STEER)
+		judge(p, rules);
 	policy_unref(p);
 	return 0;
 }

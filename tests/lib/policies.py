@@ -24,3 +24,19 @@ def http_policy(name, rules):
     """To be completed by format(port=...): on that port these HTTP rules, nothing anywhere else. In
     RULES, a list in YAML, braces are doubled."""
     return HTTP.format(name=name, rules=textwrap.indent(rules.strip("\n"), " " * 8))
+
+INGRESS = """
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata:
+  name: in
+spec:
+  endpointSelector: {}
+  ingress:
+"""
+
+
+def ingress(*rules):
+    """A policy of these rules, each a line of YAML that begins with a dash; none: nobody."""
+    return INGRESS.rstrip("\n") + ("\n" + "".join(f"  {rule}\n" for rule in rules) if rules
+                                   else " []\n")

@@ -100,9 +100,23 @@ static struct address parse_address(const char *ip, uint16_t port)
 enum l4_action case_action(const struct policy *p, const char *ip, uint16_t port, bool local,
 			   uint8_t protocol, const struct ruleset **rules)
 {
+	return case_action_in(p, L4_EGRESS, ip, port, local, protocol, rules);
+}
+
+enum l4_action case_action_in(const struct policy *p, enum l4_direction direction, const char *ip,
+			      uint16_t port, bool local, uint8_t protocol,
+			      const struct ruleset **rules)
+{
 	struct address a = parse_address(ip, port);
 	const struct ruleset *found = NULL;
-	enum l4_action action = policy_l4(p, &a, local, protocol, &found);
+	enum l4_action action;
+
+	if (direction == L4_EGRESS) {
+		action = policy_l4(p, &a, local, protocol, &found);
+	} else {
+		a.port = 1; /* the client's own says nothing */
+		action = policy_l4_ingress(p, &a, port, local, protocol, &found);
+	}
 
 	assert_true((action == L4_STEER) == (found != NULL));
 	if (rules)
@@ -118,7 +132,8 @@ static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
 	return true;
 }
 
-static uint32_t table_identity(const struct l4_table *t, const struct address *a, bool local)
+static uint32_t table_identity(const struct l4_table *t, enum l4_direction direction,
+			       const struct address *a, bool local)
 {
 	uint8_t family = a->family == AF_INET ? 4 : 6;
 	uint32_t identity = 0;
@@ -127,7 +142,7 @@ static uint32_t table_identity(const struct l4_table *t, const struct address *a
 	for (size_t i = 0; i < t->n_peers; i++) {
 		const struct l4_peer *p = &t->peers[i];
 
-		if (p->local != local || p->family != family ||
+		if (p->direction != direction || p->local != local || p->family != family ||
 		    !bits_equal(p->ip, a->ip, p->prefix_len))
 			continue;
 		assert_true(p->prefix_len != longest); /* each prefix once */
@@ -142,17 +157,24 @@ static uint32_t table_identity(const struct l4_table *t, const struct address *a
 enum l4_action case_table_action(const struct l4_table *t, const char *ip, uint16_t port,
 				 bool local, uint8_t protocol)
 {
+	return case_table_action_in(t, L4_EGRESS, ip, port, local, protocol);
+}
+
+enum l4_action case_table_action_in(const struct l4_table *t, enum l4_direction direction,
+				    const char *ip, uint16_t port, bool local, uint8_t protocol)
+{
 	struct address a = parse_address(ip, port);
-	uint32_t identity = table_identity(t, &a, local);
+	uint32_t identity = table_identity(t, direction, &a, local);
 	enum l4_action action = L4_REFUSE;
 	int longest = -1;
 
-	if (!t->enforced)
+	if (!(direction == L4_EGRESS ? t->enforced : t->ingress_enforced))
 		return L4_ALLOW;
 	for (size_t i = 0; i < t->n_ports; i++) {
 		const struct l4_port *p = &t->ports[i];
 
-		if (p->identity != identity || p->protocol != protocol ||
+		if (p->direction != direction || p->identity != identity ||
+		    p->protocol != protocol ||
 		    (p->prefix_len && (p->port ^ port) >> (16 - p->prefix_len)))
 			continue;
 		if (p->prefix_len > longest) {

@@ -48,6 +48,13 @@ enum l4_action case_action(const struct policy *p, const char *ip, uint16_t port
 enum l4_action case_table_action(const struct l4_table *t, const char *ip, uint16_t port,
 				 bool local, uint8_t protocol);
 
+/* The same of either direction: IP is the peer's, PORT the server's. */
+enum l4_action case_action_in(const struct policy *p, enum l4_direction direction, const char *ip,
+			      uint16_t port, bool local, uint8_t protocol,
+			      const struct ruleset **rules);
+enum l4_action case_table_action_in(const struct l4_table *t, enum l4_direction direction,
+				    const char *ip, uint16_t port, bool local, uint8_t protocol);
+
 struct case_request {
 	const char *method, *path, *authority;
 	const char *const *headers;  /* name, value, name, value, NULL */

@@ -168,7 +168,7 @@ static void test_reload(void **state)
 static void test_invalid(void **state)
 {
 	run(CASE_HEAD "  egrss: []\n  egress: [{toCIDR: [x], toPorts: [{ports: [{port: a}]}]}]\n"
-		      "  ingress: []\n",
+		      "  ingress: [{fromCIDR: [y]}]\n",
 	    false);
 }
 

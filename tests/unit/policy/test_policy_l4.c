@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The L3/L4 part: who is covered, on which ports, and how rules combine. Every question is asked of
- * the flat tables and of policy_l4(). */
+ * the flat tables and of policy_l4(), and once more of the mirrored policy, in which egress is
+ * ingress. */
 #include "cases.h"
 
 #include <netinet/in.h>
@@ -234,14 +235,17 @@ static const struct {
 	    { "12.0.0.1", 80, TCP, false, REFUSE } } },
 };
 
-static void ask(const struct policy *p, const struct question *q)
+static void ask(const struct policy *p, enum l4_direction direction, const struct question *q)
 {
 	struct case_request request = { .method = "GET" };
 	const struct ruleset *rules;
 	enum l4_action flat;
 
-	assert_int_equal(case_action(p, q->ip, q->port, q->local, q->protocol, &rules), q->action);
-	flat = case_table_action(policy_l4_table(p), q->ip, q->port, q->local, q->protocol);
+	assert_int_equal(case_action_in(p, direction, q->ip, q->port, q->local, q->protocol,
+					&rules),
+			 q->action);
+	flat = case_table_action_in(policy_l4_table(p), direction, q->ip, q->port, q->local,
+				    q->protocol);
 	assert_int_equal(flat, q->action);
 	if (!q->get)
 		return;
@@ -250,20 +254,105 @@ static void ask(const struct policy *p, const struct question *q)
 			 *q->get == '!' ? VERDICT_DENY : VERDICT_ALLOW);
 }
 
+/* TEXT with every word of egress turned into that of ingress. */
+static void mirror(char *to, size_t size, const char *text)
+{
+	static const char *const words[][2] = { { "egress", "ingress" },
+						{ "toCIDR", "fromCIDR" },
+						{ "toEntities", "fromEntities" } };
+	size_t n = 0;
+
+	while (*text) {
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(words) &&
+		       strncmp(text, words[i][0], strlen(words[i][0])) != 0)
+			i++;
+		if (i < ARRAY_SIZE(words)) {
+			n += (size_t)snprintf(to + n, size - n, "%s", words[i][1]);
+			text += strlen(words[i][0]);
+		} else {
+			to[n++] = *text++;
+		}
+		assert_true(n + 1 < size);
+	}
+	to[n] = '\0';
+}
+
 static void test_cases(void **state)
 {
-	char text[4096];
+	char text[4096], mirrored[8192];
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		enum l4_direction direction = i % 2 ? L4_INGRESS : L4_EGRESS;
+		const struct question *q = cases[i / 2].ask;
 		struct policy *p;
 
-		snprintf(text, sizeof(text), "%s%s", CASE_HEAD, cases[i].rules);
-		p = case_policy(text);
-		assert_true(policy_l4_table(p)->enforced);
-		for (size_t j = 0; j < 8 && cases[i].ask[j].ip; j++)
-			ask(p, &cases[i].ask[j]);
+		snprintf(text, sizeof(text), "%s%s", CASE_HEAD, cases[i / 2].rules);
+		mirror(mirrored, sizeof(mirrored), text);
+		p = case_policy(i % 2 ? mirrored : text);
+		assert_true(policy_l4_table(p)->enforced == (i % 2 == 0));
+		assert_true(policy_l4_table(p)->ingress_enforced == (i % 2 == 1));
+		for (size_t j = 0; j < 8 && q[j].ip; j++)
+			ask(p, direction, &q[j]);
 		policy_unref(p);
 	}
+}
+
+/* Neither direction says anything of the other. */
+static const struct {
+	const char *rules;
+	int egress, ingress; /* of 10.0.0.1 and port 80 */
+	unsigned selected;
+} both[] = {
+	{ "  egress: []\n", REFUSE, ALLOW, 1 },
+	{ "  ingress: []\n", ALLOW, REFUSE, 1 },
+	{ "  egress: []\n  ingress: [{fromCIDR: [10.0.0.1]}]\n", REFUSE, ALLOW, 1 },
+	{ "  egress: [{toCIDR: [10.0.0.1], " HTTP("/a") "}]\n  ingress: []\n", STEER, REFUSE, 1 },
+	{ "  ingress: [{" HTTP("/b") "}]\n  egress: [{" HTTP("/a") "}]\n", STEER, STEER, 1 },
+	{ "  egress: []\n" AND "  ingressDeny: [{fromCIDR: [10.0.0.1]}]\n"
+	  "  enableDefaultDeny: {ingress: false}\n",
+	  REFUSE, REFUSE, 2 },
+	{ "  ingress: []\n  enableDefaultDeny: {egress: true}\n", REFUSE, REFUSE, 1 },
+	{ "  ingress: []\n  enableDefaultDeny: {egress: false}\n", ALLOW, REFUSE, 1 },
+	{ "  ingress: [{" HTTP("/b") "}]\n  enableDefaultDeny: {ingress: false}\n", ALLOW, ALLOW,
+	  1 },
+};
+
+static void test_directions(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		const struct question out = { "10.0.0.1", 80, TCP, false, both[i].egress, NULL };
+		const struct question in = { "10.0.0.1", 80, TCP, false, both[i].ingress, NULL };
+		char text[4096];
+		struct policy *p;
+
+		snprintf(text, sizeof(text), "%s%s", CASE_HEAD, both[i].rules);
+		p = case_policy(text);
+		ask(p, L4_EGRESS, &out);
+		ask(p, L4_INGRESS, &in);
+		assert_int_equal(policy_n_selected(p), both[i].selected);
+		policy_unref(p);
+	}
+}
+
+/* A verdict names the rule of its own direction. */
+static void test_rule_of_direction(void **state)
+{
+	struct policy *p = case_policy(
+		CASE_HEAD "  egress: [{" HTTP("/a") "}]\n"
+						    "  ingress: [{}, {" HTTP("/b") "}]\n");
+	const struct case_request request = { .method = "GET", .path = "/b" };
+	const struct ruleset *rules;
+	struct verdict v;
+
+	case_action_in(p, L4_INGRESS, "10.0.0.1", 80, false, TCP, &rules);
+	v = case_judge(p, rules, &request);
+	assert_int_equal(v.action, VERDICT_ALLOW);
+	assert_string_equal(v.rule->path, "ingress[1].toPorts[0].rules.http[0]");
+	case_action_in(p, L4_EGRESS, "10.0.0.1", 80, false, TCP, &rules);
+	assert_int_equal(case_judge(p, rules, &request).action, VERDICT_DENY);
+	policy_unref(p);
 }
 
 /* Of what cannot be carried nothing is allowed, and an open policy stays as small as it is. */
@@ -298,6 +387,8 @@ static void test_shape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_directions),
+		cmocka_unit_test(test_rule_of_direction),
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_shape),
 	};

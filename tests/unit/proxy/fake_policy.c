@@ -49,6 +49,13 @@ enum l4_action policy_l4(const struct policy *p, const struct address *destinati
 	return p->action;
 }
 
+enum l4_action policy_l4_ingress(const struct policy *p, const struct address *client,
+				 uint16_t port, bool local, uint8_t protocol,
+				 const struct ruleset **ret)
+{
+	return policy_l4(p, client, local, protocol, ret);
+}
+
 struct judge_scratch *judge_scratch_new(const struct policy *p)
 {
 	return p->no_scratch ? NULL : malloc(sizeof(struct judge_scratch));

@@ -37,3 +37,33 @@ int steer_set_local(struct steer *s, const struct address *client, const struct 
 	s->local = *local;
 	return 0;
 }
+
+int steer_add_inbound(struct steer *s, int fd, struct error *err)
+{
+	if (s->n_inbound < 2)
+		s->inbound[s->n_inbound] = fd;
+	s->n_inbound++;
+	return 0;
+}
+
+void steer_client(struct steer *s, const struct address *client, const struct address *server,
+		  struct flow *ret)
+{
+	*ret = (struct flow){
+		.client = *client, .destination = *server, .local = true, .ingress = true
+	};
+}
+
+int steer_add_leg(struct steer *s, int fd, const struct flow *flow)
+{
+	REQUIRE(flow->source.port != 0);
+	s->n_legs++;
+	return 0;
+}
+
+void steer_remove_leg(struct steer *s, const struct flow *flow)
+{
+	REQUIRE(flow->source.family != 0);
+	REQUIRE(s->n_legs > 0);
+	s->n_legs--;
+}

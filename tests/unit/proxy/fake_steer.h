@@ -14,6 +14,9 @@ struct steer {
 	unsigned n_listeners;
 	unsigned n_locals; /* calls of steer_set_local() */
 	struct address local;
+	unsigned n_inbound; /* listeners for ingress */
+	int inbound[2];
+	unsigned n_legs; /* registered and not removed */
 };
 
 void fake_steer_file(struct steer *s, const struct flow *flow);

@@ -74,6 +74,29 @@ static void test_forwarded(void **state)
 	desk_close(&d);
 }
 
+/* Of ingress the labels are the destination's, and the summary says who came. */
+static void test_ingress(void **state)
+{
+	struct flow in = flow;
+	const char *record;
+	struct desk d;
+
+	in.ingress = true;
+	desk_open(&d, "\"any:a=b\"");
+	report_close(&d.reporter, &in, CLOSE_TLS);
+	assert_int_equal(desk_read(&d), 0);
+	record = desk_next(&d);
+	check(record, "direction", "ingress");
+	check(record, "source.ip", "127.0.0.1");
+	check(record, "source.labels", NULL);
+	check(record, "destination.port", "8080");
+	check(record, "destination.labels", "[\"any:a=b\"]");
+	assert_string_equal(d.reporter.denials.entries[0].text,
+			    "a connection from 127.0.0.1 to 192.0.2.7:8080: TLS on a port with "
+			    "HTTP rules: it cannot be read");
+	desk_close(&d);
+}
+
 static void test_denied(void **state)
 {
 	static const struct {
@@ -358,8 +381,11 @@ static void test_events(void **state)
 	desk_open(&d, "\"any:a=b\"");
 	for (int kind = 0; kind < STEER_EVENT_MAX; kind++) {
 		e.kind = (enum steer_event_kind)kind;
+		if (kind >= STEER_ACCEPT_REFUSED) /* somebody came */
+			e.source = flow.client;
 		report_event(&d.reporter, &e);
 	}
+	e.source.family = 0;
 	e.kind = STEER_EVENT_MAX;
 	report_event(&d.reporter, &e);
 	e.kind = STEER_SOCKET_REFUSED;
@@ -371,6 +397,9 @@ static void test_events(void **state)
 		const char *record = desk_next(&d);
 
 		check(record, "verdict", "DROPPED");
+		check(record, "direction",
+		      kind >= STEER_ACCEPT_REFUSED && kind < STEER_EVENT_MAX ? "ingress"
+									     : "egress");
 		check(record, "process.command", "a\"b\n\x1bxxxxxxxxxxx");
 		check(record, "process.pid", "7");
 		check(record, "lane", "kernel");
@@ -379,6 +408,8 @@ static void test_events(void **state)
 	assert_null(desk_next(&d));
 	assert_string_equal(d.reporter.denials.entries[STEER_CONNECT_REFUSED].text,
 			    "connect to 192.0.2.7:8080 (TCP): no rule allows it");
+	assert_string_equal(d.reporter.denials.entries[STEER_ACCEPT_REFUSED].text,
+			    "connection from 127.0.0.1 to 192.0.2.7:8080 (TCP): no rule allows it");
 	assert_string_equal(d.reporter.denials.entries[STEER_EVENT_MAX].text,
 			    "socket (another protocol): only TCP and UDP can be held to a policy");
 	desk_close(&d);
@@ -423,12 +454,13 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_denied),
-		cmocka_unit_test(test_connect),	       cmocka_unit_test(test_hostile_bytes),
-		cmocka_unit_test(test_long_urls),      cmocka_unit_test(test_long_names),
-		cmocka_unit_test(test_longest_record), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_closes),	       cmocka_unit_test(test_events),
-		cmocka_unit_test(test_without_log),    cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_forwarded),      cmocka_unit_test(test_ingress),
+		cmocka_unit_test(test_denied),	       cmocka_unit_test(test_connect),
+		cmocka_unit_test(test_hostile_bytes),  cmocka_unit_test(test_long_urls),
+		cmocka_unit_test(test_long_names),     cmocka_unit_test(test_longest_record),
+		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_closes),
+		cmocka_unit_test(test_events),	       cmocka_unit_test(test_without_log),
+		cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,7 +109,9 @@ static void report_all_swept(struct reporter *r)
 	static const int results[] = { 0, -EOPNOTSUPP, -ENOENT, -EPERM };
 
 	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
-		const struct swept e = { flow.client, flow.destination, results[i] };
+		const struct swept e = { .source = flow.client,
+					 .destination = flow.destination,
+					 .result = results[i] };
 
 		report_swept(r, &e);
 	}

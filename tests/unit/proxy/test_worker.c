@@ -210,6 +210,59 @@ static void test_not_steered(void **state)
 	scene_end(&s);
 }
 
+/* ---- ingress ---- */
+
+/* The leg comes from the server's own address, and is known to the kernel as long as it lives. */
+static void test_ingress(void **state)
+{
+	struct flow flow = { .local = true, .ingress = true };
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int client, server;
+	struct scene s;
+
+	begin(&s);
+	flow.destination = s.server;
+	client = scene_connect_to(&s, &flow);
+	server = scene_accept(&s);
+	assert_int_equal(s.steer.n_legs, 1);
+	assert_int_equal(getpeername(server, (struct sockaddr *)&peer, &len), 0);
+	assert_memory_equal(&((struct sockaddr_in *)&peer)->sin_addr, s.server.ip, 4);
+	scene_say(&s, client, POST("/a", "5", "hello"));
+	scene_hear(&s, server, POST("/a", "5", "hello"));
+	scene_say(&s, server, OK("2", "ok"));
+	scene_hear(&s, client, OK("2", "ok"));
+	scene_say(&s, client, POST("/deny", "5", "hello"));
+	scene_hear(&s, client, FORBIDDEN);
+	close(client);
+	scene_hear_end(&s, server);
+	close(server);
+	scene_wait_idle(&s);
+	assert_int_equal(s.steer.n_legs, 0);
+	assert_int_equal(s.steer.n_locals, 0);
+	scene_end(&s);
+}
+
+/* Nobody handed it over: it was dialled. */
+static void test_ingress_dialled(void **state)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct scene s;
+	int client;
+
+	begin(&s);
+	client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(s.steer.n_inbound, 2);
+	assert_int_equal(getsockname(s.steer.inbound[0], (struct sockaddr *)&ss, &len), 0);
+	assert_true(connect(client, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS);
+	scene_hear_reset(&s, client);
+	close(client);
+	assert_int_equal(s.worker->metrics.closed[CLOSE_NOT_STEERED], 1);
+	assert_int_equal(s.worker->metrics.opened, 0);
+	scene_end(&s);
+}
+
 static void test_upstream_refused(void **state)
 {
 	struct scene s;
@@ -221,7 +274,10 @@ static void test_upstream_refused(void **state)
 	begin(&other); /* only for an address on which nobody listens any more */
 	flow.destination = other.server;
 	scene_end(&other);
-	for (int early = 0; early < 2; early++) {
+	for (int round = 0; round < 4; round++) {
+		bool early = round % 2;
+
+		flow.ingress = round >= 2;
 		client = scene_connect_to(&s, &flow);
 		if (early)
 			scene_say(&s, client, GET("/a"));
@@ -229,7 +285,7 @@ static void test_upstream_refused(void **state)
 		close(client);
 		scene_wait_idle(&s);
 	}
-	assert_int_equal(s.worker->metrics.closed[CLOSE_UPSTREAM_REFUSED], 2);
+	assert_int_equal(s.worker->metrics.closed[CLOSE_UPSTREAM_REFUSED], 4);
 	scene_end(&s);
 }
 
@@ -370,6 +426,8 @@ int main(void)
 		cmocka_unit_test(test_odd_paths),
 		cmocka_unit_test(test_last_answer_waits),
 		cmocka_unit_test(test_drained),
+		cmocka_unit_test(test_ingress),
+		cmocka_unit_test(test_ingress_dialled),
 		cmocka_unit_test(test_not_steered),
 		cmocka_unit_test(test_upstream_refused),
 		cmocka_unit_test(test_half_closes),
