@@ -39,9 +39,9 @@ def _open(workload, address, first, count, pipe):
             sock.connect(address)
         held.append(sock)
     pipe.send(None)
-    pipe.recv()
-    pipe.send(sum(_stands(sock) for sock in held))
-    pipe.recv()
+    while True:                 # until it is killed
+        pipe.recv()
+        pipe.send(sum(_stands(sock) for sock in held))
 
 
 def _accept(listener, pipe):
@@ -88,7 +88,8 @@ class Crowd:
         return sum(pipe.recv() for pipe in pipes)
 
     def standing(self):
-        """How many were neither reset nor ended, as their clients see it. Ask once."""
+        """How many were neither reset nor ended, as their clients see it; who is refused may
+        see it a moment later."""
         return self._sum(self.clients)
 
     def accepted(self):
