@@ -66,8 +66,8 @@ static int open_server(const struct place_of_server *at)
 	if (at->device)
 		CHECK(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, at->device,
 				 (socklen_t)strlen(at->device)) == 0);
-	if (bind(fd, (struct sockaddr *)&ss, place_len(&ss)) < 0 || listen(fd, 64) < 0)
-		CHECK(!"listen");
+	CHECK(bind(fd, (struct sockaddr *)&ss, place_len(&ss)) == 0);
+	CHECK(listen(fd, 64) == 0);
 	return fd;
 }
 
