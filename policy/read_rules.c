@@ -57,6 +57,17 @@ static void read_ports_key(struct reader *r, const struct node *value, void *int
 	read_to_ports(r, value, x->rule, x->place);
 }
 
+/* What means the same in either direction. */
+/* clang-format off */
+#define FIELDS_OF_BOTH \
+	{ "icmps", NULL, "ICMP that TCP and UDP need is always carried, other ICMP never", \
+	  "leave the rule out" }, \
+	{ "authentication", NULL, "mutual authentication is Cilium's own", \
+	  "leave it out if the rule is to allow without it" }, \
+	{ "description", NULL, NULL, NULL }, \
+	{ "labels", NULL, NULL, NULL }
+/* clang-format on */
+
 static const struct field egress_fields[] = {
 	{ "toCIDR", read_cidr_key, NULL, NULL },
 	{ "toCIDRSet", read_cidr_set_key, NULL, NULL },
@@ -70,12 +81,7 @@ static const struct field egress_fields[] = {
 	{ "toNodes", NULL, "nodes are not known here", "use toCIDR with the addresses" },
 	{ "toGroups", NULL, "cloud providers' groups are not known here",
 	  "use toCIDR with the addresses" },
-	{ "icmps", NULL, "ICMP that TCP and UDP need is always carried, other ICMP never",
-	  "leave the rule out" },
-	{ "authentication", NULL, "mutual authentication is Cilium's own",
-	  "leave it out if the rule is to allow without it" },
-	{ "description", NULL, NULL, NULL },
-	{ "labels", NULL, NULL, NULL },
+	FIELDS_OF_BOTH,
 	{ "fromCIDR", NULL, "it belongs to ingress", "in egress it is toCIDR" },
 	{ "fromCIDRSet", NULL, "it belongs to ingress", "in egress it is toCIDRSet" },
 	{ "fromEntities", NULL, "it belongs to ingress", "in egress it is toEntities" },
@@ -93,12 +99,7 @@ static const struct field ingress_fields[] = {
 	{ "fromNodes", NULL, "nodes are not known here", "use fromCIDR with the addresses" },
 	{ "fromGroups", NULL, "cloud providers' groups are not known here",
 	  "use fromCIDR with the addresses" },
-	{ "icmps", NULL, "ICMP that TCP and UDP need is always carried, other ICMP never",
-	  "leave the rule out" },
-	{ "authentication", NULL, "mutual authentication is Cilium's own",
-	  "leave it out if the rule is to allow without it" },
-	{ "description", NULL, NULL, NULL },
-	{ "labels", NULL, NULL, NULL },
+	FIELDS_OF_BOTH,
 	{ "toCIDR", NULL, "it belongs to egress", "in ingress it is fromCIDR" },
 	{ "toCIDRSet", NULL, "it belongs to egress", "in ingress it is fromCIDRSet" },
 	{ "toEntities", NULL, "it belongs to egress", "in ingress it is fromEntities" },
