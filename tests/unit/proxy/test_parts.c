@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 #include "buffer.h"
 #include "denials.h"
@@ -267,39 +266,6 @@ static void test_addresses_as_text(void **state)
 			    strlen("%4294967295]:65535"));
 }
 
-static void test_numbers_as_text(void **state)
-{
-	static const uint64_t numbers[] = { 0, 9, 10, 65535, UINT32_MAX, UINT64_MAX };
-
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		char buf[32], expected[32];
-		struct text t = TEXT_INIT(buf);
-
-		text_add_number(&t, numbers[i]);
-		assert_int_equal(t.len, snprintf(expected, sizeof(expected), "%llu",
-						 (unsigned long long)numbers[i]));
-		assert_memory_equal(buf, expected, t.len);
-	}
-}
-
-/* Every day of more than 400 years, as the C library writes it. */
-static void test_times_as_text(void **state)
-{
-	for (time_t day = 0; day < 150000; day++) {
-		time_t when = day * 86400 + day * 7919 % 86400;
-		char buf[64], expected[64];
-		struct text t = TEXT_INIT(buf);
-		struct tm tm;
-		size_t n;
-
-		gmtime_r(&when, &tm);
-		n = strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.000000042Z", &tm);
-		text_add_time(&t, (uint64_t)when, 42);
-		assert_int_equal(t.len, n);
-		assert_memory_equal(buf, expected, n);
-	}
-}
-
 static void test_sockaddr(void **state)
 {
 	struct address cases[] = {
@@ -503,8 +469,6 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_text_escapes),
 		cmocka_unit_test(test_text_cut),
-		cmocka_unit_test(test_numbers_as_text),
-		cmocka_unit_test(test_times_as_text),
 		cmocka_unit_test(test_text_too_long_format),
 		cmocka_unit_test(test_addresses_as_text),
 		cmocka_unit_test(test_sockaddr),
