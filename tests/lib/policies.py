@@ -40,3 +40,15 @@ def ingress(*rules):
     """A policy of these rules, each a line of YAML that begins with a dash; none: nobody."""
     return INGRESS.rstrip("\n") + ("\n" + "".join(f"  {rule}\n" for rule in rules) if rules
                                    else " []\n")
+
+
+def http(number, *paths, peer=""):
+    """A rule of ingress or, with another PEER, of egress: on that port only these paths, each a
+    pattern."""
+    return (f"- {{{peer}toPorts: [{{ports: [{{port: '{number}', protocol: TCP}}], "
+            f"rules: {{http: [{', '.join(f'{{path: {p}}}' for p in paths)}]}}}}]}}")
+
+
+def port(number, peer="", protocol="TCP"):
+    """The same with all that passes there."""
+    return f"- {{{peer}toPorts: [{{ports: [{{port: '{number}', protocol: {protocol}}}]}}]}}"
