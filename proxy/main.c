@@ -14,6 +14,7 @@ static const struct {
 	{ "run", cmd_run, "run a command and hold its connections to a policy" },
 	{ "check", cmd_check, "check policy files and report every error" },
 	{ "cleanup", cmd_cleanup, "remove what a killed `sluice run` left behind" },
+	{ "status", cmd_status, "tell what the running agent holds and refuses" },
 };
 
 static void usage(FILE *to)
