@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 #include "cri_private.h"
-#include "json.h"
+#include "json_read.h"
 
 #define NETWORK_OF_NODE 2
 #define PID_LIMIT	(1 << 22)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "json.h"
+#include "json_read.h"
 #include "sluice/array.h"
 
 static const char *const good[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "json.h"
+#include "json_read.h"
 #include <stdint.h>
 #include <string.h>
 #include "sluice/array.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json.h - reads values out of a JSON text (RFC 8259), where they stand; allocates nothing.
+/* json_read.h - reads values out of a JSON text (RFC 8259), where they stand; allocates nothing.
  *
  * What a runtime tells of a pod beyond its messages comes as JSON, from outside: a text is checked
  * as a whole once, and only then looked into. A value is a span of that text. */
-#ifndef SLUICE_JSON_H
-#define SLUICE_JSON_H
+#ifndef SLUICE_JSON_READ_H
+#define SLUICE_JSON_READ_H
 
 #include <stdbool.h>
 #include <stddef.h>
