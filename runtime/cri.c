@@ -16,6 +16,11 @@
 #define BACK_OFF_MAX_MS 5000
 #define AT_ONCE		8 /* sandboxes that are asked about */
 
+static int connect_to(void *ctx, const char *path)
+{
+	return grpc_connect(path);
+}
+
 int cri_new(const struct cri_options *options, const struct cri_watcher *watcher, void *ctx,
 	    struct cri **ret)
 {
@@ -29,7 +34,7 @@ int cri_new(const struct cri_options *options, const struct cri_watcher *watcher
 		return -ENOMEM;
 	}
 	c->poll_ms = options->poll_ms ? options->poll_ms : POLL_MS;
-	c->connect = options->connect ? options->connect : grpc_connect;
+	c->connect = options->connect ? options->connect : connect_to;
 	c->watcher = *watcher;
 	c->ctx = ctx;
 	c->back_off = BACK_OFF_MIN_MS;
@@ -82,7 +87,7 @@ static void drop(struct cri *c)
 
 static void dial(struct cri *c)
 {
-	int fd = c->connect(c->path);
+	int fd = c->connect(c->ctx, c->path);
 	int r = fd < 0 ? fd : grpc_client_new(fd, &c->client);
 
 	if (r < 0) {
@@ -195,6 +200,8 @@ static void ask_details(struct cri *c)
 {
 	size_t running = 0;
 
+	if (!c->listed) /* what was known before may be gone */
+		return;
 	for (size_t i = 0; i < c->n_entries; i++)
 		running += c->entries[i]->call != 0;
 	for (size_t i = 0; i < c->n_entries && running < AT_ONCE && !c->broken; i++) {
@@ -282,7 +289,7 @@ uint64_t cri_deadline(const struct cri *c)
 		first = call;
 	for (size_t i = 0; i < c->n_entries; i++)
 		running += c->entries[i]->call != 0;
-	for (size_t i = 0; i < c->n_entries && running < AT_ONCE; i++)
+	for (size_t i = 0; i < c->n_entries && c->listed && running < AT_ONCE; i++)
 		if (!c->entries[i]->call && c->entries[i]->ask_at < first)
 			first = c->entries[i]->ask_at;
 	return first;

@@ -84,7 +84,7 @@ struct cri_options {
 	const char *path; /* of the runtime's socket; copied */
 	unsigned poll_ms; /* 0: a second */
 	/* For tests: in place of grpc_connect(). */
-	int (*connect)(const char *path);
+	int (*connect)(void *ctx, const char *path);
 };
 
 int cri_new(const struct cri_options *, const struct cri_watcher *, void *ctx, struct cri **ret);

@@ -29,7 +29,7 @@ enum cri_stage { CRI_DOWN, CRI_HELLO, CRI_IDLE, CRI_PODS, CRI_CONTAINERS };
 struct cri {
 	char *path;
 	unsigned poll_ms;
-	int (*connect)(const char *path);
+	int (*connect)(void *ctx, const char *path);
 	struct cri_watcher watcher;
 	void *ctx;
 
