@@ -227,7 +227,7 @@ static size_t containers_of(struct lists *l, const char *pod, Cri__Container ***
 		l->orphans++;
 		l->at++;
 	}
-	*ret = l->containers + l->at;
+	*ret = l->at < l->n_containers ? &l->containers[l->at] : NULL;
 	while (l->at < l->n_containers && strcmp(l->containers[l->at]->pod_sandbox_id, pod) == 0) {
 		l->at++;
 		n++;

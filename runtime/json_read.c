@@ -193,11 +193,12 @@ static bool is(struct span value, char first)
 
 bool json_member(struct span value, const char *wanted, struct span *ret)
 {
-	struct cursor c = { value.ptr + 1, value.ptr + value.len };
+	struct cursor c;
 	size_t len = strlen(wanted);
 
-	if (!is(value, '{'))
+	if (!is(value, '{')) /* which may be nothing at all */
 		return false;
+	c = (struct cursor){ value.ptr + 1, value.ptr + value.len };
 	for (;;) {
 		struct span member;
 		const char *key;

@@ -93,6 +93,7 @@ static void test_members(void **state)
 	assert_int_equal(n, 42);
 	assert_false(json_member(value, "three", &item));
 	assert_false(json_member(item, "pid", &item));
+	assert_false(json_member((struct span){ NULL, 0 }, "pid", &item));
 	assert_true(json_member(value, "l", &list));
 	assert_true(json_next(&list, &item) && json_integer(item, &n) && n == 1);
 	assert_true(json_next(&list, &item) && json_text(item, text, sizeof(text)));
