@@ -195,6 +195,8 @@ static void read_one_spec(struct reader *r, const struct node *value, struct doc
 		diag_hint(r->diag,
 			  reader_error(r, value, "a spec has no \"egress\" and no \"ingress\""),
 			  "write egress: [] to allow nothing to go out");
+	if (r->oom)
+		return; /* a list may have lost its items */
 	lint_spec(r, spec);
 	finish_spec(spec);
 	doc->specs = reader_extend(r, doc->specs, doc->n_specs, sizeof(struct spec *));
