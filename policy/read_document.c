@@ -327,7 +327,7 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 	if (!node_get(root, "spec") && !node_get(root, "specs"))
 		reader_error(r, root, "the document has neither \"spec\" nor \"specs\"");
 	model->documents = reader_extend(r, model->documents, model->n, sizeof(struct document *));
-	if (!model->documents)
+	if (r->oom)
 		return;
 	model->documents[model->n++] = doc;
 	for (size_t i = 0; i < doc->n_specs; i++)
