@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The status: how a document is written, how it is served to whom, and how a person reads it. */
+/* The status: how a document is written, how it is served to whom, how a person reads it, and what
+ * systemd is told. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "json.h"
 #include "json_out.h"
 #include "loop.h"
+#include "notify.h"
 #include "sluice/array.h"
 #include "status_server.h"
 #include "status_show.h"
@@ -430,6 +432,46 @@ static void test_cannot_listen(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* ---- telling systemd ---- */
+
+static void test_notified(void **state)
+{
+	static const char *const wrong[] = { "relative", "/tmp/no/where/at/all" };
+	const char *names[] = { "/tmp/test_status.notify", "@test_status.notify" };
+	char buf[64], longer[200];
+
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	assert_int_equal(notify_send("READY=1"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct sockaddr_un at = { .sun_family = AF_UNIX };
+		int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+		size_t len = strlen(names[i]);
+
+		unlink(names[i]);
+		memcpy(at.sun_path, names[i], len);
+		if (at.sun_path[0] == '@')
+			at.sun_path[0] = '\0';
+		len += offsetof(struct sockaddr_un, sun_path);
+		assert_int_equal(bind(fd, (struct sockaddr *)&at, (socklen_t)len), 0);
+		setenv("NOTIFY_SOCKET", names[i], 1);
+		assert_int_equal(notify_send("READY=1"), 0);
+		assert_int_equal(recv(fd, buf, sizeof(buf), 0), 7);
+		assert_memory_equal(buf, "READY=1", 7);
+		close(fd);
+		unlink(names[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		setenv("NOTIFY_SOCKET", wrong[i], 1);
+		assert_true(notify_send("READY=1") < 0);
+	}
+	memset(longer, '/', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	setenv("NOTIFY_SOCKET", longer, 1);
+	assert_int_equal(notify_send("READY=1"), -EINVAL);
+	unsetenv("NOTIFY_SOCKET");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_cannot_listen),
+		cmocka_unit_test(test_notified),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
