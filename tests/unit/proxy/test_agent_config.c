@@ -162,6 +162,8 @@ static const struct {
 	{ REST "peers: [{labels: {}, addresses: 10.0.0.1}]\n",
 	  "F:3:33: \"addresses\" must be a list, not a string" },
 	{ REST "peers: [{labels: {}, addresses: [10.0.0.256, 10.0.0.1/33]}]\n", "F:3:34: " },
+	{ REST "peers: [{labels: {}, addresses: [10.0.0.0/24]}]\n",
+	  "F:3:34: a peer's address must be a single one, not \"10.0.0.0/24\"; ranges are for" },
 	{ "policies: p\nworkloads: [\n", "not YAML" },
 };
 
@@ -222,7 +224,7 @@ static const char full[] = "workloads:\n"
 			   "peers:\n"
 			   "- labels: {app: db}\n"
 			   "  namespace: shop\n"
-			   "  addresses: [10.0.0.7, fd00::/64]\n"
+			   "  addresses: [10.0.0.7, fd00::7]\n"
 			   "ports: {http: 8080/tcp, dns: 53}\n"
 			   "secrets: secrets\n"
 			   "log: ../log\n"
@@ -263,8 +265,9 @@ static void test_full(void **state)
 	assert_int_equal(c->n_peers, 1);
 	assert_int_equal(c->peers[0].n_labels, 2);
 	assert_int_equal(c->peers[0].n_addresses, 2);
-	assert_int_equal(c->peers[0].addresses[0].len, 32);
-	assert_int_equal(c->peers[0].addresses[1].len, 64);
+	assert_int_equal(c->peers[0].addresses[0].family, AF_INET);
+	assert_int_equal(c->peers[0].addresses[0].ip[3], 7);
+	assert_int_equal(c->peers[0].addresses[1].family, AF_INET6);
 	assert_int_equal(c->n_ports, 2);
 	assert_int_equal(c->ports[0].port, 8080);
 	assert_int_equal(c->ports[0].protocol, IPPROTO_TCP);
