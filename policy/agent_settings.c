@@ -213,20 +213,40 @@ static void read_workloads(struct reader *r, const struct node *value, void *int
 
 /* ---- a peer ---- */
 
+/* A peer is somebody, who has addresses; a range of them is a rule's business. */
+static bool read_address(struct reader *r, const struct node *value, struct address *ret)
+{
+	struct cidr cidr;
+
+	if (!read_cidr(r, value, &cidr))
+		return false;
+	if (cidr.len != (cidr.family == 4 ? 32 : 128)) {
+		diag_hint(r->diag,
+			  reader_error(r, value,
+				       "a peer's address must be a single one, not \"%s\"",
+				       value->text.ptr),
+			  "ranges are for toCIDR and fromCIDR in a policy");
+		return false;
+	}
+	*ret = (struct address){ .family = cidr.family == 4 ? AF_INET : AF_INET6 };
+	memcpy(ret->ip, cidr.ip, sizeof(ret->ip));
+	return true;
+}
+
 static void read_addresses(struct reader *r, const struct node *value, void *ctx)
 {
 	struct into *into = ctx;
 	struct peer_settings *p = into->peer;
-	struct cidr cidr;
+	struct address one;
 
 	if (!reader_is_list(r, value, "\"addresses\""))
 		return;
 	for (size_t i = 0; i < value->n && !r->oom; i++) {
-		if (!read_cidr(r, value->items[i], &cidr))
+		if (!read_address(r, value->items[i], &one))
 			continue;
-		p->addresses = reader_extend(r, p->addresses, p->n_addresses, sizeof(cidr));
+		p->addresses = reader_extend(r, p->addresses, p->n_addresses, sizeof(one));
 		if (p->addresses)
-			p->addresses[p->n_addresses++] = cidr;
+			p->addresses[p->n_addresses++] = one;
 	}
 }
 

@@ -10,13 +10,13 @@
  *	  cgroup: /system.slice/web.service
  *	peers:
  *	- labels: {app: db}
- *	  addresses: [10.0.0.7, fd00::/64]
+ *	  addresses: [10.0.0.7, fd00::7]
  *
  * All of it lives in the arena MEM, until agent_settings_done(). */
 #ifndef SLUICE_AGENT_SETTINGS_H
 #define SLUICE_AGENT_SETTINGS_H
 
-#include "model.h"
+#include "policy.h"
 #include "settings.h"
 
 /* TEXT is NULL where it is not given. */
@@ -50,7 +50,7 @@ struct workload_settings {
 struct peer_settings {
 	struct text_setting namespace_;
 	struct label_settings labels;
-	struct cidr *addresses;
+	struct address *addresses;
 	size_t n_addresses;
 };
 

@@ -155,11 +155,11 @@ static void make_peers(struct making *m)
 	c->peers = alloc(m, m->from->n_peers, sizeof(*c->peers));
 	for (size_t i = 0; c->peers && i < m->from->n_peers; i++) {
 		const struct peer_settings *from = &m->from->peers[i];
-		struct agent_peer *p = &c->peers[c->n_peers++];
+		struct policy_endpoint *p = &c->peers[c->n_peers++];
 
+		*p = (struct policy_endpoint){ .addresses = from->addresses,
+					       .n_addresses = from->n_addresses };
 		p->labels = make_labels(m, &from->labels, &from->namespace_, &p->n_labels);
-		p->addresses = from->addresses;
-		p->n_addresses = from->n_addresses;
 	}
 }
 

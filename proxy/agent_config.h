@@ -25,20 +25,13 @@ struct agent_entry {
 	unsigned line;
 };
 
-struct agent_peer {
-	struct label *labels; /* with that of the namespace */
-	size_t n_labels;
-	const struct cidr *addresses;
-	size_t n_addresses;
-};
-
 struct agent_config {
 	_Atomic(unsigned) refs;
 	struct agent_settings settings; /* its arena holds all that is pointed to */
 	const char *file;
 	struct agent_entry *entries; /* in the order of the file */
 	size_t n_entries;
-	struct agent_peer *peers;
+	struct policy_endpoint *peers; /* with their namespaces as labels */
 	size_t n_peers;
 	const char **policies;
 	size_t n_policies;

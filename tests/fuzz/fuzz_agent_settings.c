@@ -28,8 +28,8 @@ static void check(const struct agent_settings *s)
 	for (size_t i = 0; i < s->n_peers; i++) {
 		check_labels(&s->peers[i].labels);
 		for (size_t j = 0; j < s->peers[i].n_addresses; j++)
-			if (s->peers[i].addresses[j].len >
-			    (s->peers[i].addresses[j].family == 4 ? 32 : 128))
+			if (s->peers[i].addresses[j].family != AF_INET &&
+			    s->peers[i].addresses[j].family != AF_INET6)
 				abort();
 	}
 }
