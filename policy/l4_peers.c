@@ -286,7 +286,7 @@ static int collect_endpoints(struct l4 *c, uint32_t rule, struct change **list, 
 
 	for (size_t i = 0; r == 0 && selected && i < selected->n; i++)
 		r = add_change(c, list, n, (struct change){ selected->items[i], rule, 1, false });
-	for (size_t i = 0; r == 0 && c->known && !p->any && i < c->known->n; i++) {
+	for (size_t i = 0; r == 0 && c->known && i < c->known->n; i++) {
 		const struct cidr *address = &c->known->items[i];
 		unsigned world = address->family == 4 ? ENTITY_WORLD4 : ENTITY_WORLD6;
 		int delta = !!(p->entities & ENTITY_ENDPOINTS) - !!(p->entities & world);

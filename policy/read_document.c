@@ -160,7 +160,7 @@ static bool splits_world(const struct section *section)
 		const struct peers *p = &section->rules[i]->peers;
 		unsigned either = p->entities & (world | ENTITY_ENDPOINTS);
 
-		if (!p->any && either && either != (world | ENTITY_ENDPOINTS))
+		if (either && either != (world | ENTITY_ENDPOINTS))
 			return true;
 	}
 	return false;

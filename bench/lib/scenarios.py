@@ -48,6 +48,11 @@ class Scenario:
             return "no h2load here"
         return None
 
+    def together(self):
+        """Neighbours in the table with the same key are measured together: those that share a
+        setup one after the other, others in turn, round by round."""
+        return self.chart if self.chart == "rules" else self.setup
+
     def expected_of(self, arm):
         """The status that ARM has to answer with."""
         return self.expect if arm.filters else 200
@@ -110,10 +115,11 @@ MODES = {
 
 
 def chosen(mode, place):
-    """The scenarios of MODE at PLACE, those with the same setup behind each other."""
+    """The scenarios of MODE at PLACE, those that are measured together behind each other."""
     named = [s for s in SCENARIOS if mode.scenarios is None or s.name in mode.scenarios]
     if place != "loopback":
         return [s for s in named if not s.name.startswith(LOOPBACK_ONLY)]
     if mode.logged:
         named += [replace(s, setup=replace(s.setup, log=True)) for s in named if s.name in LOGGED]
-    return sorted(named, key=lambda s: list(dict.fromkeys(n.setup for n in named)).index(s.setup))
+    keys = list(dict.fromkeys(n.together() for n in named))
+    return sorted(named, key=lambda s: keys.index(s.together()))

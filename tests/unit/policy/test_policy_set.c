@@ -285,45 +285,7 @@ static const struct {
 	const char *a, *b;
 	bool same;
 } pairs[] = {
-	{ CNP("p", APP("w") BASE), CNP("p", APP("w") BASE), true },
-	/* only its place and its syntax are others */
-	{ CNP("p", APP("w") BASE), "# moved\n\n" CNP("p", APP("'w'") BASE), true },
-	/* a document about another workload, or with a description */
-	{ CNP("p", APP("w") BASE), CNP("q", APP("x") "egress: []") CNP("p", APP("w") BASE), true },
-	{ CNP("p", APP("w") BASE), CNP("p", "description: d, " APP("w") BASE), true },
-	/* what records or status would say */
-	{ CNP("p", APP("w") BASE), CNP("q", APP("w") BASE), false },
-	{ CNP("p", APP("w") BASE), CNP("p, namespace: n", APP("w") BASE), false },
-	{ CNP("p", APP("w") BASE), CNP("p", APP("w") BASE) CNP("q", APP("w") BASE), false },
-	{ CNP("p", APP("w") "egress: [{toEntities: []}, {toCIDR: [10.0.0.1], toPorts: [{ports: "
-			    "[{port: '80', protocol: TCP}], rules: {http: [{}]}}]}]"),
-	  CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.1], toPorts: [{ports: [{port: '80', "
-			    "protocol: TCP}], rules: {http: [{}]}}]}]"),
-	  false },
-	/* directions */
-	{ CNP("p", APP("w") "egress: []"), CNP("p", APP("w") "ingress: []"), false },
-	{ CNP("p", APP("w") "egress: []"), CNP("p", APP("w") "egress: [], ingress: []"), false },
-	{ CNP("p", APP("w") "egress: []"), CNP("p", APP("x") "egress: []"), false },
-	/* addresses, ports, actions */
-	{ CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.0/8]}]"),
-	  CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.0/9]}]"), false },
-	{ CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.0/8]}]"),
-	  CNP("p", APP("w") "egress: [{toCIDR: [11.0.0.0/8]}]"), false },
-	{ CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.1, 10.0.0.2]}]"),
-	  CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.2]}, {toCIDR: [10.0.0.1]}]"), false },
-	{ CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.1, 10.0.0.2]}]"),
-	  CNP("p", APP("w") "egress: [{toCIDR: [10.0.0.2, 10.0.0.1]}]"), true },
-	{ CNP("p", APP("w") "egress: [{toEntities: [host]}]"),
-	  CNP("p", APP("w") "egress: [{toEntities: [world]}]"), false },
-	{ CNP("p", APP("w") "egress: [{toPorts: [{ports: [{port: '80'}]}]}]"),
-	  CNP("p", APP("w") "egress: [{toPorts: [{ports: [{port: '81'}]}]}]"), false },
-	{ CNP("p", APP("w") "egress: [{toPorts: [{ports: [{port: '80', protocol: TCP}]}]}]"),
-	  CNP("p", APP("w") "egress: [{toPorts: [{ports: [{port: '80', protocol: UDP}]}]}]"),
-	  false },
-	{ CNP("p", APP("w") "egress: [{toPorts: [{ports: [{port: '80', protocol: TCP}]}]}]"),
-	  CNP("p", APP("w") "egress: [{toPorts: [{ports: [{port: '80', protocol: TCP}], rules: "
-			    "{http: [{}]}}]}]"),
-	  false },
+#include "same.inc"
 };
 
 /* One word of BASE replaced. */
