@@ -201,7 +201,7 @@ static void on_connected(struct conn *c)
 	/* What getsockname() answers to the application; on loopback it is true already. */
 	if (!address_is_loopback(&c->flow.destination) && !c->flow.source.family &&
 	    upstream_local(c->up.fd, &local) == 0)
-		steer_set_local(c->worker->steer, &c->flow.client, &local);
+		steer_set_local(c->worker->steer, &c->flow, &local);
 }
 
 /* Buffers are short. An answer that bytes of the client wait for gives some back; anything else has

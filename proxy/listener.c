@@ -21,8 +21,7 @@ static bool find_client(struct listener *l, int fd, const struct address *client
 
 	if (upstream_local(fd, &server) < 0 || address_same(&server, &l->place))
 		return false;
-	steer_client(w->steer, client, &server, ret);
-	return true;
+	return steer_client(w->steer, 0, client, &server, ret) == 0;
 }
 
 /* Whose connection is it? False: the kernel steered none to us from PEER. */
@@ -35,7 +34,7 @@ static bool find_flow(struct listener *l, int fd, const struct sockaddr_storage 
 	if (sockaddr_to(peer, &client) < 0)
 		return false;
 	return l->inbound ? find_client(l, fd, &client, ret)
-			  : steer_take(w->steer, &client, ret) == 0;
+			  : steer_take(w->steer, 0, &client, ret) == 0;
 }
 
 /* What was accepted cannot be carried: count it and say so. */

@@ -173,7 +173,8 @@ static bool switch_table(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (steer_switch_table(r->steer, l->table, policy_l4_table(l->next), &l->err) == 0)
+	if (steer_switch_table(r->steer, r->workload, l->table, policy_l4_table(l->next),
+			       &l->err) == 0)
 		return true;
 	if (!l->said_behind)
 		fprintf(stderr,

@@ -85,13 +85,15 @@ static int open_steering(struct run *r, struct error *err)
 
 	if (code < 0)
 		return code;
-	code = steer_set_table(r->steer, policy_l4_table(r->policy), err);
+	code = steer_add_workload(r->steer, cgroup_id(&r->state.cgroup), 0, &r->workload, err);
+	if (code == 0)
+		code = steer_set_table(r->steer, r->workload, policy_l4_table(r->policy), err);
 	if (code < 0)
 		return code;
 	code = open_listeners(r, err);
 	if (code < 0)
 		return code;
-	code = routes_open(r->steer, &r->routes, err);
+	code = routes_open(r->steer, 0, -1, &r->routes, err);
 	if (code < 0)
 		return code;
 	return steer_attach(r->steer, r->state.cgroup.fd, r->state.pin_dir, err);

@@ -32,6 +32,7 @@ struct run {
 	struct run_state state;
 	bool state_made;
 	struct steer *steer;
+	uint64_t workload; /* of it */
 	struct routes *routes;
 	struct access_log *log;
 	struct worker_shared shared;

@@ -120,7 +120,7 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 	}
 	libbpf_set_print(NULL); /* what it would print is said in ERR */
 	s->audit = options->audit;
-	r = steer_netns_cookie(-1, &s->netns);
+	r = steer_cookie_of(-1, &s->netns);
 	if (r < 0)
 		goto fail;
 	r = load(s, max_flows < FLOWS_MIN ? FLOWS_MIN : max_flows, s->audit);
@@ -260,6 +260,19 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 			  "cannot attach the BPF program for ingress to the network namespace: %s",
 			  strerror(-r));
 	return r;
+}
+
+int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint64_t *ret,
+		       struct error *err)
+{
+	(void)cgroup_id;
+	(void)flags;
+	if (s->workload) {
+		error_set(err, "there are as many workloads as may be");
+		return -ENOSPC;
+	}
+	*ret = s->workload = 1ull << 32;
+	return 0;
 }
 
 static void detach_link(struct bpf_link **link)

@@ -50,6 +50,7 @@ int steer_on_record(void *ctx, void *data, size_t size)
 		/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */
 		e.protocol = record->protocol > UINT8_MAX ? DECIDE_TCP : (uint8_t)record->protocol;
 		e.pid = record->pid;
+		e.workload = s->workload;
 		e.audit = record->audit != 0;
 		e.destination = address_from_endpoint(&record->destination);
 		e.source = address_from_endpoint(&record->source);

@@ -37,7 +37,7 @@ int steer_socket_name(int fd, struct endpoint *ret)
 	return 0;
 }
 
-int steer_netns_cookie(int fd, uint64_t *ret)
+int steer_cookie_of(int fd, uint64_t *ret)
 {
 	int own = fd < 0 ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1, r = 0;
 	socklen_t len = sizeof(*ret);
@@ -55,7 +55,7 @@ int steer_netns_cookie(int fd, uint64_t *ret)
 int steer_check_netns(const struct steer *s, int fd, struct error *err)
 {
 	uint64_t cookie = 0;
-	int r = steer_netns_cookie(fd, &cookie);
+	int r = steer_cookie_of(fd, &cookie);
 
 	if (r < 0) {
 		error_set(err,
@@ -142,14 +142,17 @@ static bool is_local(struct steer *s, const struct address *a)
 	       kind == ROUTE_LOCAL;
 }
 
-void steer_client(struct steer *s, const struct address *client, const struct address *server,
-		  struct flow *ret)
+int steer_client(struct steer *s, uint32_t netns, const struct address *client,
+		 const struct address *server, struct flow *ret)
 {
 	memset(ret, 0, sizeof(*ret));
+	ret->netns = netns;
+	ret->workload = s->workload;
 	ret->client = *client;
 	ret->destination = *server;
 	ret->local = is_local(s, client);
 	ret->ingress = true;
+	return 0;
 }
 
 static struct leg_key leg_key_of(const struct steer *s, const struct flow *flow)

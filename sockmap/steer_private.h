@@ -25,6 +25,7 @@ struct steer {
 	uint64_t netns;		    /* cookie of the network namespace of all that is ours */
 	char pin_dir[512];	    /* "" until it was made */
 	bool audit;
+	uint64_t workload;					  /* 0: none yet */
 	void (*on_event)(void *ctx, const struct steer_event *e); /* only within read_events */
 	void *on_event_ctx;
 	unsigned events_read; /* within one steer_read_events() */
@@ -45,7 +46,7 @@ int steer_socket_name(int fd, struct endpoint *ret);
  */
 int steer_check_netns(const struct steer *s, int fd, struct error *err);
 /* The cookie of the network namespace of socket FD, or of new sockets where FD is -1. */
-int steer_netns_cookie(int fd, uint64_t *ret);
+int steer_cookie_of(int fd, uint64_t *ret);
 
 /* One record of the ring, CTX is a struct steer; negative to stop after it. */
 int steer_on_record(void *ctx, void *data, size_t size);

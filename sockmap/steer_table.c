@@ -110,22 +110,24 @@ int steer_build_table(const struct l4_table *table, struct error *err)
 	return fd;
 }
 
-int steer_switch_table(struct steer *s, int fd, const struct l4_table *table, struct error *err)
+int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,
+		       struct error *err)
 {
-	int r = switch_to(s, fd, table);
+	int r = workload == s->workload ? switch_to(s, fd, table) : -ENOENT;
 
 	if (r < 0)
 		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
 	return r;
 }
 
-int steer_set_table(struct steer *s, const struct l4_table *table, struct error *err)
+int steer_set_table(struct steer *s, uint64_t workload, const struct l4_table *table,
+		    struct error *err)
 {
 	int fd = steer_build_table(table, err), r;
 
 	if (fd < 0)
 		return fd;
-	r = steer_switch_table(s, fd, table, err);
+	r = steer_switch_table(s, workload, fd, table, err);
 	close(fd); /* the slot holds it */
 	return r;
 }

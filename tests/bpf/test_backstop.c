@@ -177,7 +177,7 @@ static void test_revoked(void **state)
 
 	assert_int_equal(recv(fd, &c, 1, 0), 1);
 	assert_int_equal(read(w.fd, &c, 1), 1);
-	assert_int_equal(steer_set_table(s->steer, &nothing, NULL), 0);
+	assert_int_equal(steer_set_table(s->steer, s->workload, &nothing, NULL), 0);
 	assert_int_equal(write(w.fd, &c, 1), 1);
 	wait_dropped(s, 1);
 	assert_true(recv(fd, &c, 1, MSG_DONTWAIT) < 0);
