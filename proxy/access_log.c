@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "text.h"
 
 /* A pipe that polls writable takes this much without blocking (POSIX: PIPE_BUF). */
 #define CHUNK 4096
+/* A regular file always takes more, and never has to be waited for. */
+#define CHUNK_FILE 65536
 /* Records that come while others are written wait for more of them, so that a wake-up and a write
  * serve many. Only the first after a pause is written at once. */
 #define NAP_MS 10
@@ -40,7 +44,7 @@ struct log_writer {
 struct access_log {
 	pthread_t thread;
 	int fd, wake;
-	bool close_fd;
+	bool close_fd, is_file;
 	_Atomic(enum awake) awake; /* the log's thread sets it, and who wakes it resets it */
 	atomic_bool stop;
 	bool broken; /* the reader is gone: the rest is dropped */
@@ -53,16 +57,13 @@ struct access_log {
 
 size_t access_log_time(char buf[static ACCESS_LOG_TIME_MAX])
 {
+	struct text t = { .buf = buf, .size = ACCESS_LOG_TIME_MAX - 1 };
 	struct timespec now;
-	struct tm tm;
-	size_t n;
-	int m;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	n = strftime(buf, ACCESS_LOG_TIME_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-	m = snprintf(buf + n, ACCESS_LOG_TIME_MAX - n, ".%09ldZ", now.tv_nsec);
-	return n + (size_t)m;
+	text_add_time(&t, (uint64_t)now.tv_sec, (unsigned)now.tv_nsec);
+	buf[t.len] = '\0';
+	return t.len;
 }
 
 void log_lose(struct log_writer *w)
@@ -108,8 +109,9 @@ void log_push(struct log_writer *w, const char *line, size_t len)
 	wake(w->log, is_filling(w->log, head + len, tail));
 }
 
-/* Write all of BUF, which is at most CHUNK bytes. Gives up when the log is closing and the reader
- * does not read. Returns false when nothing can be written any more. */
+/* Write all of BUF, of which a pipe must take as much at once as it says that it can. Gives up when
+ * the log is closing and the reader does not read. Returns false when nothing can be written any
+ * more. */
 static bool write_chunk(struct access_log *log, const char *buf, size_t len)
 {
 	int waited = 0;
@@ -118,7 +120,7 @@ static bool write_chunk(struct access_log *log, const char *buf, size_t len)
 		struct pollfd p = { .fd = log->fd, .events = POLLOUT };
 		ssize_t n;
 
-		if (poll(&p, 1, 100) == 0) {
+		if (!log->is_file && poll(&p, 1, 100) == 0) {
 			waited += 100;
 			if (atomic_load(&log->stop) && waited >= ACCESS_LOG_GRACE_MS)
 				log->broken = true;
@@ -162,6 +164,7 @@ static bool drain(struct access_log *log, struct log_writer *w)
 {
 	uint64_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
 	uint64_t head = atomic_load(&w->head);
+	const size_t chunk = log->is_file ? CHUNK_FILE : CHUNK;
 	bool any = head != tail;
 
 	while (tail != head) {
@@ -170,8 +173,8 @@ static bool drain(struct access_log *log, struct log_writer *w)
 
 		if (n > log->queue - at)
 			n = log->queue - at;
-		if (n > CHUNK)
-			n = CHUNK;
+		if (n > chunk)
+			n = chunk;
 		if (!write_chunk(log, w->ring + at, n))
 			log->unwritten += count_lines(w->ring + at, n);
 		tail += n;
@@ -275,6 +278,7 @@ int access_log_open(const char *path, unsigned n_writers, size_t queue, struct a
 		    struct error *err)
 {
 	struct access_log *log = calloc(1, sizeof(*log));
+	struct stat st;
 	int r = -ENOMEM;
 
 	if (!log) {
@@ -300,6 +304,7 @@ int access_log_open(const char *path, unsigned n_writers, size_t queue, struct a
 			goto fail;
 		log->close_fd = true;
 	}
+	log->is_file = fstat(log->fd, &st) == 0 && S_ISREG(st.st_mode);
 	log->wake = eventfd(0, EFD_CLOEXEC);
 	r = -errno;
 	if (log->wake < 0)

@@ -24,10 +24,13 @@ uint64_t report_now(void)
 
 static void add_end(struct text *t, const char *name, const struct address *a, const char *labels)
 {
-	text_addf(t, ",\"%s\":{\"ip\":\"", name);
+	text_add(t, ",\"");
+	text_add(t, name);
+	text_add(t, "\":{\"ip\":\"");
 	if (a->family)
 		text_add_ip(t, a);
-	text_addf(t, "\",\"port\":%u", a->port);
+	text_add(t, "\",\"port\":");
+	text_add_number(t, a->port);
 	if (labels[0]) {
 		text_add(t, ",\"labels\":[");
 		text_add(t, labels);
@@ -43,9 +46,11 @@ void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, 
 {
 	char time[ACCESS_LOG_TIME_MAX];
 
-	access_log_time(time);
-	text_addf(t, "{\"time\":\"%s\",\"verdict\":\"%s\",\"direction\":\"%s\"", time, verdict,
-		  ingress ? "ingress" : "egress");
+	text_add(t, "{\"time\":\"");
+	text_add_span(t, (struct span){ time, access_log_time(time) });
+	text_add(t, "\",\"verdict\":\"");
+	text_add(t, verdict);
+	text_add(t, ingress ? "\",\"direction\":\"ingress\"" : "\",\"direction\":\"egress\"");
 	add_end(t, "source", source, ingress ? "" : r->labels);
 	add_end(t, "destination", destination, ingress ? r->labels : "");
 }
@@ -115,10 +120,15 @@ bool report_add_url(struct text *t, const struct report_ask *ask,
 
 void report_add_l7(struct text *t, const struct report_ask *ask)
 {
-	text_addf(t, "\"protocol\":\"%s\",", ask->protocol);
-	if (ask->stream)
-		text_addf(t, "\"stream\":%u,", ask->stream);
-	text_add(t, "\"method\":\"");
+	text_add(t, "\"protocol\":\"");
+	text_add(t, ask->protocol);
+	if (ask->stream) {
+		text_add(t, "\",\"stream\":");
+		text_add_number(t, ask->stream);
+		text_add(t, ",\"method\":\"");
+	} else {
+		text_add(t, "\",\"method\":\"");
+	}
 	text_add_json(t, ask->req->method);
 	text_add(t, "\",\"url\":\"");
 	if (report_add_url(t, ask, text_add_json))
@@ -195,9 +205,12 @@ void report_add_reason(struct text *t, const struct verdict *v)
 	text_add(t, "no rule allows it");
 	if (!v->rule)
 		return;
-	text_addf(t, "; nearest: %s of policy \"", short_path(v->rule));
+	text_add(t, "; nearest: ");
+	text_add(t, short_path(v->rule));
+	text_add(t, " of policy \"");
 	text_add_escaped(t, span_of(v->rule->policy));
-	text_addf(t, "\" differs in %s", field_names[v->failed]);
+	text_add(t, "\" differs in ");
+	text_add(t, field_names[v->failed]);
 }
 
 static void sum_up_denial(struct reporter *r, const struct report_ask *ask, const struct verdict *v)
@@ -267,7 +280,9 @@ static void log_kept(struct reporter *r, const struct flow *flow, const struct e
 	struct text t = TEXT_INIT(buf);
 
 	report_begin(r, &t, x->audited ? "AUDIT" : "FORWARDED", flow);
-	text_addf(&t, ",\"l7\":{\"type\":\"%s\",", type);
+	text_add(&t, ",\"l7\":{\"type\":\"");
+	text_add(&t, type);
+	text_add(&t, "\",");
 	text_add(&t, x->record);
 	text_add(&t, more);
 	text_add(&t, "},\"policy\":");
@@ -312,7 +327,8 @@ void report_request(struct reporter *r, const struct flow *flow, const struct re
 void report_response(struct reporter *r, const struct flow *flow, const struct exchange *x,
 		     unsigned status)
 {
-	char more[128];
+	char buf[128];
+	struct text more = { .buf = buf, .size = sizeof(buf) - 1 };
 
 	if (!r->log || !x->started_ns)
 		return;
@@ -320,9 +336,12 @@ void report_response(struct reporter *r, const struct flow *flow, const struct e
 		log_lose(r->log);
 		return;
 	}
-	snprintf(more, sizeof(more), ",\"code\":%u,\"latency_ns\":%" PRIu64, status,
-		 report_now() - x->started_ns);
-	log_kept(r, flow, x, "RESPONSE", more);
+	text_add(&more, ",\"code\":");
+	text_add_number(&more, status);
+	text_add(&more, ",\"latency_ns\":");
+	text_add_number(&more, report_now() - x->started_ns);
+	buf[more.len] = '\0';
+	log_kept(r, flow, x, "RESPONSE", buf);
 }
 
 void report_stream_end(struct reporter *r, const struct flow *flow, const struct exchange *x,

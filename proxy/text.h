@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "sluice/address.h"
 #include "sluice/span.h"
 
@@ -19,6 +20,11 @@ struct text {
 #define TEXT_INIT(array) ((struct text){ .buf = (array), .size = sizeof(array) })
 
 void text_add(struct text *t, const char *s);
+void text_add_span(struct text *t, struct span s);
+/* In decimal. */
+void text_add_number(struct text *t, uint64_t value);
+/* A time since 1970 in UTC, as "2026-01-31T12:00:00.000000000Z". */
+void text_add_time(struct text *t, uint64_t seconds, unsigned nanoseconds);
 __attribute__((format(printf, 2, 3))) void text_addf(struct text *t, const char *format, ...);
 /* The inside of a JSON string. Bytes that are not ASCII are written as \u00XX. */
 void text_add_json(struct text *t, struct span s);

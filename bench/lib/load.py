@@ -108,11 +108,12 @@ def _costs(arm, server):
 
 def _run_reloading(arm, argv, seconds):
     """Replace the rules once a second while the load goes on."""
+    made = [arm.setup.make_rules(changed) for changed in (True, False)]     # not while it is measured
     arm.workload.start(argv)
     begin, done = time.monotonic(), 0
     while (done + 1) * RELOAD_EVERY_S < seconds:
         time.sleep(max(0, begin + (done + 0.5) * RELOAD_EVERY_S - time.monotonic()))
-        arm.reload(arm.setup.make_rules(changed=done % 2 == 0))
+        arm.reload(made[done % 2])
         done += 1
     return arm.workload.end(seconds + SLOWEST)
 
@@ -133,6 +134,7 @@ def measure(arm, scenario, server, mode):
     seconds = mode.reload_seconds if reloads else mode.seconds
     options = _options(arm, scenario)
     argv = client(arm, seconds=seconds, **options)
+    calm = arm.workload.run(argv, seconds + SLOWEST)[0] if reloads else {"p99_us": None}
     before = _costs(arm, server)
     if reloads:
         done, client_cost = _run_reloading(arm, argv, seconds)
@@ -148,7 +150,7 @@ def measure(arm, scenario, server, mode):
     rate = (done["bytes"] / size if size else done["exchanges"]) / done["seconds"]
     times = {name: done[name] if done["exchanges"] else None
              for name in ("p50_us", "p99_us", "max_us")}
-    return {"rate": rate, **times,
+    return {"rate": rate, **times, "p99_calm_us": calm["p99_us"],
             "cpu_us_per_request": proxy["cpu_us"] / exchanges if arm.pids() else None,
             "server_us_per_request": far["cpu_us"] / exchanges,
             "client_us_per_request": client_cost["cpu_us"] / exchanges,

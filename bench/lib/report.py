@@ -44,6 +44,8 @@ def table(report):
             more = ""
             if result["kib_per_connection"] is not None:
                 more += f"  {number(result['kib_per_connection'])} KiB a connection"
+            if result["p99_calm_us"] is not None:
+                more += f"  p99 {number(result['p99_calm_us'])} without reloads"
             if result["failed"] or result["reopened"]:
                 more += f"  {result['failed']:.0f} failed, {result['reopened']:.0f} reopened"
             lines.append(_row(_cells(result)) + more)

@@ -48,6 +48,11 @@ class Scenario:
             return "no h2load here"
         return None
 
+    def together(self):
+        """Neighbours in the table with the same key are measured together: those that share a
+        setup one after the other, others in turn, round by round."""
+        return self.chart if self.chart == "rules" else self.setup
+
     def expected_of(self, arm):
         """The status that ARM has to answer with."""
         return self.expect if arm.filters else 200

@@ -57,89 +57,99 @@ class Session:
             todo = [s for s in scenarios.chosen(self.mode, name)
                     if (not self.wanted_scenarios or s.name in self.wanted_scenarios)
                     and self.possible(s)]
-            for setup, group in itertools.groupby(todo, lambda s: s.setup):
+            for _, group in itertools.groupby(todo, scenarios.Scenario.together):
                 with places.PLACES[name]() as place, \
                         tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
                     os.chmod(folder, 0o755)
-                    Group(self, setup, place, folder).run(list(group))
+                    Group(self, place, folder).run(list(group))
 
 
 class Group:
-    """The scenarios that share a setup, at one place, with one server."""
+    """Scenarios that are measured together, at one place, with one server."""
 
-    def __init__(self, session, setup, place, folder):
-        self.session, self.setup, self.place, self.folder = session, setup, place, folder
+    def __init__(self, session, place, folder):
+        self.session, self.place, self.folder = session, place, folder
         self.made = 0
         self.server = None
 
     def run(self, todo):
         address = self.place.server_address, SERVER_PORT
-        program = os.path.join(ROOT, "build", SERVERS[self.setup.protocol])
+        program = os.path.join(ROOT, "build", SERVERS[todo[0].setup.protocol])
         self.server = Process([*self.place.server.prefix, program, *map(str, address)],
                               os.path.join(self.folder, "server.output"))
         try:
             waiting = [s for s in todo if s.kind != scenarios.IDLE]
-            if waiting:
-                with contextlib.ExitStack() as stack:
-                    running = self._start_all(stack, waiting)
+            with contextlib.ExitStack() as stack:
+                if len({s.setup for s in waiting}) > 1:
+                    self._rounds_in_turn(stack, waiting)
+                elif waiting:
+                    running = self._start_all(stack, waiting[0].setup, waiting)
                     for scenario in waiting:
-                        self._rounds(scenario, running)
+                        self._rounds([(scenario, running)])
             for scenario in todo:
                 if scenario.kind == scenarios.IDLE:
                     self._rounds_anew(scenario)
         finally:
             self.server.stop()
 
-    def _arms(self):
-        return [arm for arm in self.session.arms if self.setup.protocol in arm.protocols]
+    def _rounds_in_turn(self, stack, todo):
+        """The scenarios are compared with each other, so a round has all of them."""
+        self._rounds([(scenario, self._start_all(stack, scenario.setup, [scenario]))
+                      for scenario in todo])
 
-    def _make(self, arm_class):
+    def _arms(self, setup):
+        return [arm for arm in self.session.arms if setup.protocol in arm.protocols]
+
+    def _make(self, arm_class, setup):
         self.made += 1
         folder = os.path.join(self.folder, f"{self.made}-{arm_class.name}")
         os.mkdir(folder, 0o755)
         # What it starts as another user has to be able to write there.
         os.chmod(folder, 0o777)
-        return arm_class(self.setup, self.place, (self.place.server_address, SERVER_PORT), folder)
+        return arm_class(setup, self.place, (self.place.server_address, SERVER_PORT), folder)
 
-    def _start_all(self, stack, todo):
+    def _start_all(self, stack, setup, todo):
         running = {}
-        for arm_class in self._arms():
-            why = arm_class.cannot(self.setup)
+        for arm_class in self._arms(setup):
+            why = arm_class.cannot(setup)
             if why:
                 for scenario in todo:
                     self.session.leave_out(why, arm=arm_class.name, scenario=scenario.name)
                 continue
             try:
-                arm = stack.enter_context(self._make(arm_class))
+                arm = stack.enter_context(self._make(arm_class, setup))
                 load.check(arm)
                 running[arm_class.name] = arm
             except BenchError as why_not:
                 self.session.fail(why_not)
         return running
 
-    def _rounds(self, scenario, running):
-        samples = {name: [] for name in running}
+    def _rounds(self, todo):
+        """TODO: scenarios, each with the arms that run for it."""
+        samples = {(scenario.name, name): [] for scenario, running in todo for name in running}
         for _ in range(self.session.mode.rounds):
-            for name, arm in list(running.items()):
-                try:
-                    samples[name].append(load.measure(arm, scenario, self.server,
-                                                      self.session.mode))
-                except BenchError as why:
-                    self.session.fail(why)
-                    del running[name], samples[name]
-        self._record(scenario, samples)
+            for scenario, running in todo:
+                for name, arm in list(running.items()):
+                    try:
+                        samples[scenario.name, name].append(
+                            load.measure(arm, scenario, self.server, self.session.mode))
+                    except BenchError as why:
+                        self.session.fail(why)
+                        del running[name], samples[scenario.name, name]
+        for scenario, running in todo:
+            self._record(scenario, {name: samples[scenario.name, name] for name in running})
 
     def _rounds_anew(self, scenario):
         """A new proxy for every round: memory that it keeps would hide what the next ones cost."""
-        classes = [arm for arm in self._arms()
-                   if arm.filters and not arm.cannot(self.setup)]
+        classes = [arm for arm in self._arms(scenario.setup)
+                   if arm.filters and not arm.cannot(scenario.setup)]
         samples = {arm.name: [] for arm in classes}
         for _ in range(self.session.mode.rounds):
             for arm_class in classes:
                 if arm_class.name not in samples:
                     continue
                 try:
-                    with self._make(arm_class) as arm:
+                    with self._make(arm_class, scenario.setup) as arm:
                         load.check(arm)
                         samples[arm.name].append(load.measure(arm, scenario, self.server,
                                                               self.session.mode))
@@ -153,15 +163,16 @@ class Group:
             if taken:
                 self.session.results.append({
                     "scenario": scenario.name, "arm": name, "place": self.place.name,
-                    "log": self.setup.log, **summary(taken)})
+                    "log": scenario.setup.log, **summary(taken)})
         self.session.say(f"{scenario.name}, {self.place.name}"
-                         + (", with logs" if self.setup.log else "") + ": done")
+                         + (", with logs" if scenario.setup.log else "") + ": done")
 
 
 def summary(samples):
     """The medians of what the rounds gave, and the rounds themselves."""
-    names = ("rate", "p50_us", "p99_us", "cpu_us_per_request", "rss_kib", "client_us_per_request",
-             "server_us_per_request", "switches_per_request", "kib_per_connection", "failed", "reopened")
+    names = ("rate", "p50_us", "p99_us", "p99_calm_us", "cpu_us_per_request", "rss_kib",
+             "client_us_per_request", "server_us_per_request", "switches_per_request",
+             "kib_per_connection", "failed", "reopened")
     found = {}
     for name in names:
         values = [sample[name] for sample in samples if sample.get(name) is not None]
