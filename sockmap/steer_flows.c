@@ -98,7 +98,7 @@ int steer_take(struct steer *s, uint32_t netns, const struct address *client, st
 	memset(ret, 0, sizeof(*ret));
 	ret->client = *client;
 	ret->netns = netns;
-	ret->workload = s->workload;
+	ret->workload = record.workload;
 	ret->destination = address_from_endpoint(&record.destination);
 	ret->source = address_from_endpoint(&record.source);
 	ret->device = record.device;

@@ -142,17 +142,52 @@ static bool is_local(struct steer *s, const struct address *a)
 	       kind == ROUTE_LOCAL;
 }
 
+/* As the program of the namespace has found it, which handed the client to us. -ENOENT: it has not,
+ * or that workload is gone. */
+static int workload_at(struct steer *s, const struct place_key *key, uint64_t *ret)
+{
+	struct workload_config w;
+	struct listening_place p;
+	uint32_t slot;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.listening), key, &p) < 0 ||
+	    p.sockets <= 0)
+		return -EAGAIN; /* perhaps at another place */
+	slot = (uint32_t)p.memo;
+	if (p.several || slot < SLOT_FIRST ||
+	    bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.workloads), &slot, &w) < 0 || !w.serial ||
+	    (uint32_t)(p.memo >> 32) < w.since)
+		return -ENOENT;
+	*ret = (uint64_t)w.serial << 32 | slot;
+	return 0;
+}
+
+static int server_of(struct steer *s, const struct address *server, uint64_t *ret)
+{
+	struct place_key key;
+	int r;
+
+	memset(&key, 0, sizeof(key));
+	key.netns = s->netns;
+	key.at = endpoint_from_address(server);
+	r = workload_at(s, &key, ret);
+	if (r != -EAGAIN)
+		return r;
+	memset(key.at.ip, 0, sizeof(key.at.ip));
+	r = workload_at(s, &key, ret);
+	return r == -EAGAIN ? -ENOENT : r;
+}
+
 int steer_client(struct steer *s, uint32_t netns, const struct address *client,
 		 const struct address *server, struct flow *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->netns = netns;
-	ret->workload = s->workload;
 	ret->client = *client;
 	ret->destination = *server;
 	ret->local = is_local(s, client);
 	ret->ingress = true;
-	return 0;
+	return server_of(s, server, &ret->workload);
 }
 
 static struct leg_key leg_key_of(const struct steer *s, const struct flow *flow)

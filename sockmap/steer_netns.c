@@ -30,26 +30,3 @@ int steer_adopt(struct steer *s, uint32_t number, struct error *err)
 	error_set(err, "sockets that are older cannot be adopted yet");
 	return -EOPNOTSUPP;
 }
-
-int steer_remove_workload(struct steer *s, uint64_t workload)
-{
-	return workload == s->workload ? -EOPNOTSUPP : -ENOENT;
-}
-
-int steer_detach(struct steer *s, int cgroup_fd)
-{
-	(void)s;
-	(void)cgroup_fd;
-	return -EOPNOTSUPP;
-}
-
-int steer_workload_counters(const struct steer *s, uint64_t workload,
-			    uint64_t refused[STEER_EVENT_MAX])
-{
-	struct steer_counters all;
-	int r = workload == s->workload ? steer_counters(s, &all) : -ENOENT;
-
-	for (int kind = 0; r == 0 && kind < STEER_EVENT_MAX; kind++)
-		refused[kind] = all.refused[kind];
-	return r;
-}

@@ -9,7 +9,7 @@ static void detach(struct scene *s, const char *program)
 	char path[256];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir, program);
+	snprintf(path, sizeof(path), "%s/link_0_%s", s->pin_dir, program);
 	fd = bpf_obj_get(path);
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_link_detach(fd), 0);
