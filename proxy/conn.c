@@ -44,14 +44,7 @@ static void on_side_closed(struct polled *polled)
 		return;
 	conn_relays_done(c);
 	leg_forget(w->steer, &c->flow);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		w->conns = c->next;
-	if (w->sweep_next == c)
-		w->sweep_next = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
+	workload_remove_conn(&w->conns, c);
 	w->metrics.open--;
 	worker_release(w);
 	free(c);
@@ -445,7 +438,7 @@ static int open_up(struct conn *c)
 	return 0;
 }
 
-int conn_open(struct worker *w, int fd, const struct flow *flow)
+int conn_open(struct worker *w, struct workload *wl, int fd, const struct flow *flow)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int r;
@@ -455,6 +448,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 		return -ENOMEM;
 	}
 	c->worker = w;
+	c->workload = wl;
 	c->moved_ms = uv_now(&w->loop);
 	c->flow = *flow;
 	c->up.fd = -1;
@@ -465,10 +459,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 		return r;
 	}
 	c->open_sides++;
-	c->next = w->conns;
-	if (c->next)
-		c->next->prev = c;
-	w->conns = c;
+	workload_add_conn(wl, &w->conns, c);
 	w->metrics.opened++;
 	w->metrics.open++;
 	if (!conn_hold(c))

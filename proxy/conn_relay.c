@@ -9,9 +9,9 @@ void conn_h2_hold(struct conn *c)
 {
 	struct conn_h2 *h2 = c->h2;
 
-	if (!h2 || h2->policy_generation == c->worker->policy_generation)
+	if (!h2 || h2->policy_generation == c->workload->policy_generation)
 		return;
-	h2->policy_generation = c->worker->policy_generation;
+	h2->policy_generation = c->workload->policy_generation;
 	h2_relay_rejudge(&h2->relay);
 }
 
@@ -88,7 +88,7 @@ bool conn_h2_begin(void *ctx)
 		free(h2);
 		return false;
 	}
-	h2->policy_generation = w->policy_generation;
+	h2->policy_generation = c->workload->policy_generation;
 	c->h2 = h2;
 	return true;
 }

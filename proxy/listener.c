@@ -79,18 +79,20 @@ static void take(struct listener *l, int fd, const struct sockaddr_storage *peer
 {
 	struct worker *w = l->polled.owner;
 	struct flow flow = { 0 };
+	struct workload *wl;
 
 	if (!find_flow(l, fd, peer, &flow)) {
 		give_up(w, NULL, CLOSE_NOT_STEERED);
 		side_reset(fd);
 		return;
 	}
-	if (!worker_admit(w)) {
-		give_up(w, &flow, CLOSE_LIMIT);
+	wl = workload_find(&w->workloads, flow.workload);
+	if (!wl || !worker_admit(w)) {
+		give_up(w, &flow, wl ? CLOSE_LIMIT : CLOSE_NO_WORKLOAD);
 		side_reset(fd);
 		return;
 	}
-	if (conn_open(w, fd, &flow) < 0) {
+	if (conn_open(w, wl, fd, &flow) < 0) {
 		worker_release(w);
 		give_up(w, &flow, CLOSE_OOM);
 	}

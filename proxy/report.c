@@ -414,6 +414,7 @@ static const char *verdict_for(enum close_reason why)
 {
 	switch (why) {
 	case CLOSE_NOT_ALLOWED:
+	case CLOSE_NO_WORKLOAD:
 	case CLOSE_NOT_HTTP:
 	case CLOSE_TLS:
 	case CLOSE_UNSOLICITED:

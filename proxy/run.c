@@ -5,6 +5,7 @@
 #include <string.h>
 #include "loop.h"
 #include "text.h"
+#include "worker_changes.h"
 
 static int render_labels(struct run *r, struct error *err)
 {
@@ -56,13 +57,37 @@ static int open_loops(struct run *r, struct error *err)
 		struct log_writer *log = r->log ? access_log_writer(r->log, i) : NULL;
 
 		r->n_workers++;
-		code = worker_init(&r->workers[i], &r->shared, r->policy, log, r->labels, err);
+		code = worker_init(&r->workers[i], &r->shared, log, r->labels, err);
 		if (!reload_may_follow(r))
 			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
 		if (code == 0 && r->options->audit)
 			worker_set_audit(&r->workers[i]);
 		if (code < 0)
 			return code;
+	}
+	return 0;
+}
+
+struct worker_changes *run_changes(const struct run *r, struct policy *policy)
+{
+	struct worker_changes *changes = worker_changes_new();
+
+	if (changes && worker_changes_set_policy(changes, r->workload, policy) == 0)
+		return changes;
+	worker_changes_free(changes);
+	return NULL;
+}
+
+static int give_policy(struct run *r, struct error *err)
+{
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct worker_changes *changes = run_changes(r, r->policy);
+
+		if (!changes) {
+			error_set(err, "out of memory for the policy");
+			return -ENOMEM;
+		}
+		worker_apply(&r->workers[i], changes);
 	}
 	return 0;
 }
@@ -88,9 +113,10 @@ static int open_steering(struct run *r, struct error *err)
 	code = steer_add_workload(r->steer, cgroup_id(&r->state.cgroup), 0, &r->workload, err);
 	if (code == 0)
 		code = steer_set_table(r->steer, r->workload, policy_l4_table(r->policy), err);
-	if (code < 0)
-		return code;
-	code = open_listeners(r, err);
+	if (code == 0)
+		code = give_policy(r, err);
+	if (code == 0)
+		code = open_listeners(r, err);
 	if (code < 0)
 		return code;
 	code = routes_open(r->steer, 0, -1, &r->routes, err);

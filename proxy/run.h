@@ -47,11 +47,15 @@ struct run {
 	bool loop_made;
 };
 
+struct worker_changes;
+
 /* R->reload was initialized before POLICY was loaded. POLICY's reference is taken over. */
 int run_open(struct run *r, const struct run_options *o, struct policy *policy, struct error *err);
 /* Returns 0 when the command has run and ended, or the negative errno with which it could not be
  * executed. */
 int run_loop(struct run *r, struct error *err);
+/* What tells a worker that the command is judged by POLICY; NULL when out of memory. */
+struct worker_changes *run_changes(const struct run *r, struct policy *policy);
 /* Prints what was denied, detaches and removes. Accepts what a failed run_open() left. */
 void run_close(struct run *r);
 

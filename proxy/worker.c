@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "loop.h"
 #include "shed.h"
+#include "worker_changes.h"
 
 static void close_handles(struct worker *w)
 {
@@ -53,6 +54,7 @@ static void on_tick(uv_timer_t *timer)
 			conn_tick(c, now);
 	}
 	shed_stalled(w);
+	worker_reap_workloads(w);
 	if (w->stop_at_ms && !w->conns && !uv_is_closing((uv_handle_t *)&w->wake))
 		close_handles(w);
 }
@@ -61,13 +63,13 @@ static void on_wake(uv_async_t *async)
 {
 	struct worker *w = async->data;
 
-	worker_take_policy(w);
+	worker_take_changes(w);
 	if (atomic_load(&w->stop) && !w->stop_at_ms)
 		begin_to_stop(w);
 }
 
-int worker_init(struct worker *w, struct worker_shared *shared, struct policy *policy,
-		struct log_writer *log, const char *labels, struct error *err)
+int worker_init(struct worker *w, struct worker_shared *shared, struct log_writer *log,
+		const char *labels, struct error *err)
 {
 	int r;
 
@@ -102,13 +104,10 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	turns_init(&w->turns, &w->loop);
 	w->exchanges.kept.max = KEPT_MAX;
 	w->initialized = true;
-	w->policy = policy_ref(policy);
-	w->policy_generation = 1;
-	w->judge = judge_scratch_new(policy);
-	if (w->judge)
-		return 0;
-	error_set(err, "out of memory for the policy");
-	return -ENOMEM;
+	r = workload_table_init(&w->workloads, shared->max_workloads ? shared->max_workloads : 1);
+	if (r < 0)
+		error_set(err, "out of memory");
+	return r;
 fail_poller:
 	poller_close(&w->poller);
 fail_loop:
@@ -208,9 +207,8 @@ void worker_done(struct worker *w)
 	buffer_pool_done(&w->buffers);
 	exchange_pool_done(&w->exchanges);
 	path_scratch_done(&w->paths);
-	judge_scratch_free(w->judge);
-	policy_unref(w->policy);
-	worker_policy_free(atomic_exchange(&w->mailbox, NULL));
+	worker_drop_changes(w);
+	workload_table_done(&w->workloads);
 	denials_done(&w->reporter.denials);
 	w->initialized = false;
 }

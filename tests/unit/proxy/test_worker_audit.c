@@ -124,10 +124,7 @@ static void test_half_a_head(void **state)
 
 static void change(struct talkers *t, struct policy *policy)
 {
-	worker_set_policy(t->s.worker, worker_policy_new(policy, 1));
-	policy_unref(policy);
-	while (atomic_load(&t->s.worker->swept) != 1)
-		scene_turn(&t->s, -1, 0);
+	scene_change(&t->s, policy);
 	assert_int_equal(atomic_load(&t->s.worker->ended), 0);
 }
 

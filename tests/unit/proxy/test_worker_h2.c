@@ -68,9 +68,7 @@ static void begin_audit(struct scene *s, int *client, int *server)
 
 static void change_to(struct scene *s, struct policy *policy)
 {
-	worker_set_policy(s->worker, worker_policy_new(policy, s->worker->policy_serial + 1));
-	policy_unref(policy);
-	scene_turn(s, -1, 0);
+	scene_change(s, policy);
 }
 
 static void change(struct scene *s, const char *denied)
