@@ -65,7 +65,7 @@ void conn_close(struct conn *c, enum close_reason why)
 	c->why = (uint8_t)why;
 	conn_move(c, CONN_CLOSING);
 	w->metrics.closed[why]++;
-	report_close(&w->reporter, &c->flow, why);
+	report_close(&c->workload->reporter, &c->flow, why);
 	side_close(&c->down, &w->poller, reset, on_side_closed);
 	side_close(&c->up, &w->poller, reset, on_side_closed);
 }
@@ -97,7 +97,7 @@ static void host_answered(void *ctx, const struct exchange *x, unsigned status)
 {
 	struct conn *c = ctx;
 
-	report_response(&c->worker->reporter, &c->flow, x, status);
+	report_response(&c->workload->reporter, &c->flow, x, status);
 }
 
 static void host_refused(void *ctx, unsigned status, const char *why)
@@ -105,14 +105,14 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	struct conn *c = ctx;
 
 	c->worker->metrics.requests_refused++;
-	report_refused(&c->worker->reporter, &c->flow, status, why);
+	report_refused(&c->workload->reporter, &c->flow, status, why);
 }
 
 static void host_audited(void *ctx, enum close_reason why)
 {
 	struct conn *c = ctx;
 
-	report_audited(&c->worker->reporter, &c->flow, why);
+	report_audited(&c->workload->reporter, &c->flow, why);
 }
 
 static void host_finish(void *ctx, enum relay_side to)

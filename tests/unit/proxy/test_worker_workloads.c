@@ -25,12 +25,18 @@ struct pair {
 	int client, server;
 };
 
+/* The workload may not ask for DENIED, and is called so. */
 static void set_policy(struct worker_changes *changes, uint64_t workload, const char *denied)
 {
+	const struct workload_names names = { .name = denied + 1, .namespace_ = "shop" };
 	struct policy *policy = fake_policy_new(L4_STEER, denied);
+	struct workload_info *info;
+	struct error err = { "" };
 
-	assert_int_equal(worker_changes_set_policy(changes, workload, policy), 0);
+	assert_int_equal(workload_info_new(&names, &info, &err), 0);
+	assert_int_equal(worker_changes_set_policy(changes, workload, policy, info), 0);
 	policy_unref(policy);
+	workload_info_unref(info);
 }
 
 /* Two workloads, of which SCENE_WORKLOAD may not ask for /deny and OTHER not for /other. */
@@ -305,6 +311,54 @@ static void test_remove_in_audit(void **state)
 	scene_end(&s);
 }
 
+static void check_summary(struct scene *s, const char *const *lines, unsigned n)
+{
+	struct denials sum = { 0 };
+
+	worker_merge_denials(s->worker, &sum);
+	assert_int_equal(sum.n, n);
+	for (unsigned i = 0; i < n; i++)
+		assert_non_null(strstr(sum.entries[i].text, lines[i]));
+	denials_done(&sum);
+}
+
+/* Each denial is told with the name of its workload, also when that is gone. */
+static void test_summary(void **state)
+{
+	static const char *const before[] = { "GET http://h/deny: ",
+					      "shop/other: GET http://h/other: " };
+	static const char *const after[] = { "shop/other: GET http://h/other: ",
+					     "GET http://h/deny: ",
+					     "shop/new: GET http://h/new: " };
+	struct worker_changes *changes = worker_changes_new();
+	struct pair a, b;
+	struct scene s;
+
+	begin(&s);
+	a = meet(&s, SCENE_WORKLOAD);
+	b = meet(&s, OTHER);
+	check_denied(&s, a, GET("/deny"));
+	check_denied(&s, b, GET("/other"));
+	check_denied(&s, b, GET("/other"));
+	assert_int_equal(s.worker->reporter.denials.n, 0);
+	assert_int_equal(scene_workload(&s)->reporter.denials.n, 1);
+	check_summary(&s, before, ARRAY_SIZE(before));
+	assert_int_equal(worker_changes_remove_workload(changes, OTHER), 0);
+	set_policy(changes, UNKNOWN, "/new");
+	scene_post(&s, changes);
+	check_ended(&s, b);
+	b = meet(&s, UNKNOWN);
+	check_denied(&s, b, GET("/new"));
+	/* That its connection was ended is told with the rest of what is gone. */
+	assert_int_equal(s.worker->reporter.denials.n, 2);
+	s.worker->reporter.denials.n = 1;
+	check_summary(&s, after, ARRAY_SIZE(after));
+	s.worker->reporter.denials.n = 2;
+	part(a);
+	part(b);
+	scene_end(&s);
+}
+
 /* The worker ends while a change has not been taken, or not been swept. */
 static void test_end_on_the_way(void **state)
 {
@@ -330,7 +384,8 @@ int main(void)
 		cmocka_unit_test(test_unknown),		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_remove_draining), cmocka_unit_test(test_remove_without_sweep),
 		cmocka_unit_test(test_slot_again),	cmocka_unit_test(test_order),
-		cmocka_unit_test(test_remove_in_audit), cmocka_unit_test(test_end_on_the_way),
+		cmocka_unit_test(test_remove_in_audit), cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_end_on_the_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
