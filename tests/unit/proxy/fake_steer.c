@@ -52,6 +52,7 @@ int steer_client(struct steer *s, uint32_t netns, const struct address *client,
 	*ret = (struct flow){ .client = *client,
 			      .destination = *server,
 			      .netns = netns,
+			      .workload = s->server_of,
 			      .local = true,
 			      .ingress = true };
 	return 0;
