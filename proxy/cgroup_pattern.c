@@ -92,12 +92,42 @@ size_t cgroup_pattern_literal(const char *pattern)
 	return (size_t)(at - pattern);
 }
 
-bool cgroup_pattern_matches_name(const char *pattern, const char *name)
+static bool matches(const char *pattern, const char *name, size_t name_len)
 {
-	char one[NAME_MAX + 1];
+	char one[NAME_MAX + 1], other[NAME_MAX + 1];
 	size_t len = cgroup_pattern_name(pattern);
 
+	if (name_len > NAME_MAX)
+		return false;
 	memcpy(one, pattern + 1, len);
 	one[len] = '\0';
-	return fnmatch(one, name, FNM_NOESCAPE | FNM_PATHNAME) == 0;
+	memcpy(other, name, name_len);
+	other[name_len] = '\0';
+	return fnmatch(one, other, FNM_NOESCAPE | FNM_PATHNAME) == 0;
+}
+
+bool cgroup_pattern_matches_name(const char *pattern, const char *name)
+{
+	return matches(pattern, name, strlen(name));
+}
+
+bool cgroup_pattern_matches(const char *pattern, const char *path)
+{
+	while (*pattern && *path) {
+		size_t len = strcspn(path + 1, "/");
+
+		if (!matches(pattern, path + 1, len))
+			return false;
+		pattern += 1 + cgroup_pattern_name(pattern);
+		path += 1 + len;
+	}
+	return !*pattern && !*path;
+}
+
+const char *cgroup_pattern_within(const char *pattern, const char *root)
+{
+	size_t len = strlen(root);
+
+	return len > 1 && strncmp(pattern, root, len) == 0 && pattern[len] == '/' ? pattern + len
+										  : pattern;
 }

@@ -23,4 +23,10 @@ size_t cgroup_pattern_name(const char *pattern);
 /* Is NAME what the first name of PATTERN stands for? */
 bool cgroup_pattern_matches_name(const char *pattern, const char *name);
 
+/* Is PATH, which begins with a slash, what PATTERN stands for? */
+bool cgroup_pattern_matches(const char *pattern, const char *path);
+
+/* PATTERN, without the mount point ROOT of the tree if it begins with it. */
+const char *cgroup_pattern_within(const char *pattern, const char *root);
+
 #endif

@@ -377,15 +377,6 @@ int cgroup_watch_read(struct cgroup_watch *w)
 
 /* ---- open, close, ask ---- */
 
-/* Without ROOT, where it begins with it. */
-static const char *within(const char *root, const char *pattern)
-{
-	size_t len = strlen(root);
-
-	return len > 1 && strncmp(pattern, root, len) == 0 && pattern[len] == '/' ? pattern + len
-										  : pattern;
-}
-
 static int copy_patterns(struct cgroup_watch *w, const char *const *patterns, size_t n)
 {
 	w->patterns = calloc(n + 1, sizeof(*w->patterns));
@@ -396,7 +387,7 @@ static int copy_patterns(struct cgroup_watch *w, const char *const *patterns, si
 	if (!w->top->rests)
 		return -ENOMEM;
 	for (w->n = 0; w->n < n; w->n++) {
-		w->patterns[w->n] = strdup(within(w->root, patterns[w->n]));
+		w->patterns[w->n] = strdup(cgroup_pattern_within(patterns[w->n], w->root));
 		if (!w->patterns[w->n])
 			return -ENOMEM;
 		w->top->rests[w->n] = (struct rest){ w->patterns[w->n], w->n };
