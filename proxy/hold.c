@@ -35,7 +35,7 @@ static bool hold_request(void *ctx, const struct kept_request *k)
 		v = judge_again(c, k);
 	if (v.action == VERDICT_ALLOW)
 		return true;
-	report_revoked(&c->worker->reporter, &c->flow, k, &v);
+	report_revoked(&c->workload->reporter, &c->flow, k, &v);
 	return audit;
 }
 
@@ -46,10 +46,18 @@ static bool end(struct conn *c, enum close_reason why)
 	return false;
 }
 
+void conn_cast_off(struct conn *c)
+{
+	if (c->state != CONN_CLOSING)
+		end(c, CLOSE_NO_WORKLOAD);
+}
+
 bool conn_hold(struct conn *c)
 {
-	if (c->policy_generation == c->worker->policy_generation || c->state >= CONN_DRAIN)
+	if (c->policy_generation == c->workload->policy_generation || c->state >= CONN_DRAIN)
 		return c->state != CONN_CLOSING;
+	if (c->workload->gone)
+		return end(c, CLOSE_NO_WORKLOAD);
 	if (!conn_refresh_rules(c)) /* in audit its next request says so */
 		return c->worker->relay_env.audit || end(c, CLOSE_NOT_ALLOWED);
 	if (!h1_relay_in_flight(&c->relay, hold_request, c))

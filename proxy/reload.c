@@ -10,6 +10,7 @@
 #include "reload_say.h"
 #include "run.h"
 #include "sweep.h"
+#include "worker_changes.h"
 
 #define TO(s) (1u << RELOAD_##s)
 static const unsigned next_states[RELOAD_STATE_MAX] = {
@@ -57,7 +58,7 @@ static int prepare(struct run *r)
 	if (l->table < 0)
 		return l->table;
 	for (unsigned i = 0; i < r->n_workers; i++) {
-		l->parcels[i] = worker_policy_new(l->next, l->serial);
+		l->parcels[i] = run_changes(r, l->next);
 		if (!l->parcels[i]) {
 			error_set(&l->err, "out of memory for the policy");
 			return -ENOMEM;
@@ -90,7 +91,7 @@ static void drop_load(struct run *r)
 	struct reload *l = &r->reload;
 
 	for (unsigned i = 0; l->parcels && i < r->n_workers; i++) {
-		worker_policy_free(l->parcels[i]);
+		worker_changes_free(l->parcels[i]);
 		l->parcels[i] = NULL;
 	}
 	if (l->table >= 0)
@@ -173,7 +174,8 @@ static bool switch_table(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (steer_switch_table(r->steer, l->table, policy_l4_table(l->next), &l->err) == 0)
+	if (steer_switch_table(r->steer, r->workload, l->table, policy_l4_table(l->next),
+			       &l->err) == 0)
 		return true;
 	if (!l->said_behind)
 		fprintf(stderr,
@@ -246,7 +248,7 @@ static void take_loaded(struct run *r)
 	}
 	move(l, RELOAD_TAKING);
 	for (unsigned i = 0; i < r->n_workers; i++) {
-		worker_set_policy(&r->workers[i], l->parcels[i]);
+		worker_post(&r->workers[i], l->parcels[i], l->serial);
 		l->parcels[i] = NULL;
 	}
 }

@@ -29,7 +29,7 @@
 #define RELOAD_AGAIN_MS	    1000 /* a switch that failed; a second sweep, see sweep.h */
 
 struct run;
-struct worker_policy;
+struct worker_changes;
 
 enum reload_state { RELOAD_IDLE, RELOAD_LOADING, RELOAD_TAKING, RELOAD_SWEEPING, RELOAD_STATE_MAX };
 
@@ -61,7 +61,7 @@ struct reload {
 	int result; /* of the load */
 	struct policy *next;
 	int table; /* descriptor, -1: none */
-	struct worker_policy **parcels;
+	struct worker_changes **parcels;
 	uint32_t serial;
 	unsigned ended; /* connections */
 	struct diag diag;

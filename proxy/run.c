@@ -4,23 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include "loop.h"
-#include "text.h"
+#include "worker_changes.h"
 
-static int render_labels(struct run *r, struct error *err)
+/* It has labels, and no name but the command itself. */
+static int open_info(struct run *r, struct error *err)
 {
-	struct text t = { .buf = r->labels, .size = sizeof(r->labels) - 1 };
+	struct workload_names names = { .labels = r->options->labels,
+					.n_labels = r->options->n_labels };
+	int code = workload_info_new(&names, &r->info, err);
 
-	for (size_t i = 0; i < r->options->n_labels; i++) {
-		text_add(&t, i ? ",\"" : "\"");
-		text_add_json(&t, span_of(r->options->labels[i].key));
-		text_add(&t, "=");
-		text_add_json(&t, span_of(r->options->labels[i].value));
-		text_add(&t, "\"");
-	}
-	if (!t.cut)
-		return 0;
-	error_set(err, "the labels are longer than %d bytes", RUN_LABELS_MAX);
-	return -E2BIG;
+	r->reporter.who = r->info;
+	return code;
 }
 
 static int open_log(struct run *r, struct error *err)
@@ -30,7 +24,6 @@ static int open_log(struct run *r, struct error *err)
 	if (r->options->log)
 		code = access_log_open(r->options->log, r->options->workers + 1,
 				       r->shared.limits.log_queue, &r->log, err);
-	r->reporter.labels = r->labels;
 	if (r->log)
 		r->reporter.log = access_log_writer(r->log, r->options->workers);
 	return code;
@@ -56,13 +49,37 @@ static int open_loops(struct run *r, struct error *err)
 		struct log_writer *log = r->log ? access_log_writer(r->log, i) : NULL;
 
 		r->n_workers++;
-		code = worker_init(&r->workers[i], &r->shared, r->policy, log, r->labels, err);
+		code = worker_init(&r->workers[i], &r->shared, log, err);
 		if (!reload_may_follow(r))
 			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
 		if (code == 0 && r->options->audit)
 			worker_set_audit(&r->workers[i]);
 		if (code < 0)
 			return code;
+	}
+	return 0;
+}
+
+struct worker_changes *run_changes(const struct run *r, struct policy *policy)
+{
+	struct worker_changes *changes = worker_changes_new();
+
+	if (changes && worker_changes_set_policy(changes, r->workload, policy, r->info) == 0)
+		return changes;
+	worker_changes_free(changes);
+	return NULL;
+}
+
+static int give_policy(struct run *r, struct error *err)
+{
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		struct worker_changes *changes = run_changes(r, r->policy);
+
+		if (!changes) {
+			error_set(err, "out of memory for the policy");
+			return -ENOMEM;
+		}
+		worker_apply(&r->workers[i], changes);
 	}
 	return 0;
 }
@@ -85,13 +102,16 @@ static int open_steering(struct run *r, struct error *err)
 
 	if (code < 0)
 		return code;
-	code = steer_set_table(r->steer, policy_l4_table(r->policy), err);
+	code = steer_add_workload(r->steer, cgroup_id(&r->state.cgroup), 0, &r->workload, err);
+	if (code == 0)
+		code = steer_set_table(r->steer, r->workload, policy_l4_table(r->policy), err);
+	if (code == 0)
+		code = give_policy(r, err);
+	if (code == 0)
+		code = open_listeners(r, err);
 	if (code < 0)
 		return code;
-	code = open_listeners(r, err);
-	if (code < 0)
-		return code;
-	code = routes_open(r->steer, &r->routes, err);
+	code = routes_open(r->steer, 0, -1, &r->routes, err);
 	if (code < 0)
 		return code;
 	return steer_attach(r->steer, r->state.cgroup.fd, r->state.pin_dir, err);
@@ -121,7 +141,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	if (code == 0)
 		code = child_prepare(&r->child, o->user, err);
 	if (code == 0)
-		code = render_labels(r, err);
+		code = open_info(r, err);
 	if (code < 0)
 		return code;
 	clean_up();
@@ -267,7 +287,7 @@ static void stop_workers(struct run *r, struct metrics *sum)
 			continue;
 		w->metrics.buffers_in_use = w->buffers.n_lent;
 		metrics_add(sum, &w->metrics);
-		denials_merge(&r->reporter.denials, &w->reporter.denials);
+		worker_merge_denials(w, &r->reporter.denials);
 		worker_done(w);
 	}
 	free(r->workers);
@@ -324,5 +344,6 @@ void run_close(struct run *r)
 	if (r->loop_made)
 		uv_loop_close(&r->loop);
 	child_done(&r->child);
+	workload_info_unref(r->info);
 	policy_unref(r->policy);
 }

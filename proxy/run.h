@@ -22,7 +22,6 @@
 #define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
-#define RUN_LABELS_MAX	    REPORT_LABELS_MAX
 
 struct run {
 	const struct run_options *options;
@@ -32,13 +31,14 @@ struct run {
 	struct run_state state;
 	bool state_made;
 	struct steer *steer;
+	uint64_t workload; /* of it */
 	struct routes *routes;
 	struct access_log *log;
 	struct worker_shared shared;
 	struct worker *workers;
 	unsigned n_workers;
 	struct reporter reporter; /* for what the kernel refused */
-	char labels[RUN_LABELS_MAX];
+	struct workload_info *info;
 	uv_loop_t loop;
 	uv_poll_t signals, events, route_changes;
 	uv_timer_t timer, route_retry;
@@ -46,11 +46,15 @@ struct run {
 	bool loop_made;
 };
 
+struct worker_changes;
+
 /* R->reload was initialized before POLICY was loaded. POLICY's reference is taken over. */
 int run_open(struct run *r, const struct run_options *o, struct policy *policy, struct error *err);
 /* Returns 0 when the command has run and ended, or the negative errno with which it could not be
  * executed. */
 int run_loop(struct run *r, struct error *err);
+/* What tells a worker that the command is judged by POLICY; NULL when out of memory. */
+struct worker_changes *run_changes(const struct run *r, struct policy *policy);
 /* Prints what was denied, detaches and removes. Accepts what a failed run_open() left. */
 void run_close(struct run *r);
 

@@ -98,25 +98,24 @@ static void explain_no_cgroup2(struct error *err, int r)
 			strerror(-r));
 }
 
-static int find_own(char *path, struct error *err)
+int cgroup_own(char path[CGROUP_PATH_MAX], struct error *err)
 {
-	char own[CGROUP_PATH_MAX];
-	struct find_cgroup2 find = { own, path };
-	int r, before = mount_if_none();
+	int r = own_cgroup(path, CGROUP_PATH_MAX);
 
-	if (before < 0) {
-		explain_no_cgroup2(err, before);
-		return before;
-	}
-	r = own_cgroup(own, sizeof(own));
-	if (r < 0) {
+	if (r < 0)
 		error_set(err,
 			  "/proc/self/cgroup does not tell this process's cgroup2 group (%s): "
 			  "mount proc on /proc",
 			  strerror(-r));
-		return r;
-	}
-	r = mounts_each(on_cgroup2, &find);
+	return r;
+}
+
+/* Where the cgroup OWN of the tree is to be found, "/" being the tree itself. */
+static int find(const char *own, char *path, int before, struct error *err)
+{
+	struct find_cgroup2 find = { own, path };
+	int r = mounts_each(on_cgroup2, &find);
+
 	if (r == 0 && before == 1) { /* what is mounted shows another part of the tree */
 		r = mounts_make("cgroup2", PRIVATE_VIEW);
 		if (r == 0)
@@ -127,6 +126,30 @@ static int find_own(char *path, struct error *err)
 	if (r < 0)
 		explain_no_cgroup2(err, r);
 	return r < 0 ? r : 0;
+}
+
+static int find_own(char *path, struct error *err)
+{
+	char own[CGROUP_PATH_MAX];
+	int r, before = mount_if_none();
+
+	if (before < 0) {
+		explain_no_cgroup2(err, before);
+		return before;
+	}
+	r = cgroup_own(own, err);
+	return r < 0 ? r : find(own, path, before, err);
+}
+
+int cgroup_tree(char root[CGROUP_PATH_MAX], struct error *err)
+{
+	int before = mount_if_none();
+
+	if (before < 0) {
+		explain_no_cgroup2(err, before);
+		return before;
+	}
+	return find("/", root, before, err);
 }
 
 /* ---- make and open ---- */

@@ -16,7 +16,7 @@ int steer_add_listener(struct steer *s, int fd, struct error *err)
 	return 0;
 }
 
-int steer_take(struct steer *s, const struct address *client, struct flow *ret)
+int steer_take(struct steer *s, uint32_t netns, const struct address *client, struct flow *ret)
 {
 	for (unsigned i = 0; i < s->n_flows; i++) {
 		struct flow *f = &s->flows[i];
@@ -31,7 +31,7 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret)
 	return -ENOENT;
 }
 
-int steer_set_local(struct steer *s, const struct address *client, const struct address *local)
+int steer_set_local(struct steer *s, const struct flow *flow, const struct address *local)
 {
 	s->n_locals++;
 	s->local = *local;
@@ -46,12 +46,16 @@ int steer_add_inbound(struct steer *s, int fd, struct error *err)
 	return 0;
 }
 
-void steer_client(struct steer *s, const struct address *client, const struct address *server,
-		  struct flow *ret)
+int steer_client(struct steer *s, uint32_t netns, const struct address *client,
+		 const struct address *server, struct flow *ret)
 {
-	*ret = (struct flow){
-		.client = *client, .destination = *server, .local = true, .ingress = true
-	};
+	*ret = (struct flow){ .client = *client,
+			      .destination = *server,
+			      .netns = netns,
+			      .workload = s->server_of,
+			      .local = true,
+			      .ingress = true };
+	return 0;
 }
 
 int steer_add_leg(struct steer *s, int fd, const struct flow *flow)

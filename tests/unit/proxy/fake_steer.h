@@ -16,7 +16,8 @@ struct steer {
 	struct address local;
 	unsigned n_inbound; /* listeners for ingress */
 	int inbound[2];
-	unsigned n_legs; /* registered and not removed */
+	uint64_t server_of; /* the workload to which clients come */
+	unsigned n_legs;    /* registered and not removed */
 };
 
 void fake_steer_file(struct steer *s, const struct flow *flow);

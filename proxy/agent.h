@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agent.h - one `sluice agent`: many workloads in one process, by one set of programs and maps.
+ *
+ * agent_open() makes, in this order: the event loops, the state directory with its lock, the
+ * programs, the workers' listeners, the mirror of the routes, a workload for each cgroup that the
+ * configuration stands for, each with its policy in the workers and in the kernel; then it attaches
+ * to the cgroups in which workloads can appear, makes older sockets known, and only then removes
+ * what a killed agent of the same state directory left, so that at no time nothing is attached.
+ * agent_loop() follows cgroups, processes and files until it is told to end. agent_close() undoes
+ * all in reverse, whatever was reached.
+ *
+ * Everything here is the main thread's. */
+#ifndef SLUICE_AGENT_H
+#define SLUICE_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+#include "access_log.h"
+#include "agent_plan.h"
+#include "agent_state.h"
+#include "cgroup.h"
+#include "cgroup_watch.h"
+#include "crew.h"
+#include "netns.h"
+#include "report.h"
+#include "rollout.h"
+#include "routes.h"
+#include "steer.h"
+#include "watch.h"
+#include "sluice/error.h"
+
+#define AGENT_WORKLOADS_MAX   4096
+#define AGENT_NETNS_MAX	      1024
+#define AGENT_DESCRIPTORS_MAX 65536 /* of those that the main thread watches, the highest */
+#define AGENT_RETRY_MS	      1000  /* what could not be done */
+#define AGENT_SCAN_MS	      10000 /* everything is looked at, whatever inotify has told */
+#define AGENT_SETTLED_MS      20    /* after a change of a file that is complete */
+#define AGENT_UNSETTLED_MS    500   /* after one that goes on */
+#define AGENT_LATEST_MS	      1000  /* but not later than this after the first one */
+#define AGENT_BLIND_MS	      2000  /* how often files are read that cannot be watched */
+
+struct agent;
+
+/* A network namespace in which workloads have processes, other than sluice's own. */
+struct agent_netns {
+	struct agent_netns *next;
+	struct agent *agent;
+	ino_t inode;
+	struct netns *netns; /* with its number */
+	uint64_t cookie;     /* by which the kernel's events name it */
+	struct routes *routes;
+	uv_poll_t changes; /* of the routes */
+	bool polled;
+	unsigned users;	  /* workloads */
+	bool leaving;	  /* the workers are told that it goes */
+	uint32_t serial;  /* of that */
+};
+
+enum agent_workload_state {
+	AGENT_WORKLOAD_TOLD, /* the workers get its policy; in the kernel nothing is enforced yet */
+	AGENT_WORKLOAD_HELD,
+	AGENT_WORKLOAD_GONE, /* its cgroup, or no entry stands for it; it is about to be removed */
+};
+
+/* A cgroup that is held to a policy. */
+struct agent_workload {
+	struct agent_workload *next;
+	enum agent_workload_state state;
+	char *path;	     /* of the cgroup, from the root of the tree */
+	uint64_t cgroup_id;
+	uint64_t id; /* of steering */
+	unsigned flags;
+	size_t entry;		  /* of the configuration in force */
+	struct agent_rule rule;	  /* what it is, or is about to be, held to */
+	uint32_t serial;	  /* of what the workers were told first */
+	bool populated;
+	bool said; /* that it could not be held */
+	struct agent_netns **netns; /* where its processes are */
+	size_t n_netns;
+	unsigned visits; /* for how many rounds more its processes are looked at */
+};
+
+/* A cgroup to which the programs are attached. */
+struct agent_point {
+	struct agent_point *next;
+	char *path;
+	uint64_t id;
+	int fd;
+	bool wanted;
+};
+
+enum agent_reload_state { AGENT_IDLE, AGENT_LOADING, AGENT_ROLLING };
+
+struct agent_reload {
+	enum agent_reload_state state;
+	struct watch *watch; /* NULL: there are no more of them */
+	bool blind;	     /* not everything is watched */
+	bool short_of;	     /* something, so that the last load could not be done */
+	bool changed;	     /* again, since it began */
+	bool asked;	     /* by SIGHUP: it is said also when nothing has changed */
+	bool said_blind, said_unlisted, said_helpless;
+	uint64_t latest_ms;
+	uv_poll_t news;
+	uv_timer_t settle;
+	uv_async_t loaded;
+	uv_thread_t loader;
+	bool has_loader, begun, closing;
+	int result;
+	struct agent_plan *next; /* loaded, or being rolled out */
+	struct diag diag;
+	struct error err;
+	char *last_errors; /* printed for what is in the files now; NULL: nothing is wrong */
+	struct rollout rollout;
+	unsigned ended; /* connections, by the last change */
+};
+
+struct agent {
+	const char *config_path;
+	struct agent_plan *plan; /* in force */
+	struct agent_state state;
+	bool state_made, attached;
+	char tree[CGROUP_PATH_MAX]; /* where cgroups are mounted */
+	char own[CGROUP_PATH_MAX];  /* the agent's own cgroup in it */
+	struct steer *steer;
+	struct crew crew;
+	struct access_log *log;
+	struct reporter reporter; /* for what the kernel refused */
+	struct routes *routes;	  /* of the host's namespace */
+	struct netns *home;
+	ino_t home_inode;
+	struct agent_netns *netns;
+	struct agent_workload *workloads;
+	size_t n_workloads;
+	struct cgroup_watch *cgroups;
+	struct agent_point *points;
+	struct agent_reload reload;
+	uv_loop_t loop;
+	bool loop_made, ending;
+	int signal_fd;
+	uv_poll_t signals, events, route_changes, cgroup_news;
+	uv_timer_t retry;  /* what could not be done */
+	uv_timer_t scan;
+	uv_timer_t visit;  /* processes of workloads that have just come */
+	uv_timer_t sweep;  /* connections that are older than their workload */
+	struct crew_watch progress;
+	struct timespec started; /* CLOCK_REALTIME */
+};
+
+/* PLAN is taken over. */
+int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan,
+	       struct error *err);
+/* Returns when SIGTERM or SIGINT has come. */
+void agent_loop(struct agent *a);
+/* Accepts what a failed agent_open() left. */
+void agent_close(struct agent *a);
+
+/* By the id of steering; NULL: there is none any more. */
+struct agent_workload *agent_find(const struct agent *a, uint64_t workload);
+
+#endif

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A tree of nodes, one for each directory that some pattern leads to or through. What is known of a
+ * directory is found anew whenever its name is mentioned; events only say where to look, so that
+ * none of them can be wrong. */
+#include "cgroup_watch.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cgroup.h"
+#include "cgroup_pattern.h"
+
+#define ON_NAMES (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
+#define BUCKETS	 1024
+#define READ_MAX (64 * 1024)
+
+/* What is left of a pattern below a directory: "/name..." */
+struct rest {
+	const char *text;
+	size_t pattern;
+};
+
+struct node {
+	struct node *parent, *children, *next;
+	char *path; /* from the root; "" is the root */
+	ino_t inode;
+	struct rest *rests; /* that go on below */
+	size_t n_rests;
+	bool is_found;
+	struct cgroup_found found;
+	int names_wd, events_wd; /* -1: none */
+	struct node *names_chain, *events_chain;
+	bool seen; /* in the listing that goes on */
+};
+
+struct cgroup_watch {
+	int inotify;
+	char *root;
+	char **patterns;
+	size_t n;
+	const struct cgroup_watch_host *host;
+	void *ctx;
+	struct node *top;
+	struct node *by_names[BUCKETS], *by_events[BUCKETS];
+	size_t n_watches;
+	int error; /* the first since the last scan began */
+};
+
+static void fail(struct cgroup_watch *w, int error)
+{
+	if (w->error == 0)
+		w->error = error;
+}
+
+/* ---- watches ---- */
+
+static struct node **chain_of(struct node *n, bool names)
+{
+	return names ? &n->names_chain : &n->events_chain;
+}
+
+static int *wd_of(struct node *n, bool names)
+{
+	return names ? &n->names_wd : &n->events_wd;
+}
+
+static struct node **bucket_of(struct cgroup_watch *w, bool names, int wd)
+{
+	return &(names ? w->by_names : w->by_events)[(unsigned)wd % BUCKETS];
+}
+
+static struct node *node_of(struct cgroup_watch *w, bool names, int wd)
+{
+	struct node *n = *bucket_of(w, names, wd);
+
+	while (n && *wd_of(n, names) != wd)
+		n = *chain_of(n, names);
+	return n;
+}
+
+static void add_watch(struct cgroup_watch *w, struct node *n, bool names)
+{
+	struct node **bucket;
+	char *path;
+	int wd;
+
+	if (*wd_of(n, names) >= 0)
+		return;
+	if (asprintf(&path, "%s%s%s", w->root, n->path, names ? "" : "/cgroup.events") < 0) {
+		fail(w, -ENOMEM);
+		return;
+	}
+	wd = inotify_add_watch(w->inotify, path, names ? ON_NAMES : IN_MODIFY);
+	free(path);
+	/* One that has just gone is told of in its parent; in a plain tree there is no such file.
+	 */
+	if (wd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ENODEV)
+		fail(w, -errno);
+	/* Two nodes of one watch: the directory was removed and made again by the same name. The
+	 * old node is about to go. */
+	if (wd < 0 || node_of(w, names, wd))
+		return;
+	bucket = bucket_of(w, names, wd);
+	*wd_of(n, names) = wd;
+	*chain_of(n, names) = *bucket;
+	*bucket = n;
+	w->n_watches++;
+}
+
+static void remove_watch(struct cgroup_watch *w, struct node *n, bool names)
+{
+	int *wd = wd_of(n, names);
+	struct node **at;
+
+	if (*wd < 0)
+		return;
+	for (at = bucket_of(w, names, *wd); *at != n;)
+		at = chain_of(*at, names);
+	*at = *chain_of(n, names);
+	inotify_rm_watch(w->inotify, *wd); /* the kernel may have done so */
+	*wd = -1;
+	w->n_watches--;
+}
+
+/* ---- nodes ---- */
+
+static void node_free(struct node *n)
+{
+	free(n->path);
+	free(n->rests);
+	free(n);
+}
+
+/* N and what is below it are gone. Those below go first. */
+static void drop(struct cgroup_watch *w, struct node *n, bool tell)
+{
+	struct node **at;
+
+	while (n->children)
+		drop(w, n->children, tell);
+	remove_watch(w, n, true);
+	remove_watch(w, n, false);
+	if (n->parent) {
+		for (at = &n->parent->children; *at != n;)
+			at = &(*at)->next;
+		*at = n->next;
+	}
+	if (n->is_found && tell)
+		w->host->vanished(w->ctx, &n->found);
+	node_free(n);
+}
+
+static struct node *node_new(struct node *parent, const char *name)
+{
+	struct node *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->names_wd = n->events_wd = -1;
+	if (!parent)
+		n->path = strdup("");
+	else if (asprintf(&n->path, "%s/%s", parent->path, name) < 0)
+		n->path = NULL;
+	if (!n->path) {
+		free(n);
+		return NULL;
+	}
+	n->parent = parent;
+	return n;
+}
+
+/* Which patterns are about NAME in the directory PARENT: those that go on below, and whether one
+ * ends there. Returns false if none is; no memory is -ENOMEM in *ERROR. */
+static bool match(const struct node *parent, const char *name, struct node *ret, int *error)
+{
+	for (size_t i = 0; i < parent->n_rests; i++) {
+		const struct rest *r = &parent->rests[i];
+		const char *behind = r->text + 1 + cgroup_pattern_name(r->text);
+
+		if (!cgroup_pattern_matches_name(r->text, name))
+			continue;
+		if (!*behind) {
+			if (!ret->is_found || r->pattern < ret->found.pattern)
+				ret->found.pattern = r->pattern;
+			ret->is_found = true;
+			continue;
+		}
+		if (!ret->rests)
+			ret->rests = calloc(parent->n_rests, sizeof(*ret->rests));
+		if (!ret->rests) {
+			*error = -ENOMEM;
+			return false;
+		}
+		ret->rests[ret->n_rests++] = (struct rest){ behind, r->pattern };
+	}
+	return ret->is_found || ret->n_rests;
+}
+
+static struct node *child_of(const struct node *parent, const char *name)
+{
+	struct node *n = parent->children;
+	size_t skip = strlen(parent->path) + 1;
+
+	while (n && strcmp(n->path + skip, name) != 0)
+		n = n->next;
+	return n;
+}
+
+static uint64_t id_of(int fd, const struct stat *st)
+{
+	const struct cgroup cg = { .fd = fd };
+	uint64_t id = cgroup_id(&cg);
+
+	return id ? id : st->st_ino;
+}
+
+static void list(struct cgroup_watch *w, struct node *n);
+
+/* There is a directory NAME in PARENT, open as FD, which no node stands for yet. */
+static void add(struct cgroup_watch *w, struct node *parent, const char *name, int fd,
+		const struct stat *st)
+{
+	struct node *n = node_new(parent, name);
+	int error = 0;
+
+	if (!n || !match(parent, name, n, &error)) {
+		if (!n || error)
+			fail(w, -ENOMEM);
+		if (n)
+			node_free(n);
+		return;
+	}
+	n->inode = st->st_ino;
+	n->seen = true;
+	n->next = parent->children;
+	parent->children = n;
+	if (n->is_found) {
+		n->found.id = id_of(fd, st);
+		n->found.path = n->path;
+		add_watch(w, n, false);
+		w->host->appeared(w->ctx, &n->found);
+	}
+	if (n->n_rests)
+		list(w, n);
+}
+
+/* What has happened to NAME in PARENT? */
+static void look(struct cgroup_watch *w, struct node *parent, const char *name)
+{
+	struct node *n = child_of(parent, name);
+	char *path;
+	struct stat st;
+	int fd;
+
+	if (asprintf(&path, "%s%s/%s", w->root, parent->path, name) < 0) {
+		fail(w, -ENOMEM);
+		return;
+	}
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENODEV)
+		fail(w, -errno);
+	free(path);
+	if (fd >= 0 && fstat(fd, &st) < 0) {
+		fail(w, -errno);
+		close(fd);
+		return;
+	}
+	if (n && (fd < 0 || n->inode != st.st_ino)) {
+		drop(w, n, true);
+		n = NULL;
+	}
+	if (n) {
+		n->seen = true;
+		if (n->is_found)
+			add_watch(w, n, false); /* there may have been none left */
+	} else if (fd >= 0) {
+		add(w, parent, name, fd, &st);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Look at the directory of N as a whole. */
+static void list(struct cgroup_watch *w, struct node *n)
+{
+	char *path;
+	struct dirent *e;
+	DIR *dir;
+
+	add_watch(w, n, true);
+	if (asprintf(&path, "%s%s", w->root, n->path) < 0) {
+		fail(w, -ENOMEM);
+		return;
+	}
+	dir = opendir(path);
+	if (!dir && errno != ENOENT)
+		fail(w, -errno);
+	free(path);
+	if (!dir) /* its parent will tell that it has gone */
+		return;
+	for (struct node *c = n->children; c; c = c->next)
+		c->seen = false;
+	while ((e = readdir(dir)))
+		if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) &&
+		    strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			look(w, n, e->d_name);
+	closedir(dir);
+	for (struct node *c = n->children, *next; c; c = next) {
+		next = c->next;
+		if (!c->seen)
+			drop(w, c, true);
+	}
+}
+
+static void scan(struct cgroup_watch *w, struct node *n)
+{
+	if (n->n_rests)
+		list(w, n);
+	for (struct node *c = n->children; c; c = c->next)
+		scan(w, c);
+}
+
+int cgroup_watch_scan(struct cgroup_watch *w)
+{
+	w->error = 0;
+	scan(w, w->top);
+	return w->error;
+}
+
+/* ---- news ---- */
+
+static void on_event(struct cgroup_watch *w, const struct inotify_event *e)
+{
+	struct node *n;
+
+	if (e->mask & IN_Q_OVERFLOW) {
+		scan(w, w->top);
+		return;
+	}
+	if (e->mask & IN_IGNORED) /* its parent tells */
+		return;
+	n = node_of(w, true, e->wd);
+	if (n && e->len)
+		look(w, n, e->name);
+	n = node_of(w, false, e->wd);
+	if (n && (e->mask & IN_MODIFY))
+		w->host->changed(w->ctx, &n->found);
+}
+
+int cgroup_watch_read(struct cgroup_watch *w)
+{
+	union {
+		struct inotify_event event;
+		char bytes[READ_MAX];
+	} *buf = malloc(sizeof(*buf));
+	ssize_t n;
+
+	if (!buf)
+		return -ENOMEM;
+	w->error = 0;
+	while ((n = read(w->inotify, buf, sizeof(*buf))) > 0) {
+		const struct inotify_event *e;
+
+		for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*e) + e->len)) {
+			e = (const struct inotify_event *)(const void *)(buf->bytes + at);
+			on_event(w, e);
+		}
+	}
+	free(buf);
+	return w->error;
+}
+
+/* ---- open, close, ask ---- */
+
+static int copy_patterns(struct cgroup_watch *w, const char *const *patterns, size_t n)
+{
+	w->patterns = calloc(n + 1, sizeof(*w->patterns));
+	w->top = node_new(NULL, NULL);
+	if (!w->patterns || !w->top)
+		return -ENOMEM;
+	w->top->rests = calloc(n + 1, sizeof(*w->top->rests));
+	if (!w->top->rests)
+		return -ENOMEM;
+	for (w->n = 0; w->n < n; w->n++) {
+		w->patterns[w->n] = strdup(cgroup_pattern_within(patterns[w->n], w->root));
+		if (!w->patterns[w->n])
+			return -ENOMEM;
+		w->top->rests[w->n] = (struct rest){ w->patterns[w->n], w->n };
+	}
+	w->top->n_rests = n;
+	return 0;
+}
+
+int cgroup_watch_open(const char *root, const char *const *patterns, size_t n,
+		      const struct cgroup_watch_host *host, void *ctx, struct cgroup_watch **ret)
+{
+	struct cgroup_watch *w = calloc(1, sizeof(*w));
+	int r = -ENOMEM;
+
+	if (!w)
+		return r;
+	w->host = host;
+	w->ctx = ctx;
+	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (w->inotify < 0)
+		r = -errno;
+	w->root = strdup(root);
+	if (w->inotify >= 0 && w->root)
+		r = copy_patterns(w, patterns, n);
+	if (r < 0)
+		cgroup_watch_close(w);
+	else
+		*ret = w;
+	return r;
+}
+
+void cgroup_watch_close(struct cgroup_watch *w)
+{
+	if (!w)
+		return;
+	if (w->top)
+		drop(w, w->top, false);
+	for (size_t i = 0; i < w->n; i++)
+		free(w->patterns[i]);
+	free(w->patterns);
+	free(w->root);
+	if (w->inotify >= 0)
+		close(w->inotify);
+	free(w);
+}
+
+int cgroup_watch_fd(const struct cgroup_watch *w)
+{
+	return w->inotify;
+}
+
+static void each(struct node *n, void (*fn)(void *ctx, struct cgroup_found *found), void *ctx)
+{
+	if (n->is_found)
+		fn(ctx, &n->found);
+	for (struct node *c = n->children; c; c = c->next)
+		each(c, fn, ctx);
+}
+
+void cgroup_watch_each(struct cgroup_watch *w, void (*fn)(void *ctx, struct cgroup_found *found),
+		       void *ctx)
+{
+	each(w->top, fn, ctx);
+}
+
+int cgroup_watch_open_dir(const struct cgroup_watch *w, const struct cgroup_found *found)
+{
+	char *path;
+	int fd;
+
+	if (asprintf(&path, "%s%s", w->root, found->path) < 0)
+		return -ENOMEM;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	free(path);
+	return fd;
+}
+
+size_t cgroup_watch_count(const struct cgroup_watch *w)
+{
+	return w->n_watches;
+}
