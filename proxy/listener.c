@@ -40,7 +40,11 @@ static bool find_flow(struct listener *l, int fd, const struct sockaddr_storage 
 /* What was accepted cannot be carried: count it and say so. */
 static void give_up(struct worker *w, const struct flow *flow, enum close_reason why)
 {
+	struct workload *wl = flow ? workload_find(&w->workloads, flow->workload) : NULL;
+
 	w->metrics.closed[why]++;
+	if (wl)
+		wl->metrics.closed[why]++;
 	if (flow)
 		report_close(&w->reporter, flow, why);
 }

@@ -14,13 +14,14 @@
 #define SWEEP_SLICE_NS 2000000 /* how long the loop may be kept from everything else */
 #define SWEEP_BATCH    16      /* connections between two looks at the clock */
 
-enum change_kind { CHANGE_SET_POLICY, CHANGE_REMOVE_WORKLOAD };
+enum change_kind { CHANGE_SET_POLICY, CHANGE_REMOVE_WORKLOAD, CHANGE_ASK };
 
 struct change {
 	struct change *next;
 	enum change_kind kind;
 	uint64_t id;		   /* of the workload */
 	struct workload *workload; /* as it is to be; NULL: it has been taken out */
+	struct worker_question *question;
 };
 
 struct worker_changes {
@@ -89,6 +90,16 @@ int worker_changes_set_policy(struct worker_changes *changes, uint64_t workload,
 int worker_changes_remove_workload(struct worker_changes *changes, uint64_t workload)
 {
 	return append(changes, CHANGE_REMOVE_WORKLOAD, workload) ? 0 : -ENOMEM;
+}
+
+int worker_changes_ask(struct worker_changes *changes, struct worker_question *q)
+{
+	struct change *change = append(changes, CHANGE_ASK, 0);
+
+	if (!change)
+		return -ENOMEM;
+	change->question = q;
+	return 0;
 }
 
 /* --- holding connections to them --- */
@@ -215,6 +226,9 @@ static void carry_out(struct worker *w, struct change *change)
 		if (*place && (*place)->id == change->id)
 			remove_workload(w, place);
 		break;
+	case CHANGE_ASK:
+		worker_answer(w, change->question);
+		break;
 	}
 }
 
@@ -255,7 +269,8 @@ void worker_take_changes(struct worker *w)
 		return;
 	for (; mail; mail = next) {
 		next = mail->next;
-		w->serial = mail->serial;
+		if (mail->serial)
+			w->serial = mail->serial;
 		worker_apply(w, mail);
 	}
 	uv_idle_start(&w->sweep, on_sweep);

@@ -30,6 +30,7 @@ void workload_free(struct workload *wl)
 	assert(!wl->conns);
 	judge_scratch_free(wl->judge);
 	policy_unref(wl->policy);
+	rule_counts_done(&wl->denied_by);
 	free(wl);
 }
 

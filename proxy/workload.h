@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "metrics.h"
+#include "rule_counts.h"
 
 struct conn;
 struct policy;
@@ -24,7 +26,9 @@ struct workload {
 	struct conn *conns; /* the first; all of them stand next to each other in the worker's list
 			     */
 	struct conn *sweep_next; /* the next one to be held to the newest policy */
-	struct workload *next;	 /* of those that are swept, or that are gone */
+	struct metrics metrics;	 /* its share of the worker's */
+	struct rule_counts denied_by;
+	struct workload *next; /* of those that are swept, or that are gone */
 };
 
 /* Takes a reference of POLICY. NULL when out of memory. */
