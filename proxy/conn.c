@@ -66,7 +66,7 @@ void conn_close(struct conn *c, enum close_reason why)
 	c->why = (uint8_t)why;
 	conn_move(c, CONN_CLOSING);
 	CONN_COUNT(c, closed[why]);
-	report_close(&w->reporter, &c->flow, why);
+	report_close(&c->workload->reporter, &c->flow, why);
 	side_close(&c->down, &w->poller, reset, on_side_closed);
 	side_close(&c->up, &w->poller, reset, on_side_closed);
 }
@@ -98,7 +98,7 @@ static void host_answered(void *ctx, const struct exchange *x, unsigned status)
 {
 	struct conn *c = ctx;
 
-	report_response(&c->worker->reporter, &c->flow, x, status);
+	report_response(&c->workload->reporter, &c->flow, x, status);
 }
 
 static void host_refused(void *ctx, unsigned status, const char *why)
@@ -106,14 +106,14 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 	struct conn *c = ctx;
 
 	CONN_COUNT(c, requests_refused);
-	report_refused(&c->worker->reporter, &c->flow, status, why);
+	report_refused(&c->workload->reporter, &c->flow, status, why);
 }
 
 static void host_audited(void *ctx, enum close_reason why)
 {
 	struct conn *c = ctx;
 
-	report_audited(&c->worker->reporter, &c->flow, why);
+	report_audited(&c->workload->reporter, &c->flow, why);
 }
 
 static void host_finish(void *ctx, enum relay_side to)

@@ -132,7 +132,7 @@ static void host_answered(void *ctx, const struct h2_stream *s)
 {
 	struct conn *c = ctx;
 
-	report_response(&c->worker->reporter, &c->flow, &s->x, s->status);
+	report_response(&c->workload->reporter, &c->flow, &s->x, s->status);
 }
 
 /* Of ordinary requests the answer has said it all. */
@@ -141,7 +141,7 @@ static void host_over(void *ctx, const struct h2_stream *s, uint32_t reset)
 	struct conn *c = ctx;
 
 	if (s->grpc == GRPC_CALL || s->tunnel || reset)
-		report_stream_end(&c->worker->reporter, &c->flow, &s->x, s->grpc_status, reset);
+		report_stream_end(&c->workload->reporter, &c->flow, &s->x, s->grpc_status, reset);
 }
 
 static void host_refused(void *ctx, unsigned status, const char *why)
@@ -153,7 +153,7 @@ static void host_broken(void *ctx, enum close_reason close, const char *why)
 {
 	struct conn *c = ctx;
 
-	report_broken(&c->worker->reporter, &c->flow, close, why);
+	report_broken(&c->workload->reporter, &c->flow, close, why);
 }
 
 static void host_passed_again(void *ctx, uint32_t stream)

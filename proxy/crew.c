@@ -17,8 +17,7 @@ int crew_open(struct crew *c, const struct crew_options *o, struct error *err)
 	for (unsigned i = 0; r == 0 && i < o->n_workers; i++) {
 		struct worker *w = &c->workers[c->n++];
 
-		r = worker_init(w, &c->shared, o->log ? access_log_writer(o->log, i) : NULL,
-				o->labels, err);
+		r = worker_init(w, &c->shared, o->log ? access_log_writer(o->log, i) : NULL, err);
 		if (o->fixed)
 			w->exchanges.kept.max = 0; /* nobody will ask again */
 		if (r == 0 && o->audit)
@@ -213,7 +212,7 @@ static void finish(struct worker *w, struct metrics *sum, struct denials *denial
 	if (!w->initialized)
 		return;
 	worker_sum_up(w, sum);
-	denials_merge(denials, &w->reporter.denials);
+	worker_merge_denials(w, denials);
 	worker_done(w);
 }
 

@@ -26,7 +26,6 @@ struct crew_options {
 	uint32_t max_workloads; /* as steer.h was told */
 	struct limits limits;
 	bool audit;
-	const char *labels;	/* as struct reporter has them */
 	bool fixed;		/* policies never change: nothing is kept for judging again */
 	struct access_log *log; /* with a writer for each worker, by its number; or NULL */
 };

@@ -35,7 +35,7 @@ static bool hold_request(void *ctx, const struct kept_request *k)
 		v = judge_again(c, k);
 	if (v.action == VERDICT_ALLOW)
 		return true;
-	report_revoked(&c->worker->reporter, &c->flow, k, &v);
+	report_revoked(&c->workload->reporter, &c->flow, k, &v);
 	return audit;
 }
 

@@ -132,7 +132,7 @@ static enum judged conclude(struct conn *c, struct exchange *x, const struct rep
 {
 	enum judged r;
 
-	report_request(&c->worker->reporter, &c->flow, ask, v, x);
+	report_request(&c->workload->reporter, &c->flow, ask, v, x);
 	r = count(c, v);
 	if (r == JUDGED_ALLOW)
 		keep(c, x, ask);

@@ -46,7 +46,7 @@ static void give_up(struct worker *w, const struct flow *flow, enum close_reason
 	if (wl)
 		wl->metrics.closed[why]++;
 	if (flow)
-		report_close(&w->reporter, flow, why);
+		report_close(wl ? &wl->reporter : &w->reporter, flow, why);
 }
 
 /* Descriptors have run out: without one the connection would wait, and wake us, for ever. Returns

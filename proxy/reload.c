@@ -55,7 +55,7 @@ static int prepare(struct run *r)
 		error_set(&l->err, "out of memory for the policy");
 		return -ENOMEM;
 	}
-	return rollout_plan_set(&l->plan, r->workload, l->next, &l->err);
+	return rollout_plan_set(&l->plan, r->workload, l->next, r->info, &l->err);
 }
 
 static void load(struct run *r)

@@ -58,23 +58,24 @@ static int find_table(const struct rollout_plan *p, const struct policy *policy)
 	return -1;
 }
 
-static int tell_workers(struct rollout_plan *p, uint64_t workload, struct policy *policy)
+static int tell_workers(struct rollout_plan *p, uint64_t workload, struct policy *policy,
+			struct workload_info *info)
 {
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < p->n_workers; i++)
-		r = worker_changes_set_policy(p->lists[i], workload, policy);
+		r = worker_changes_set_policy(p->lists[i], workload, policy, info);
 	return r;
 }
 
 int rollout_plan_set(struct rollout_plan *p, uint64_t workload, struct policy *policy,
-		     struct error *err)
+		     struct workload_info *info, struct error *err)
 {
 	struct rollout_item *item = make_item(p);
 	int table = find_table(p, policy);
 	bool shared = table >= 0;
 
-	if (!item || tell_workers(p, workload, policy) < 0) {
+	if (!item || tell_workers(p, workload, policy, info) < 0) {
 		error_set(err, "out of memory for the policy");
 		return -ENOMEM;
 	}

@@ -41,10 +41,11 @@ struct rollout_plan {
 /* Returns 0 or -ENOMEM; in either case rollout_plan_done() is due, as after all that fails below.
  */
 int rollout_plan_init(struct rollout_plan *p, unsigned n_workers);
-/* WORKLOAD is to be held to POLICY, of which a reference is taken. Workloads with the same one
- * share a table in the kernel. Returns 0, or a negative errno with a sentence in ERR. */
+/* WORKLOAD is to be held to POLICY and called as INFO says (NULL: it has no name), of which
+ * references are taken. Workloads with the same policy share a table in the kernel. Returns 0, or a
+ * negative errno with a sentence in ERR. */
 int rollout_plan_set(struct rollout_plan *p, uint64_t workload, struct policy *policy,
-		     struct error *err);
+		     struct workload_info *info, struct error *err);
 /* The workers forget WORKLOAD, which the steering has forgotten before. Returns 0 or -ENOMEM. */
 int rollout_plan_remove(struct rollout_plan *p, uint64_t workload);
 /* Also one that was handed over: then there is nothing left in it. */

@@ -4,24 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include "loop.h"
-#include "text.h"
 #include "rollout.h"
 
-static int render_labels(struct run *r, struct error *err)
+/* It has labels, and no name but the command itself. */
+static int open_info(struct run *r, struct error *err)
 {
-	struct text t = { .buf = r->labels, .size = sizeof(r->labels) - 1 };
+	struct workload_names names = { .labels = r->options->labels,
+					.n_labels = r->options->n_labels };
+	int code = workload_info_new(&names, &r->info, err);
 
-	for (size_t i = 0; i < r->options->n_labels; i++) {
-		text_add(&t, i ? ",\"" : "\"");
-		text_add_json(&t, span_of(r->options->labels[i].key));
-		text_add(&t, "=");
-		text_add_json(&t, span_of(r->options->labels[i].value));
-		text_add(&t, "\"");
-	}
-	if (!t.cut)
-		return 0;
-	error_set(err, "the labels are longer than %d bytes", RUN_LABELS_MAX);
-	return -E2BIG;
+	r->reporter.who = r->info;
+	return code;
 }
 
 static int open_log(struct run *r, struct error *err)
@@ -31,7 +24,6 @@ static int open_log(struct run *r, struct error *err)
 	if (r->options->log)
 		code = access_log_open(r->options->log, r->options->workers + 1,
 				       r->options->limits.log_queue, &r->log, err);
-	r->reporter.labels = r->labels;
 	if (r->log)
 		r->reporter.log = access_log_writer(r->log, r->options->workers);
 	return code;
@@ -48,7 +40,6 @@ static int open_loops(struct run *r, struct error *err)
 		.audit = r->options->audit,
 		.fixed = !reload_may_follow(r),
 		.log = r->log,
-		.labels = r->labels,
 	};
 	int code = loop_open(&r->loop, RUN_DESCRIPTORS_MAX);
 
@@ -68,7 +59,7 @@ static int give_policy(struct run *r, struct error *err)
 	if (code < 0)
 		error_set(err, "out of memory for the policy");
 	else
-		code = rollout_plan_set(&plan, r->workload, r->policy, err);
+		code = rollout_plan_set(&plan, r->workload, r->policy, r->info, err);
 	if (code == 0)
 		code = rollout_at_once(&plan, &r->crew, r->steer, err);
 	rollout_plan_done(&plan);
@@ -118,7 +109,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	if (code == 0)
 		code = child_prepare(&r->child, o->user, err);
 	if (code == 0)
-		code = render_labels(r, err);
+		code = open_info(r, err);
 	if (code < 0)
 		return code;
 	clean_up();
@@ -303,5 +294,6 @@ void run_close(struct run *r)
 	if (r->loop_made)
 		uv_loop_close(&r->loop);
 	child_done(&r->child);
+	workload_info_unref(r->info);
 	policy_unref(r->policy);
 }

@@ -22,7 +22,6 @@
 #define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
-#define RUN_LABELS_MAX	    REPORT_LABELS_MAX
 
 struct run {
 	const struct run_options *options;
@@ -37,7 +36,7 @@ struct run {
 	struct access_log *log;
 	struct crew crew;
 	struct reporter reporter; /* for what the kernel refused */
-	char labels[RUN_LABELS_MAX];
+	struct workload_info *info;
 	uv_loop_t loop;
 	uv_poll_t signals, events, route_changes;
 	uv_timer_t timer, route_retry;

@@ -69,7 +69,7 @@ static void on_wake(uv_async_t *async)
 }
 
 int worker_init(struct worker *w, struct worker_shared *shared, struct log_writer *log,
-		const char *labels, struct error *err)
+		struct error *err)
 {
 	int r;
 
@@ -78,7 +78,6 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct log_write
 	for (int i = 0; i < WORKER_LISTENERS; i++)
 		w->listeners[i].fd = -1;
 	w->reporter.log = log;
-	w->reporter.labels = labels;
 	w->reporter.kept = &w->exchanges.kept;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
@@ -121,6 +120,9 @@ void worker_set_audit(struct worker *w)
 {
 	w->relay_env.audit = w->h2_env.audit = true;
 	w->reporter.audit = true;
+	for (uint32_t i = 0; i < w->workloads.n; i++)
+		if (w->workloads.slots[i])
+			w->workloads.slots[i]->reporter.audit = true;
 }
 
 int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err)
@@ -199,6 +201,23 @@ void worker_join(struct worker *w)
 	if (w->started)
 		uv_thread_join(&w->thread);
 	w->started = false;
+}
+
+static void merge_listed(const struct workload *wl, struct denials *into)
+{
+	for (; wl; wl = wl->next)
+		if (wl->gone)
+			workload_merge_denials(wl, into);
+}
+
+void worker_merge_denials(const struct worker *w, struct denials *into)
+{
+	denials_merge(into, &w->reporter.denials, "");
+	for (uint32_t i = 0; i < w->workloads.n; i++)
+		if (w->workloads.slots[i])
+			workload_merge_denials(w->workloads.slots[i], into);
+	merge_listed(w->sweeping, into);
+	merge_listed(w->gone, into);
 }
 
 void worker_done(struct worker *w)

@@ -65,8 +65,8 @@ struct worker {
 	uv_idle_t sweep;
 	struct turns turns;
 	struct metrics metrics;
-	struct reporter reporter;
-	uint64_t stop_at_ms; /* 0: not stopping */
+	struct reporter reporter; /* of what is no known workload's */
+	uint64_t stop_at_ms;	  /* 0: not stopping */
 	_Atomic(struct worker_changes *) mailbox;
 	uint32_t serial;	 /* of the last list of changes, 0: none came yet */
 	uv_async_t *progress;	 /* of the main thread, told when one of these has grown */
@@ -84,7 +84,7 @@ struct worker {
 /* LOG may be NULL. SHARED outlives the worker. Nothing that others could see is made yet, and no
  * workload is known. */
 int worker_init(struct worker *w, struct worker_shared *shared, struct log_writer *log,
-		const char *labels, struct error *err);
+		struct error *err);
 /* Before worker_start(): pass everything, and record what would have been denied. */
 void worker_set_audit(struct worker *w);
 /* Open the listeners; PORTS has a port per family (IPv4, IPv6), 0: let the kernel pick one and
@@ -94,6 +94,9 @@ int worker_start(struct worker *w, struct error *err);
 /* Any thread: accept no more, finish what is in flight, end. */
 void worker_stop(struct worker *w);
 void worker_join(struct worker *w);
+/* After worker_join(): add what it denied, by workload, and what it denied in the name of those
+ * that are gone. */
+void worker_merge_denials(const struct worker *w, struct denials *into);
 /* After worker_join(), or if it was never started. Accepts a worker whose worker_init() failed or
  * that is zeroed. */
 void worker_done(struct worker *w);

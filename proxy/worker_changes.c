@@ -74,9 +74,9 @@ static struct change *append(struct worker_changes *changes, enum change_kind ki
 }
 
 int worker_changes_set_policy(struct worker_changes *changes, uint64_t workload,
-			      struct policy *policy)
+			      struct policy *policy, struct workload_info *info)
 {
-	struct workload *wl = workload_new(workload, policy);
+	struct workload *wl = workload_new(workload, policy, info);
 	struct change *change = wl ? append(changes, CHANGE_SET_POLICY, workload) : NULL;
 
 	if (!change) {
@@ -120,6 +120,7 @@ bool worker_reap_workloads(struct worker *w)
 			continue;
 		}
 		*at = wl->next;
+		workload_merge_denials(wl, &w->reporter.denials);
 		workload_free(wl);
 	}
 	return w->gone != NULL;
@@ -210,8 +211,11 @@ static void set_policy(struct worker *w, struct change *change)
 	}
 	if (wl) /* whoever had the slot before */
 		remove_workload(w, place);
-	*place = change->workload;
+	wl = *place = change->workload;
 	change->workload = NULL;
+	wl->reporter.log = w->reporter.log;
+	wl->reporter.kept = w->reporter.kept;
+	wl->reporter.audit = w->reporter.audit;
 }
 
 static void carry_out(struct worker *w, struct change *change)

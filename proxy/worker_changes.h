@@ -17,6 +17,7 @@
 #include "tally.h"
 
 struct policy;
+struct workload_info;
 struct worker;
 struct worker_changes;
 
@@ -25,10 +26,10 @@ void worker_changes_free(struct worker_changes *changes); /* accepts NULL */
 
 /* Append a change. Returns 0 or -ENOMEM, and then nothing was appended.
  *
- * The workload is judged by POLICY, of which a reference is taken; it is new, or has been known by
- * this id. */
+ * The workload is judged by POLICY and called as INFO says (NULL: it has no name), of which
+ * references are taken; it is new, or has been known by this id. */
 int worker_changes_set_policy(struct worker_changes *changes, uint64_t workload,
-			      struct policy *policy);
+			      struct policy *policy, struct workload_info *info);
 /* The workload is known no more: its connections end, and who comes in its name is reset. In audit
  * those that are open go on. */
 int worker_changes_remove_workload(struct worker_changes *changes, uint64_t workload);

@@ -6,7 +6,7 @@
 #include "conn.h"
 #include "policy.h"
 
-struct workload *workload_new(uint64_t id, struct policy *policy)
+struct workload *workload_new(uint64_t id, struct policy *policy, struct workload_info *info)
 {
 	struct workload *wl = calloc(1, sizeof(*wl));
 
@@ -19,6 +19,8 @@ struct workload *workload_new(uint64_t id, struct policy *policy)
 	}
 	wl->id = id;
 	wl->policy = policy_ref(policy);
+	wl->info = workload_info_ref(info);
+	wl->reporter.who = info;
 	wl->policy_generation = 1;
 	return wl;
 }
@@ -31,6 +33,8 @@ void workload_free(struct workload *wl)
 	judge_scratch_free(wl->judge);
 	policy_unref(wl->policy);
 	rule_counts_done(&wl->denied_by);
+	workload_info_unref(wl->info);
+	denials_done(&wl->reporter.denials);
 	free(wl);
 }
 
@@ -38,12 +42,21 @@ void workload_replace(struct workload *wl, struct workload *from)
 {
 	struct policy *policy = wl->policy;
 	struct judge_scratch *judge = wl->judge;
+	struct workload_info *info = wl->info;
 
 	wl->policy = from->policy;
 	wl->judge = from->judge;
 	wl->policy_generation++;
 	from->policy = policy;
 	from->judge = judge;
+	wl->info = from->info;
+	wl->reporter.who = wl->info;
+	from->info = info;
+}
+
+void workload_merge_denials(const struct workload *wl, struct denials *into)
+{
+	denials_merge(into, &wl->reporter.denials, wl->info ? wl->info->line : "");
 }
 
 void workload_add_conn(struct workload *wl, struct conn **all, struct conn *c)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include "metrics.h"
 #include "rule_counts.h"
+#include "report.h"
 
 struct conn;
 struct policy;
@@ -20,6 +21,8 @@ struct workload {
 	uint64_t id;
 	struct policy *policy;
 	struct judge_scratch *judge;
+	struct workload_info *info; /* NULL: it has no name */
+	struct reporter reporter;   /* of what happens in its name */
 	uint32_t policy_generation; /* raised with every new policy, from 1, and when it is gone */
 	bool gone;		    /* it was removed; its connections end */
 	bool sweeping;		    /* it stands among those that are being swept */
@@ -31,11 +34,14 @@ struct workload {
 	struct workload *next; /* of those that are swept, or that are gone */
 };
 
-/* Takes a reference of POLICY. NULL when out of memory. */
-struct workload *workload_new(uint64_t id, struct policy *policy);
+/* Takes references of POLICY and INFO (which may be NULL). NULL when out of memory. */
+struct workload *workload_new(uint64_t id, struct policy *policy, struct workload_info *info);
 void workload_free(struct workload *wl); /* no connections are left; accepts NULL */
-/* WL is judged by the policy of FROM from now on, which gets the one before. */
+/* WL is judged by the policy of FROM, and called as it, from now on; FROM gets what was before. */
 void workload_replace(struct workload *wl, struct workload *from);
+
+/* Add what was denied, with the name of the workload. */
+void workload_merge_denials(const struct workload *wl, struct denials *into);
 
 /* Put C, which is the workload's already, into the list *ALL of the worker. */
 void workload_add_conn(struct workload *wl, struct conn **all, struct conn *c);

@@ -246,14 +246,14 @@ static void test_without_memory(void **state)
 	struct policy *policy = fake_policy_new(L4_STEER, "");
 
 	policy->no_scratch = true;
-	assert_int_equal(worker_changes_set_policy(changes, SCENE_WORKLOAD, policy), -ENOMEM);
+	assert_int_equal(worker_changes_set_policy(changes, SCENE_WORKLOAD, policy, NULL), -ENOMEM);
 	assert_int_equal(policy->refs, 1);
 	policy->no_scratch = false;
 	for (unsigned n = 1;; n++) {
 		int r;
 
 		fail_alloc_at(n);
-		r = worker_changes_set_policy(changes, SCENE_WORKLOAD, policy);
+		r = worker_changes_set_policy(changes, SCENE_WORKLOAD, policy, NULL);
 		assert_int_equal(r, fail_alloc_happened() ? -ENOMEM : 0);
 		assert_int_equal(policy->refs, r < 0 ? 1 : 2);
 		if (r == 0)

@@ -56,7 +56,7 @@ struct worker_changes *scene_changes(struct policy *policy)
 {
 	struct worker_changes *changes = worker_changes_new();
 
-	REQUIRE(changes && worker_changes_set_policy(changes, SCENE_WORKLOAD, policy) == 0);
+	REQUIRE(changes && worker_changes_set_policy(changes, SCENE_WORKLOAD, policy, NULL) == 0);
 	policy_unref(policy);
 	return changes;
 }
@@ -73,7 +73,7 @@ void scene_begin(struct scene *s, struct policy *policy)
 			     .shared.max_workloads = SCENE_WORKLOADS };
 	s->worker = malloc(sizeof(*s->worker));
 	REQUIRE(s->worker);
-	REQUIRE(worker_init(s->worker, &s->shared, NULL, "", &err) == 0);
+	REQUIRE(worker_init(s->worker, &s->shared, NULL, &err) == 0);
 	worker_apply(s->worker, scene_changes(policy));
 	s->steer.server_of = SCENE_WORKLOAD;
 	REQUIRE(worker_listen(s->worker, &s->steer, s->ports, &err) == 0);
@@ -98,6 +98,14 @@ void scene_end(struct scene *s)
 	worker_done(w);
 	free(w);
 	REQUIRE(count_descriptors() == s->n_descriptors);
+}
+
+struct workload *scene_workload(const struct scene *s)
+{
+	struct workload *wl = workload_find(&s->worker->workloads, SCENE_WORKLOAD);
+
+	REQUIRE(wl);
+	return wl;
 }
 
 void scene_post(struct scene *s, struct worker_changes *changes)

@@ -49,6 +49,8 @@ void scene_hear(struct scene *s, int fd, const char *text);
 ssize_t scene_read(struct scene *s, int fd, char *buf, size_t len);
 void scene_hear_end(struct scene *s, int fd);
 void scene_hear_reset(struct scene *s, int fd);
+/* As the worker knows it. */
+struct workload *scene_workload(const struct scene *s);
 /* What judges SCENE_WORKLOAD by POLICY, whose reference is taken over. */
 struct worker_changes *scene_changes(struct policy *policy);
 void scene_wait_swept(struct scene *s, uint32_t serial);
