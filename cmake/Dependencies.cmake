@@ -7,10 +7,12 @@ pkg_check_modules(LIBBPF REQUIRED IMPORTED_TARGET libbpf>=1.1)
 pkg_check_modules(LIBFYAML REQUIRED IMPORTED_TARGET libfyaml>=0.7)
 pkg_check_modules(LIBHS REQUIRED IMPORTED_TARGET libhs>=5.4)
 pkg_check_modules(LIBNGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2>=1.52)
+pkg_check_modules(LIBPROTOBUFC REQUIRED IMPORTED_TARGET libprotobuf-c>=1.4)
 pkg_check_modules(LIBSECCOMP REQUIRED IMPORTED_TARGET libseccomp>=2.5)
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka>=1.1)
 
 find_program(BPF_CLANG NAMES clang REQUIRED)
+find_program(PROTOC_C NAMES protoc-c REQUIRED)
 find_program(BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)
 
 # Debian ships llhttp as C sources, in the package node-llhttp.

@@ -93,7 +93,7 @@ static size_t find(const struct automata *all, const struct automaton *like)
 	uint32_t i;
 
 	while ((i = hash_table_next(&all->index, like->hash, &at)) != HASH_NONE) {
-		const struct automaton *a = all->items[i];
+		const struct automaton *a = all->items[i].automaton;
 
 		if (a && a->key_len == like->key_len && memcmp(a->key, like->key, a->key_len) == 0)
 			return i;
@@ -101,83 +101,136 @@ static size_t find(const struct automata *all, const struct automaton *like)
 	return SIZE_MAX;
 }
 
-/* Takes the reference, also when it fails. */
-static int add(struct automata *all, struct automaton *a)
+/* A place in the index from which something was dropped, or a new one. SIZE_MAX: no memory. */
+static size_t find_place(struct automata *all, uint64_t hash)
 {
-	struct automaton **items = arena_extend(all->keep, all->items, all->n, sizeof(a));
-	bool *used = arena_extend(all->keep, all->used, all->n, sizeof(*used));
+	struct automata_item *items;
+	size_t at = 0;
+	uint32_t i;
 
-	if (items)
-		all->items = items;
-	if (used)
-		all->used = used;
-	if (!items || !used ||
-	    hash_table_add(&all->index, all->keep, a->hash, (uint32_t)all->n) < 0) {
+	while ((i = hash_table_next(&all->index, hash, &at)) != HASH_NONE)
+		if (!all->items[i].automaton)
+			return i;
+	items = arena_extend(all->keep, all->items, all->n, sizeof(*items));
+	if (!items)
+		return SIZE_MAX;
+	all->items = items;
+	items[all->n].automaton = NULL;
+	if (hash_table_add(&all->index, all->keep, hash, (uint32_t)all->n) < 0)
+		return SIZE_MAX;
+	return all->n++;
+}
+
+/* Takes the reference, also when it fails. */
+static int add(struct automata *all, struct automaton *a, size_t *at)
+{
+	*at = find_place(all, a->hash);
+	if (*at == SIZE_MAX) {
 		automaton_unref(a);
 		return -ENOMEM;
 	}
-	all->used[all->n] = false;
-	all->items[all->n++] = a;
+	all->items[*at] = (struct automata_item){ .automaton = a };
 	return 0;
 }
 
-/* The one that the policy before has, or a new one made of A, whose reference is taken. */
-static int obtain(struct automata *all, struct automaton *a, const char *const *expressions,
-		  size_t n, const char **why)
+static struct automaton *automaton_ref(struct automaton *a)
 {
-	size_t at = all->before ? find(all->before, a) : SIZE_MAX;
+	atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+	return a;
+}
+
+int automata_take(struct automata *all, const struct automata *before)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < before->n; i++) {
+		struct automaton *a = before->items[i].automaton;
+		size_t at;
+
+		if (!a)
+			continue;
+		r = add(all, automaton_ref(a), &at);
+		if (r == 0)
+			all->items[at].taken = true;
+	}
+	return r;
+}
+
+static void note_use(struct automata *all, size_t at)
+{
+	struct automata_item *item = &all->items[at];
+
+	all->reused += item->taken && !item->used;
+	item->used = true;
+}
+
+struct wanted {
+	const char *const *expressions;
+	size_t n;
+	bool use;
+	const char **why;
+};
+
+/* Where in ALL that one is which is like A, whose reference is taken: known, from the pool, or
+ * compiled. */
+static int obtain(struct automata *all, struct automaton *a, const struct wanted *w, size_t *at)
+{
+	size_t there;
 	int r;
 
-	if (at != SIZE_MAX) {
+	*at = find(all, a);
+	if (*at != SIZE_MAX) {
 		automaton_unref(a);
-		a = all->before->items[at];
-		atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
-		all->reused++;
-		return add(all, a);
+		r = 0;
+	} else if (all->pool) {
+		r = obtain(all->pool, a, w, &there);
+		if (r == 0)
+			r = add(all, automaton_ref(all->pool->items[there].automaton), at);
+	} else {
+		r = compile(all, a, w->expressions, w->n, w->why);
+		if (r < 0)
+			automaton_unref(a);
+		else
+			r = add(all, a, at);
 	}
-	r = compile(all, a, expressions, n, why);
-	if (r == 0)
-		return add(all, a);
-	automaton_unref(a);
+	if (r == 0 && w->use)
+		note_use(all, *at);
 	return r;
 }
 
 int automata_get(struct automata *all, const char *const *expressions, size_t n, bool use,
 		 const struct automaton **ret, const char **why)
 {
+	const struct wanted w = { .expressions = expressions, .n = n, .use = use, .why = why };
 	struct automaton *a = automaton_new(expressions, n);
 	size_t at;
 	int r;
 
 	if (!a)
 		return -ENOMEM;
-	at = find(all, a);
-	if (at != SIZE_MAX) {
-		automaton_unref(a);
-	} else {
-		r = obtain(all, a, expressions, n, why);
-		if (r < 0)
-			return r;
-		at = all->n - 1;
-	}
-	all->used[at] |= use;
-	*ret = all->items[at];
-	return 0;
+	r = obtain(all, a, &w, &at);
+	if (r == 0)
+		*ret = all->items[at].automaton;
+	return r;
 }
 
 void automata_prune(struct automata *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
-		if (all->used[i])
+		struct automata_item *item = &all->items[i];
+
+		if (!item->automaton ||
+		    (item->used &&
+		     atomic_load_explicit(&item->automaton->refs, memory_order_relaxed) > 1))
 			continue;
-		automaton_unref(all->items[i]);
-		all->items[i] = NULL;
+		automaton_unref(item->automaton);
+		item->automaton = NULL;
 	}
 }
 
 void automata_done(struct automata *all)
 {
 	for (size_t i = 0; i < all->n; i++)
-		automaton_unref(all->items[i]);
+		automaton_unref(all->items[i].automaton);
 	all->n = 0;
 }

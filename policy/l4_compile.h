@@ -8,6 +8,7 @@
 #ifndef SLUICE_L4_COMPILE_H
 #define SLUICE_L4_COMPILE_H
 
+#include "endpoints.h"
 #include "hash.h"
 #include "model.h"
 #include "ruleset.h"
@@ -72,10 +73,12 @@ struct l4 {
 	/* What is compiled. */
 	enum l4_direction direction;
 	struct rule **rules;
+	const struct address_list *const *endpoints; /* of rules with selectors; NULL: none has */
 	size_t n_rules;
-	struct port_rule **port_rules; /* those with HTTP rules, by number */
-	uint32_t *first_port_rule;     /* by rule: the number of its first port_rule */
-	bool lint;		       /* note what lint_overlap() wants to know */
+	const struct address_list *known; /* the addresses of all endpoints */
+	struct port_rule **port_rules;	  /* those with HTTP rules, by number */
+	uint32_t *first_port_rule;	  /* by rule: the number of its first port_rule */
+	bool lint;			  /* note what lint_overlap() wants to know */
 	/* What comes of it. */
 	struct l4_tree trees[L4_TREES];
 	struct l4_identity *identities;

@@ -4,7 +4,8 @@
  * Sorted by address and then by length, prefixes come in the order of a walk through their tree:
  * each is followed by those within it. The walk keeps the set of rules that cover the place where
  * it is. A rule counts how many of its entries do: an address range adds one, an exception within
- * it takes that one away. */
+ * it takes that one away. What an entity covers it covers everywhere, but for the addresses of
+ * endpoints, which are not the world. */
 #include "l4_compile.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ struct change {
 	struct cidr prefix;
 	uint32_t rule;
 	int delta;
+	bool remote; /* only where it is not an address of this host */
 };
 
 struct walk {
@@ -86,6 +88,13 @@ static void count_rule(struct walk *w, uint32_t rule, int delta)
 	}
 }
 
+static void count_changes(struct walk *w, size_t first, size_t end, int sign)
+{
+	for (size_t i = first; i < end; i++)
+		if (!w->changes[i].remote || !w->local)
+			count_rule(w, w->changes[i].rule, sign * w->changes[i].delta);
+}
+
 /* The identity of the rules that are active now. UINT32_MAX when out of memory. */
 static uint32_t current_identity(struct walk *w)
 {
@@ -152,8 +161,7 @@ static int enter(struct walk *w, const struct cidr *prefix, size_t first, size_t
 {
 	uint32_t parent = w->depth ? w->stack[w->depth - 1].node : UINT32_MAX;
 
-	for (size_t i = first; i < end; i++)
-		count_rule(w, w->changes[i].rule, w->changes[i].delta);
+	count_changes(w, first, end, 1);
 	w->stack[w->depth++] =
 		(struct open){ .node = (uint32_t)w->tree->n_nodes, .first = first, .end = end };
 	return add_node(w, prefix, parent);
@@ -180,8 +188,7 @@ static int leave(struct walk *w)
 	const struct l4_node *n = &w->tree->nodes[o->node];
 	uint8_t ip[16];
 
-	for (size_t i = o->first; i < o->end; i++)
-		count_rule(w, w->changes[i].rule, -w->changes[i].delta);
+	count_changes(w, o->first, o->end, -1);
 	if (n->parent == UINT32_MAX || !next_address(&n->prefix, ip))
 		return 0;
 	return add_border(w, ip, w->tree->nodes[n->parent].identity);
@@ -253,23 +260,51 @@ static bool is_covered(const struct cidr_set *set, size_t at)
 	return false;
 }
 
+static int collect_cidrs(struct l4 *c, uint32_t rule, struct change **list, size_t *n)
+{
+	const struct peers *p = &c->rules[rule]->peers;
+	int r = 0;
+
+	for (size_t j = 0; r == 0 && j < p->n_cidrs; j++) {
+		const struct cidr_set *set = &p->cidrs[j];
+
+		r = add_change(c, list, n, (struct change){ set->cidr, rule, 1, false });
+		for (size_t k = 0; r == 0 && k < set->n_except; k++)
+			if (!is_covered(set, k))
+				r = add_change(c, list, n,
+					       (struct change){ set->except[k], rule, -1, false });
+	}
+	return r;
+}
+
+/* Whom its selectors select, and where the addresses of endpoints are not as those around them. */
+static int collect_endpoints(struct l4 *c, uint32_t rule, struct change **list, size_t *n)
+{
+	const struct address_list *selected = c->endpoints ? c->endpoints[rule] : NULL;
+	const struct peers *p = &c->rules[rule]->peers;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && selected && i < selected->n; i++)
+		r = add_change(c, list, n, (struct change){ selected->items[i], rule, 1, false });
+	for (size_t i = 0; r == 0 && c->known && i < c->known->n; i++) {
+		const struct cidr *address = &c->known->items[i];
+		unsigned world = address->family == 4 ? ENTITY_WORLD4 : ENTITY_WORLD6;
+		int delta = !!(p->entities & ENTITY_ENDPOINTS) - !!(p->entities & world);
+
+		if (delta)
+			r = add_change(c, list, n, (struct change){ *address, rule, delta, true });
+	}
+	return r;
+}
+
 static int collect_changes(struct l4 *c, struct change **list, size_t *n)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < c->n_rules; i++) {
-		const struct peers *p = &c->rules[i]->peers;
-
-		for (size_t j = 0; r == 0 && j < p->n_cidrs; j++) {
-			const struct cidr_set *set = &p->cidrs[j];
-
-			r = add_change(c, list, n, (struct change){ set->cidr, (uint32_t)i, 1 });
-			for (size_t k = 0; r == 0 && k < set->n_except; k++)
-				if (!is_covered(set, k))
-					r = add_change(c, list, n,
-						       (struct change){ set->except[k], (uint32_t)i,
-									-1 });
-		}
+	for (size_t i = 0; r == 0 && i < c->n_rules; i++) {
+		r = collect_cidrs(c, (uint32_t)i, list, n);
+		if (r == 0)
+			r = collect_endpoints(c, (uint32_t)i, list, n);
 	}
 	return r;
 }

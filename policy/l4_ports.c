@@ -136,6 +136,7 @@ static int new_ruleset(struct l4 *c, const uint32_t *ports, size_t n, uint64_t h
 {
 	struct l4_ruleset **list, *rs = arena_alloc(c->keep, sizeof(*rs));
 	void *copy = arena_copy(c->mem, (const char *)ports, n * sizeof(*ports));
+	int r;
 
 	list = arena_extend(c->keep, c->rulesets, c->n_rulesets, sizeof(struct l4_ruleset *));
 	if (!rs || !copy || !list)
@@ -145,9 +146,11 @@ static int new_ruleset(struct l4 *c, const uint32_t *ports, size_t n, uint64_t h
 		return -ENOMEM;
 	rs->ports = copy;
 	rs->n_ports = n;
-	list[c->n_rulesets++] = rs;
+	list[c->n_rulesets] = rs;
 	*ret = &rs->rules;
-	return build_ruleset(c, rs);
+	r = build_ruleset(c, rs);
+	rs->rules.number = c->n_rulesets++;
+	return r;
 }
 
 /* The ruleset of the HTTP rules that are active now. */

@@ -33,9 +33,9 @@ void lint_l7_list(struct reader *r, const struct node *list)
 
 static bool has_peer(const struct node *rule, enum l4_direction direction)
 {
-	static const char *const keys[L4_DIRECTIONS][3] = {
-		[L4_EGRESS] = { "toCIDR", "toCIDRSet", "toEntities" },
-		[L4_INGRESS] = { "fromCIDR", "fromCIDRSet", "fromEntities" },
+	static const char *const keys[L4_DIRECTIONS][4] = {
+		[L4_EGRESS] = { "toCIDR", "toCIDRSet", "toEntities", "toEndpoints" },
+		[L4_INGRESS] = { "fromCIDR", "fromCIDRSet", "fromEntities", "fromEndpoints" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys[direction]); i++)

@@ -18,7 +18,8 @@ void loader_text(struct loader *l, const char *name, const char *text, size_t le
 	struct reader *r = &l->reader;
 	size_t before = r->diag->n;
 	struct node_list docs = { NULL, 0 };
-	char *copy = arena_copy(r->mem, text, len);
+	struct arena tree = { .blocks = NULL };
+	char *copy = arena_copy(&tree, text, len);
 	int error;
 
 	reader_depends(r, name, strlen(name));
@@ -28,11 +29,7 @@ void loader_text(struct loader *l, const char *name, const char *text, size_t le
 										    .text = text,
 										    .len = len });
 	r->file = arena_copy(r->keep, name, strlen(name));
-	if (!copy || !r->file) {
-		r->oom = true;
-		return;
-	}
-	error = yaml_read(r->mem, r->file, copy, len, &docs, r->diag);
+	error = copy && r->file ? yaml_read(&tree, r->file, copy, len, &docs, r->diag) : -ENOMEM;
 	r->oom |= error == -ENOMEM;
 	/* Of a file that is cut short by a syntax error the rest is still worth a look. */
 	for (size_t i = 0; i < docs.n && !r->oom; i++)
@@ -40,6 +37,7 @@ void loader_text(struct loader *l, const char *name, const char *text, size_t le
 	if (error == 0 && docs.n == 0)
 		diag_hint(r->diag, diag_add(r->diag, r->file, 0, 0, "there is no policy in it"),
 			  "without one nothing would be held");
+	arena_done(&tree);
 	diag_sort(r->diag, before);
 }
 

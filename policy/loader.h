@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loader.h - from files to the model; between policy.c and the readers. */
+/* loader.h - from files to the model; between policy_set.c and the readers. */
 #ifndef SLUICE_LOADER_H
 #define SLUICE_LOADER_H
 
@@ -20,21 +20,5 @@ void loader_path(struct loader *l, const char *path);
 /* Read everything up to the end of FD, or one byte more than YAML_BYTES_MAX, into *RET, which the
  * caller frees. 0 or an errno. */
 int loader_read_all(int fd, char **ret, size_t *len);
-
-/* The rules for one direction of those documents that are about a workload with these labels. */
-struct selection {
-	struct rule **rules;
-	size_t n_rules;
-	unsigned n_documents;
-	bool default_deny;
-};
-
-/* 0 or -ENOMEM. Changes the rules of documents with enableDefaultDeny: {egress: false}. */
-int selection_make(const struct model *model, enum l4_direction direction,
-		   const struct label *labels, size_t n_labels, struct arena *mem,
-		   struct selection *ret);
-
-/* How many documents are about it and say something of any direction. */
-unsigned selection_count(const struct model *model, const struct label *labels, size_t n_labels);
 
 #endif

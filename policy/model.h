@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* model.h - policy documents as they were meant, checked and without syntax.
  *
- * Made by document.c and its helpers from a tree, read by select.c and the compilers. Everything
- * in it lives in the loader's memory, until the policy is compiled; struct rule_ref and patterns
- * live as long as the policy. An empty list and an absent one are told apart by flags, since one
- * means nobody and the other anybody. */
+ * Made by read_document.c and its helpers from a tree, read by select.c and the compilers, once for
+ * each workload. Everything in it lives as long as the set of policies; struct rule_ref and
+ * patterns live as long as any policy that was made of it. An empty list and an absent one are told
+ * apart by flags, since one means nobody and the other anybody. */
 #ifndef SLUICE_MODEL_H
 #define SLUICE_MODEL_H
 
@@ -32,9 +32,26 @@ struct cidr_set {
 };
 
 enum {
-	ENTITY_LOCAL = 1,  /* host, cluster: addresses of this host */
-	ENTITY_WORLD4 = 2, /* world, world-ipv4: all others that are IPv4 */
-	ENTITY_WORLD6 = 4, /* world, world-ipv6 */
+	ENTITY_LOCAL = 1,     /* host, cluster: addresses of this host */
+	ENTITY_WORLD4 = 2,    /* world, world-ipv4: all others that are IPv4 and no endpoint's */
+	ENTITY_WORLD6 = 4,    /* world, world-ipv6 */
+	ENTITY_ENDPOINTS = 8, /* cluster: those of endpoints that are not this host's */
+};
+
+enum requirement_op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_DOES_NOT_EXIST };
+
+struct requirement {
+	struct span source, key; /* SOURCE: "any", "k8s" or "reserved" */
+	enum requirement_op op;
+	struct span *values;
+	size_t n_values;
+	unsigned line, column; /* of the key */
+};
+
+struct selector {
+	struct requirement *all;
+	size_t n;
+	bool anywhere; /* of peers: in any namespace */
 };
 
 /* Whom a rule is about. */
@@ -43,6 +60,10 @@ struct peers {
 	unsigned entities; /* ENTITY_* */
 	struct cidr_set *cidrs;
 	size_t n_cidrs;
+	struct selector *endpoints;
+	size_t n_endpoints;
+	const char *namespace_;	       /* of ENDPOINTS; "": that of the workload */
+	struct endpoint_group *groups; /* whom ENDPOINTS have selected: endpoints.c's */
 };
 
 enum { PROTO_TCP = 1, PROTO_UDP = 2 };
@@ -103,20 +124,6 @@ struct rule {
 	struct text_place place;
 };
 
-enum requirement_op { OP_IN, OP_NOT_IN, OP_EXISTS, OP_DOES_NOT_EXIST };
-
-struct requirement {
-	struct span source, key; /* SOURCE: "any", "k8s" or "reserved" */
-	enum requirement_op op;
-	struct span *values;
-	size_t n_values;
-};
-
-struct selector {
-	struct requirement *all;
-	size_t n;
-};
-
 /* What a spec says of one direction. */
 struct section {
 	bool present;	    /* egress or egressDeny (ingress or ingressDeny) is there, also as [] */
@@ -127,7 +134,8 @@ struct section {
 
 struct spec {
 	struct selector selector;
-	bool selected; /* the workload is one that it is about */
+	uint32_t number;   /* in the model */
+	bool splits_world; /* a rule of it tells the world from endpoints */
 	struct section sections[L4_DIRECTIONS];
 };
 
@@ -145,6 +153,7 @@ static inline const char *direction_peer(enum l4_direction direction)
 struct document {
 	const char *name, *namespace_; /* live as long as the policy */
 	const char *file;
+	bool cluster_wide;
 	struct spec **specs;
 	size_t n_specs;
 };
@@ -152,8 +161,19 @@ struct document {
 struct model {
 	struct document **documents;
 	size_t n;
+	uint32_t n_specs;
 };
 
 bool selector_matches(const struct selector *s, const struct label *labels, size_t n);
+
+/* The label that Kubernetes has for the namespace. */
+#define NAMESPACE_LABEL "io.kubernetes.pod.namespace"
+
+/* The namespace that the labels name, or NULL. */
+const char *labels_namespace(const struct label *labels, size_t n);
+
+/* Are labels those of something in the namespace NAME? What says nothing of its namespace is in
+ * whichever it needs to be; "" is any. */
+bool labels_in_namespace(const char *name, const struct label *labels, size_t n);
 
 #endif

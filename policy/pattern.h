@@ -23,8 +23,8 @@ struct pattern {
 
 /* Zero it, then set KEEP and AUTOMATA. */
 struct patterns {
-	struct arena *keep; /* where the patterns live */
-	struct automata *automata;
+	struct arena *keep;	       /* where the patterns live */
+	struct automata *automata;     /* a pool */
 	const struct patterns *before; /* of the policy in force, while a new one is built */
 	struct pattern **items;
 	size_t n;

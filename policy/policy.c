@@ -1,225 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The life of a policy: load, select, compile; then only questions. */
-#include "policy.h"
-
-#include <errno.h>
+/* The life of a policy that has been made, and the questions to it. */
 #include <netinet/in.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "l4_compile.h"
-#include "lint.h"
-#include "loader.h"
-
-struct policy {
-	atomic_uint refs;
-	struct arena keep;
-	struct l4 l4[L4_DIRECTIONS]; /* identities, address borders and rulesets */
-	struct l4_table table;
-	unsigned n_selected;
-	uint64_t digest;	  /* of what it was made of */
-	struct patterns patterns; /* what the next policy may take over */
-	struct automata automata;
-};
-
-/* What exists while a policy is made. */
-struct build {
-	struct policy *policy;
-	struct arena mem;
-	struct loader loader;
-	struct diag *diag;
-	size_t before; /* errors that DIAG had at first */
-};
-
-static size_t count_errors(const struct diag *d)
-{
-	return d->n + d->dropped;
-}
-
-static int build_begin(struct build *b, const struct policy_options *options, struct diag *diag)
-{
-	memset(b, 0, sizeof(*b));
-	b->diag = diag;
-	b->before = count_errors(diag);
-	if (hs_valid_platform() != HS_SUCCESS) {
-		diag_hint(diag,
-			  diag_add(diag, "libhs", 0, 0,
-				   "this processor cannot run libhs, which matches requests"),
-			  "it needs SSSE3 on x86-64");
-		return -EINVAL;
-	}
-	b->policy = calloc(1, sizeof(*b->policy));
-	if (!b->policy)
-		return -ENOMEM;
-	atomic_init(&b->policy->refs, 1);
-	b->policy->automata.keep = &b->policy->keep;
-	b->policy->patterns.keep = &b->policy->keep;
-	b->policy->patterns.automata = &b->policy->automata;
-	if (options->before) {
-		b->policy->automata.before = &options->before->automata;
-		b->policy->patterns.before = &options->before->patterns;
-	}
-	b->loader.reader = (struct reader){
-		.mem = &b->mem,
-		.keep = &b->policy->keep,
-		.patterns = &b->policy->patterns,
-		.options = options,
-		.diag = diag,
-		.digest = HASH_START,
-	};
-	return 0;
-}
-
-/* Without a document that says something of DIRECTION its table stays as it is: not enforced. */
-static int compile_direction(struct build *b, enum l4_direction direction,
-			     const struct label *labels, size_t n_labels)
-{
-	struct policy *p = b->policy;
-	struct l4 *c = &p->l4[direction];
-	struct selection s;
-	int r = selection_make(&b->loader.model, direction, labels, n_labels, &b->mem, &s);
-
-	if (r < 0 || s.n_documents == 0)
-		return r;
-	c->direction = direction;
-	c->keep = &p->keep;
-	c->mem = &b->mem;
-	c->automata = &p->automata;
-	c->rules = s.rules;
-	c->n_rules = s.n_rules;
-	c->lint = b->loader.reader.options->lint;
-	r = l4_compile(c, &p->table);
-	if (r == -EINVAL)
-		diag_hint(b->diag,
-			  diag_add(b->diag, "policy", 0, 0,
-				   "the regular expressions cannot be used together: %s", c->why),
-			  "make fewer or simpler expressions of it");
-	if (direction == L4_INGRESS)
-		p->table.ingress_enforced = true;
-	else
-		p->table.enforced = true;
-	return r;
-}
-
-static int compile(struct build *b, const struct label *labels, size_t n_labels)
-{
-	int r = compile_direction(b, L4_EGRESS, labels, n_labels);
-
-	if (r == 0)
-		r = compile_direction(b, L4_INGRESS, labels, n_labels);
-	if (r == 0)
-		b->policy->n_selected = selection_count(&b->loader.model, labels, n_labels);
-	return r;
-}
-
-/* A spec that is not about the workload is compiled by itself and thrown away. */
-static int lint_alone(struct build *b, const struct section *section)
-{
-	struct l4 c = { .keep = &b->mem,
-			.mem = &b->mem,
-			.automata = &b->policy->automata,
-			.rules = section->rules,
-			.n_rules = section->n_rules,
-			.lint = true };
-	struct l4_table table = { .enforced = true };
-	int r;
-
-	if (!section->present || section->default_allow)
-		return 0;
-	r = l4_compile(&c, &table);
-	if (r == 0)
-		r = lint_overlap(&c, b->diag);
-	return r == -EINVAL ? 0 : r;
-}
-
-static int lint_spec_alone(struct build *b, const struct spec *spec)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && !spec->selected && i < L4_DIRECTIONS; i++)
-		r = lint_alone(b, &spec->sections[i]);
-	return r;
-}
-
-static int lint(struct build *b)
-{
-	const struct model *m = &b->loader.model;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < L4_DIRECTIONS; i++)
-		r = lint_overlap(&b->policy->l4[i], b->diag);
-	for (size_t i = 0; r == 0 && i < m->n; i++)
-		for (size_t j = 0; r == 0 && j < m->documents[i]->n_specs; j++)
-			r = lint_spec_alone(b, m->documents[i]->specs[j]);
-	return r;
-}
-
-/* Pointers into the builder's memory, which ends now. */
-static void forget_compiler(struct l4 *c)
-{
-	c->automata = NULL;
-	c->mem = NULL;
-	c->rules = NULL;
-	c->port_rules = NULL;
-	c->first_port_rule = NULL;
-	memset(&c->by_rules, 0, sizeof(c->by_rules));
-	memset(&c->by_ports, 0, sizeof(c->by_ports));
-	for (size_t i = 0; i < L4_TREES; i++)
-		c->trees[i].nodes = NULL;
-	for (size_t i = 0; i < c->n_identities; i++)
-		c->identities[i].rules = NULL;
-	for (size_t i = 0; i < c->n_rulesets; i++)
-		c->rulesets[i]->ports = NULL;
-}
-
-static void forget_build(struct policy *p)
-{
-	p->automata.before = NULL;
-	p->patterns.before = NULL;
-	automata_prune(&p->automata);
-	for (size_t i = 0; i < L4_DIRECTIONS; i++)
-		forget_compiler(&p->l4[i]);
-}
-
-static int build_end(struct build *b, const struct label *labels, size_t n_labels, int r,
-		     struct policy **ret)
-{
-	if (r == 0 && (b->loader.reader.oom || b->diag->oom))
-		r = -ENOMEM;
-	if (r == 0 && count_errors(b->diag) != b->before)
-		r = b->loader.error ? b->loader.error : -EINVAL;
-	if (r == 0)
-		r = compile(b, labels, n_labels);
-	if (r == 0 && b->loader.reader.options->lint)
-		r = lint(b);
-	if (r == 0) {
-		forget_build(b->policy);
-		b->policy->digest = b->loader.reader.digest;
-	}
-	if (r == 0 && b->diag->oom)
-		r = -ENOMEM;
-	if (r == -ENOMEM)
-		b->diag->oom = 1;
-	diag_sort_warnings(b->diag);
-	arena_done(&b->mem);
-	if (r == 0)
-		*ret = b->policy;
-	else
-		policy_unref(b->policy);
-	return r;
-}
+#include "policy_private.h"
 
 int policy_load(const struct policy_options *options, struct policy **ret, struct diag *diag)
 {
-	struct build b;
-	int r = build_begin(&b, options, diag);
+	struct policy_set *set = NULL;
+	int r = policy_set_load(options, &set, diag);
 
-	for (size_t i = 0; r == 0 && i < options->n_paths; i++)
-		loader_path(&b.loader, options->paths[i]);
-	for (size_t i = 0; r == 0 && i < options->n_texts; i++)
-		loader_text(&b.loader, options->texts[i].name, options->texts[i].text,
-			    options->texts[i].len);
-	return build_end(&b, options->labels, options->n_labels, r, ret);
+	if (r < 0)
+		return r;
+	r = policy_set_make(set, options->labels, options->n_labels, options->lint, ret, diag);
+	diag_sort_warnings(diag);
+	policy_set_trim(set);
+	policy_set_free(set);
+	return r;
 }
 
 int policy_load_text(const char *name, const char *text, size_t len, const struct label *labels,
@@ -245,13 +42,20 @@ struct policy *policy_unref(struct policy *p)
 		return NULL;
 	automata_done(&p->automata);
 	arena_done(&p->keep);
+	policy_base_unref(p->base);
 	free(p);
 	return NULL;
 }
 
 unsigned policy_n_selected(const struct policy *p)
 {
-	return p->n_selected;
+	return (unsigned)p->n_documents;
+}
+
+const struct policy_document *policy_documents(const struct policy *p, size_t *n)
+{
+	*n = p->n_documents;
+	return p->documents;
 }
 
 bool policy_same_text(const struct policy *a, const struct policy *b)
@@ -313,13 +117,12 @@ static void count_rulesets(const struct l4 *c, struct policy_stats *ret)
 
 void policy_stats(const struct policy *p, struct policy_stats *ret)
 {
-	*ret = (struct policy_stats){ .patterns = p->patterns.n,
-				      .compiled = p->automata.compiled,
-				      .reused = p->automata.reused };
+	*ret = (struct policy_stats){ .patterns = p->base->patterns.n,
+				      .compiled = p->base->pool.compiled,
+				      .reused = p->base->pool.reused,
+				      .automata = p->automata.n };
 	for (size_t i = 0; i < L4_DIRECTIONS; i++)
 		count_rulesets(&p->l4[i], ret);
-	for (size_t i = 0; i < p->automata.n; i++)
-		ret->automata += p->automata.items[i] != NULL;
 }
 
 /* The highest numbers of any ruleset. */

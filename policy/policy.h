@@ -37,6 +37,17 @@ struct policy_text {
 	size_t len;
 };
 
+/* Another workload, as toEndpoints and fromEndpoints select it. The same address may be one of
+ * several endpoints': it is selected if any of them is. */
+struct policy_endpoint {
+	const struct label *labels; /* its namespace is io.kubernetes.pod.namespace */
+	size_t n_labels;
+	const struct address *addresses; /* ports and scopes do not count */
+	size_t n_addresses;
+};
+
+struct policy_set;
+
 struct policy_options {
 	const char *const
 		*paths; /* files, or directories whose *.yaml, *.yml and *.json are read in order */
@@ -53,10 +64,16 @@ struct policy_options {
 	/* Called with each text as it is read, also with those that turn out to be wrong. */
 	void (*on_text)(void *ctx, const struct policy_text *text);
 	void *on_text_ctx;
+	/* ENDPOINTS are all that there are. Else nothing is known of any, and selectors of them are
+	 * refused. */
+	bool endpoints_known;
+	const struct policy_endpoint *endpoints;
+	size_t n_endpoints;
 	bool lint; /* also warn of what is legal but surely not meant */
 	/* What is in force now, or NULL. Expressions that it has compiled are taken from it. It has
 	 * to live until the load returns, and not longer. */
 	const struct policy *before;
+	const struct policy_set *before_set; /* the same, of policy_set_load() */
 };
 
 /* Can this be the name of a port? As IANA has it, and Kubernetes: 1 to 15 letters, digits and
@@ -79,6 +96,18 @@ struct policy *policy_unref(struct policy *p); /* accepts NULL, returns NULL */
 /* How many documents selected the workload and mention egress or ingress; 0: everything is left
  * alone. */
 unsigned policy_n_selected(const struct policy *p);
+
+/* A document that selected the workload; in the order in which they were read. Owned by P. */
+struct policy_document {
+	const char *name, *namespace_; /* of its metadata; "" without one */
+	const char *file;
+};
+const struct policy_document *policy_documents(const struct policy *p, size_t *n);
+
+/* Do both mean the same, by the same names: what is let through, what is done to requests, and how
+ * records and status call the rules? Exact where it says yes; it may say no of two that are written
+ * differently. Lines and columns do not count. */
+bool policy_same(const struct policy *a, const struct policy *b);
 
 /* Were both made of the same files, texts and secrets, with the same content? Then, and with the
  * same options, they are the same. By 64 bits of hash: for noticing changes, not for holding off

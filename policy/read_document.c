@@ -10,7 +10,6 @@
 struct document_reader {
 	struct document *doc;
 	struct place place;
-	bool cluster_wide;
 	bool foreign; /* of another kind altogether: nothing more can be said of its parts */
 };
 
@@ -56,7 +55,7 @@ static void read_metadata(struct reader *r, const struct node *value, void *into
 		return;
 	if (!node_get(value, "name"))
 		reader_error(r, value, "metadata has no \"name\"");
-	if (d->cluster_wide && node_get(value, "namespace"))
+	if (d->doc->cluster_wide && node_get(value, "namespace"))
 		reader_error(r, node_get(value, "namespace"),
 			     "a CiliumClusterwideNetworkPolicy has no namespace");
 }
@@ -101,7 +100,7 @@ static void read_endpoint_selector(struct reader *r, const struct node *value, v
 {
 	struct spec_reader *s = into;
 
-	read_selector(r, value, &s->spec->selector);
+	read_selector(r, value, "endpointSelector", &s->spec->selector);
 }
 
 static void read_egress(struct reader *r, const struct node *value, void *into)
@@ -145,6 +144,36 @@ static const struct field spec_fields[] = {
 	{ "log", NULL, "sluice writes one record for each request anyway", "leave it out" },
 };
 
+/* A policy that denies nothing by default must not restrict by its L7 part. */
+static void open_l7(struct section *section)
+{
+	for (size_t i = 0; section->default_allow && i < section->n_rules; i++)
+		for (size_t j = 0; j < section->rules[i]->n_ports; j++)
+			section->rules[i]->ports[j].l7 = false;
+}
+
+static bool splits_world(const struct section *section)
+{
+	const unsigned world = ENTITY_WORLD4 | ENTITY_WORLD6;
+
+	for (size_t i = 0; i < section->n_rules; i++) {
+		const struct peers *p = &section->rules[i]->peers;
+		unsigned either = p->entities & (world | ENTITY_ENDPOINTS);
+
+		if (either && either != (world | ENTITY_ENDPOINTS))
+			return true;
+	}
+	return false;
+}
+
+static void finish_spec(struct spec *spec)
+{
+	for (size_t i = 0; i < L4_DIRECTIONS; i++) {
+		open_l7(&spec->sections[i]);
+		spec->splits_world |= splits_world(&spec->sections[i]);
+	}
+}
+
 static void read_one_spec(struct reader *r, const struct node *value, struct document_reader *d,
 			  const char *path)
 {
@@ -166,7 +195,10 @@ static void read_one_spec(struct reader *r, const struct node *value, struct doc
 		diag_hint(r->diag,
 			  reader_error(r, value, "a spec has no \"egress\" and no \"ingress\""),
 			  "write egress: [] to allow nothing to go out");
+	if (r->oom)
+		return; /* a list may have lost its items */
 	lint_spec(r, spec);
+	finish_spec(spec);
 	doc->specs = reader_extend(r, doc->specs, doc->n_specs, sizeof(struct spec *));
 	if (doc->specs)
 		doc->specs[doc->n_specs++] = spec;
@@ -283,8 +315,8 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 	doc->namespace_ = keep_text(r, node_get(root, "metadata"), "namespace");
 	doc->file = r->file;
 	r->namespace_ = doc->namespace_;
-	d.cluster_wide = kind && kind->kind == NODE_SCALAR &&
-			 span_eq(kind->text, SPAN_LITERAL("CiliumClusterwideNetworkPolicy"));
+	doc->cluster_wide = kind && kind->kind == NODE_SCALAR &&
+			    span_eq(kind->text, SPAN_LITERAL("CiliumClusterwideNetworkPolicy"));
 	if (r->oom || !reader_fields(r, root, "a policy document", fields, ARRAY_SIZE(fields), &d))
 		return;
 	require(r, root, "apiVersion", "it must be cilium.io/v2");
@@ -295,6 +327,9 @@ void read_document(struct reader *r, const struct node *root, struct model *mode
 	if (!node_get(root, "spec") && !node_get(root, "specs"))
 		reader_error(r, root, "the document has neither \"spec\" nor \"specs\"");
 	model->documents = reader_extend(r, model->documents, model->n, sizeof(struct document *));
-	if (model->documents)
-		model->documents[model->n++] = doc;
+	if (r->oom)
+		return;
+	model->documents[model->n++] = doc;
+	for (size_t i = 0; i < doc->n_specs; i++)
+		doc->specs[i]->number = model->n_specs++;
 }

@@ -41,17 +41,21 @@ static void refuse_header(struct reader *r, const struct node *node, struct span
 static void read_header(struct reader *r, const struct node *node, struct http_rule *rule)
 {
 	struct header_match h = { .any_value = true };
+	struct span text;
 	const char *blank;
 
 	if (!reader_is_string(r, node, "an entry of \"headers\""))
 		return;
-	h.name = node->text;
-	blank = memchr(node->text.ptr, ' ', node->text.len);
+	text = reader_copy(r, node->text);
+	if (r->oom)
+		return;
+	h.name = text;
+	blank = memchr(text.ptr, ' ', text.len);
 	if (blank) {
 		h.any_value = false;
-		h.name.len = (size_t)(blank - node->text.ptr);
+		h.name.len = (size_t)(blank - text.ptr);
 		h.value.ptr = blank + 1;
-		h.value.len = node->text.len - h.name.len - 1;
+		h.value.len = text.len - h.name.len - 1;
 		if (h.name.len && h.name.ptr[h.name.len - 1] == ':')
 			h.name.len--;
 	}
@@ -132,7 +136,7 @@ static void read_match_name(struct reader *r, const struct node *value, void *in
 		return;
 	if (!is_token(value->text))
 		reader_error(r, value, "\"%s\" is no header's name", value->text.ptr);
-	x->match.name = value->text;
+	x->match.name = reader_copy(r, value->text);
 }
 
 static void read_match_value(struct reader *r, const struct node *value, void *into)
@@ -146,7 +150,7 @@ static void read_match_value(struct reader *r, const struct node *value, void *i
 	if (fault)
 		reader_error(r, value, "the value has %s", fault);
 	x->value = value;
-	x->match.value = value->text;
+	x->match.value = reader_copy(r, value->text);
 }
 
 static void read_mismatch(struct reader *r, const struct node *value, void *into)

@@ -167,24 +167,38 @@ void read_cidr_sets(struct reader *r, const struct node *value, enum l4_directio
 
 static const struct {
 	const char *name;
+	bool label; /* Cilium also has the label reserved:NAME */
 	unsigned means;
 	const char *refusal;
 	const char *hint; /* behind the refusal and "to" or "from" */
 } entities[] = {
-	{ "all", ENTITY_LOCAL | ENTITY_WORLD4 | ENTITY_WORLD6, NULL, NULL },
-	{ "world", ENTITY_WORLD4 | ENTITY_WORLD6, NULL, NULL },
-	{ "host", ENTITY_LOCAL, NULL, NULL },
-	{ "cluster", ENTITY_LOCAL, NULL, NULL },
-	{ "remote-node", 0, NULL, NULL },
-	{ "world-ipv4", ENTITY_WORLD4, NULL, NULL },
-	{ "world-ipv6", ENTITY_WORLD6, NULL, NULL },
-	{ "kube-apiserver", 0, "use ", "CIDR with its address" },
-	{ "init", 0, "it means nothing here", NULL },
-	{ "health", 0, "it means nothing here", NULL },
-	{ "unmanaged", 0, "it means nothing here", NULL },
-	{ "ingress", 0, "it means nothing here", NULL },
-	{ "none", 0, "write ", "Entities: [] for nobody" },
+	{ "all", false, ENTITY_LOCAL | ENTITY_WORLD4 | ENTITY_WORLD6 | ENTITY_ENDPOINTS, NULL,
+	  NULL },
+	{ "world", true, ENTITY_WORLD4 | ENTITY_WORLD6, NULL, NULL },
+	{ "host", true, ENTITY_LOCAL, NULL, NULL },
+	{ "cluster", false, ENTITY_LOCAL | ENTITY_ENDPOINTS, NULL, NULL },
+	{ "remote-node", true, 0, NULL, NULL },
+	{ "world-ipv4", true, ENTITY_WORLD4, NULL, NULL },
+	{ "world-ipv6", true, ENTITY_WORLD6, NULL, NULL },
+	{ "kube-apiserver", true, 0, "use ", "CIDR with its address" },
+	{ "init", true, 0, "it means nothing here", NULL },
+	{ "health", true, 0, "it means nothing here", NULL },
+	{ "unmanaged", true, 0, "it means nothing here", NULL },
+	{ "ingress", true, 0, "it means nothing here", NULL },
+	{ "none", false, 0, "write ", "Entities: [] for nobody" },
 };
+
+bool read_find_entity(struct span name, unsigned *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(entities); i++) {
+		if (!entities[i].label || entities[i].refusal ||
+		    !span_eq(name, span_of(entities[i].name)))
+			continue;
+		*ret = entities[i].means;
+		return true;
+	}
+	return false;
+}
 
 static void read_entity(struct reader *r, const struct node *node, enum l4_direction direction,
 			struct peers *peers)

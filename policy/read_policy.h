@@ -15,7 +15,9 @@ struct place {
 /* Add what the document ROOT says to MODEL. */
 void read_document(struct reader *r, const struct node *root, struct model *model);
 
-void read_selector(struct reader *r, const struct node *value, void *selector);
+/* A selector, which is called WHAT in messages. False if it is no mapping. */
+bool read_selector(struct reader *r, const struct node *value, const char *what,
+		   struct selector *selector);
 
 /* The list of rules under egress, egressDeny, ingress or ingressDeny, called KEY. */
 void read_rules(struct reader *r, const struct node *list, struct spec *spec,
@@ -28,6 +30,13 @@ void read_cidr_sets(struct reader *r, const struct node *value, enum l4_directio
 		    struct peers *peers);
 void read_entities(struct reader *r, const struct node *value, enum l4_direction direction,
 		   struct peers *peers);
+
+/* ENTITY_* of the one whose label is reserved:NAME; false if it means nothing here. */
+bool read_find_entity(struct span name, unsigned *ret);
+
+/* toEndpoints or fromEndpoints of a document. */
+void read_endpoints(struct reader *r, const struct node *value, enum l4_direction direction,
+		    const struct document *doc, struct peers *peers);
 
 void read_to_ports(struct reader *r, const struct node *list, struct rule *rule,
 		   const struct place *place);

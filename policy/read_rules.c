@@ -49,6 +49,14 @@ static void read_entities_key(struct reader *r, const struct node *value, void *
 	read_entities(r, value, x->direction, &x->rule->peers);
 }
 
+static void read_endpoints_key(struct reader *r, const struct node *value, void *into)
+{
+	struct rule_reader *x = into;
+
+	count_peer(r, value, x);
+	read_endpoints(r, value, x->direction, x->place->doc, &x->rule->peers);
+}
+
 static void read_ports_key(struct reader *r, const struct node *value, void *into)
 {
 	struct rule_reader *x = into;
@@ -73,8 +81,7 @@ static const struct field egress_fields[] = {
 	{ "toCIDRSet", read_cidr_set_key, NULL, NULL },
 	{ "toEntities", read_entities_key, NULL, NULL },
 	{ "toPorts", read_ports_key, NULL, NULL },
-	{ "toEndpoints", NULL, "sluice does not know which addresses other workloads have",
-	  "use toCIDR or toEntities" },
+	{ "toEndpoints", read_endpoints_key, NULL, NULL },
 	{ "toFQDNs", NULL, "names are not followed yet", "use toCIDR with the addresses" },
 	{ "toServices", NULL, "services are not known here", "use toCIDR with the addresses" },
 	{ "toRequires", NULL, "Cilium has removed it", "write it into endpointSelector" },
@@ -85,7 +92,7 @@ static const struct field egress_fields[] = {
 	{ "fromCIDR", NULL, "it belongs to ingress", "in egress it is toCIDR" },
 	{ "fromCIDRSet", NULL, "it belongs to ingress", "in egress it is toCIDRSet" },
 	{ "fromEntities", NULL, "it belongs to ingress", "in egress it is toEntities" },
-	{ "fromEndpoints", NULL, "it belongs to ingress", NULL },
+	{ "fromEndpoints", NULL, "it belongs to ingress", "in egress it is toEndpoints" },
 };
 
 static const struct field ingress_fields[] = {
@@ -93,8 +100,7 @@ static const struct field ingress_fields[] = {
 	{ "fromCIDRSet", read_cidr_set_key, NULL, NULL },
 	{ "fromEntities", read_entities_key, NULL, NULL },
 	{ "toPorts", read_ports_key, NULL, NULL },
-	{ "fromEndpoints", NULL, "sluice does not know which addresses other workloads have",
-	  "use fromCIDR or fromEntities" },
+	{ "fromEndpoints", read_endpoints_key, NULL, NULL },
 	{ "fromRequires", NULL, "Cilium has removed it", "write it into endpointSelector" },
 	{ "fromNodes", NULL, "nodes are not known here", "use fromCIDR with the addresses" },
 	{ "fromGroups", NULL, "cloud providers' groups are not known here",
@@ -103,7 +109,7 @@ static const struct field ingress_fields[] = {
 	{ "toCIDR", NULL, "it belongs to egress", "in ingress it is fromCIDR" },
 	{ "toCIDRSet", NULL, "it belongs to egress", "in ingress it is fromCIDRSet" },
 	{ "toEntities", NULL, "it belongs to egress", "in ingress it is fromEntities" },
-	{ "toEndpoints", NULL, "it belongs to egress", NULL },
+	{ "toEndpoints", NULL, "it belongs to egress", "in ingress it is fromEndpoints" },
 	{ "toFQDNs", NULL, "it belongs to egress", NULL },
 	{ "toServices", NULL, "it belongs to egress", NULL },
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* endpointSelector: which workloads a policy is about. */
+/* endpointSelector: which workloads a policy is about; and the same for peers. */
 #include "read_policy.h"
 
 #include "sluice/array.h"
@@ -23,16 +23,19 @@ static struct requirement *add_requirement(struct reader *r, struct selector *s)
 /* "k8s:app" is the key app of the source k8s; "app" is any source's. */
 static void read_key(struct reader *r, const struct node *node, struct requirement *q)
 {
-	const char *colon = memchr(node->text.ptr, ':', node->text.len);
+	struct span text = reader_copy(r, node->text);
+	const char *colon = text.len ? memchr(text.ptr, ':', text.len) : NULL;
 	struct diag_item *item;
 
+	q->line = node->line;
+	q->column = node->column;
 	q->source = SPAN_LITERAL("any");
-	q->key = node->text;
+	q->key = text;
 	if (colon) {
-		q->source.ptr = node->text.ptr;
-		q->source.len = (size_t)(colon - node->text.ptr);
+		q->source.ptr = text.ptr;
+		q->source.len = (size_t)(colon - text.ptr);
 		q->key.ptr = colon + 1;
-		q->key.len = node->text.len - q->source.len - 1;
+		q->key.len = text.len - q->source.len - 1;
 	}
 	if (q->key.len == 0)
 		reader_error(r, node, "a label without a name");
@@ -50,7 +53,7 @@ static void add_value(struct reader *r, struct requirement *q, const struct node
 		return;
 	q->values = reader_extend(r, q->values, q->n_values, sizeof(*q->values));
 	if (q->values)
-		q->values[q->n_values++] = value->text;
+		q->values[q->n_values++] = reader_copy(r, value->text);
 }
 
 static void read_match_labels(struct reader *r, const struct node *value, void *into)
@@ -144,12 +147,13 @@ static void read_match_expressions(struct reader *r, const struct node *value, v
 	}
 }
 
-void read_selector(struct reader *r, const struct node *value, void *selector)
+bool read_selector(struct reader *r, const struct node *value, const char *what,
+		   struct selector *selector)
 {
 	static const struct field fields[] = {
 		{ "matchLabels", read_match_labels, NULL, NULL },
 		{ "matchExpressions", read_match_expressions, NULL, NULL },
 	};
 
-	reader_fields(r, value, "endpointSelector", fields, ARRAY_SIZE(fields), selector);
+	return reader_fields(r, value, what, fields, ARRAY_SIZE(fields), selector);
 }

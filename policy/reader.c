@@ -66,6 +66,14 @@ void *reader_extend(struct reader *r, void *list, size_t n, size_t size)
 	return ret;
 }
 
+struct span reader_copy(struct reader *r, struct span text)
+{
+	char *copy = arena_copy(r->mem, text.ptr, text.len);
+
+	r->oom |= !copy;
+	return copy ? (struct span){ copy, text.len } : SPAN_LITERAL("");
+}
+
 struct node reader_within(const struct node *node, size_t at)
 {
 	const char *source = node->source;

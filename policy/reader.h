@@ -15,8 +15,8 @@ struct patterns;
 struct policy_options;
 
 struct reader {
-	struct arena *mem;  /* lives until the policy is compiled */
-	struct arena *keep; /* lives as long as the policy */
+	struct arena *mem;  /* lives as long as the model; the tree of a file does not */
+	struct arena *keep; /* lives as long as any policy */
 	struct patterns *patterns;
 	struct diag *diag;
 	const char *file;
@@ -50,6 +50,9 @@ static inline void reader_depends(struct reader *r, const void *bytes, size_t le
 /* Memory from r->mem; notes when there is none. */
 void *reader_alloc(struct reader *r, size_t size);
 void *reader_extend(struct reader *r, void *list, size_t n, size_t size);
+
+/* A copy of a node's text, with a NUL behind it; empty when there is no memory. */
+struct span reader_copy(struct reader *r, struct span text);
 
 /* Read the mapping MAP, which is called WHAT in messages, by the table. False if it is no mapping.
  */

@@ -51,6 +51,7 @@ struct path_group {
 };
 
 struct ruleset {
+	size_t number; /* among those of one direction */
 	struct matcher paths, methods, hosts;
 	struct l7_rule *rules; /* in order of their path's number */
 	size_t n_rules;

@@ -1,104 +1,147 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which documents are about a workload, and what follows from several of them. */
+#include "select.h"
+
 #include <errno.h>
 
-#include "loader.h"
-
-/* A namespaced policy is about workloads of its namespace. A workload that says nothing of its
- * namespace is taken to be in whichever it needs to be: `sluice run` has no namespaces. */
-static bool is_in_namespace(const char *name, const struct label *labels, size_t n)
+static int add_spec(struct selection *s, struct arena *mem, const struct document *doc,
+		    const struct spec *spec)
 {
-	for (size_t i = 0; i < n; i++) {
-		const char *key = labels[i].key;
+	struct selected *list = arena_extend(mem, s->items, s->n, sizeof(*list));
 
-		if (strncmp(key, "k8s:", 4) == 0)
-			key += 4;
-		if (strcmp(key, "io.kubernetes.pod.namespace") == 0)
-			return !*name || strcmp(labels[i].value, name) == 0;
-	}
-	return true;
-}
-
-static int add_rule(struct selection *s, struct arena *mem, struct rule *rule)
-{
-	s->rules = arena_extend(mem, s->rules, s->n_rules, sizeof(struct rule *));
-	if (!s->rules)
+	if (!list)
 		return -ENOMEM;
-	s->rules[s->n_rules++] = rule;
+	s->items = list;
+	s->n_documents += s->n == 0 || list[s->n - 1].document != doc;
+	list[s->n++] = (struct selected){ .document = doc, .spec = spec };
 	return 0;
 }
 
-static int add_section(struct selection *s, struct arena *mem, const struct section *section)
+static int add_key(struct selection *s, struct arena *mem, uint64_t value)
+{
+	uint64_t *list = arena_extend(mem, s->key, s->n_key, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	s->key = list;
+	list[s->n_key++] = value;
+	return 0;
+}
+
+/* A rule that selects endpoints depends on which they are. */
+static int add_section_key(struct selection *s, struct arena *mem, struct endpoints *endpoints,
+			   const struct section *section)
 {
 	int r = 0;
 
-	s->default_deny |= !section->default_allow;
 	for (size_t i = 0; r == 0 && i < section->n_rules; i++) {
-		struct rule *rule = section->rules[i];
+		struct peers *peers = &section->rules[i]->peers;
+		const struct address_list *list;
 
-		/* A policy that denies nothing by default must not restrict by its L7 part. */
-		for (size_t j = 0; section->default_allow && j < rule->n_ports; j++)
-			rule->ports[j].l7 = false;
-		r = add_rule(s, mem, rule);
+		if (!peers->n_endpoints)
+			continue;
+		r = endpoints_select(endpoints, peers, s->namespace_, &list);
+		if (r == 0)
+			r = add_key(s, mem, list->serial);
 	}
 	return r;
 }
 
-static bool is_about(const struct document *doc, const struct spec *spec,
-		     const struct label *labels, size_t n_labels)
+/* How many specs, their numbers, and the numbers of the lists of addresses on which they depend, of
+ * which there are as many as the specs say. */
+static int make_key(struct selection *s, struct arena *mem, struct endpoints *endpoints)
 {
-	return is_in_namespace(doc->namespace_, labels, n_labels) &&
-	       selector_matches(&spec->selector, labels, n_labels);
+	bool splits = false;
+	int r = add_key(s, mem, s->n);
+
+	for (size_t i = 0; r == 0 && i < s->n; i++)
+		r = add_key(s, mem, s->items[i].spec->number);
+	for (size_t i = 0; r == 0 && i < s->n; i++) {
+		const struct spec *spec = s->items[i].spec;
+
+		splits |= spec->splits_world;
+		for (size_t j = 0; r == 0 && j < L4_DIRECTIONS; j++)
+			r = add_section_key(s, mem, endpoints, &spec->sections[j]);
+	}
+	if (r == 0 && splits)
+		r = add_key(s, mem, endpoints->known.serial);
+	return r;
 }
 
-int selection_make(const struct model *model, enum l4_direction direction,
+int selection_make(const struct model *model, struct endpoints *endpoints,
 		   const struct label *labels, size_t n_labels, struct arena *mem,
 		   struct selection *ret)
 {
+	const char *name = labels_namespace(labels, n_labels);
 	int r = 0;
 
-	*ret = (struct selection){ .rules = NULL };
+	*ret = (struct selection){ .namespace_ = name ? name : "" };
 	for (size_t i = 0; r == 0 && i < model->n; i++) {
 		const struct document *doc = model->documents[i];
-		bool selected = false;
 
-		for (size_t j = 0; r == 0 && j < doc->n_specs; j++) {
-			struct spec *spec = doc->specs[j];
-			const struct section *section = &spec->sections[direction];
-
-			if (!section->present || !is_about(doc, spec, labels, n_labels))
-				continue;
-			spec->selected = selected = true;
-			r = add_section(ret, mem, section);
-		}
-		ret->n_documents += selected;
+		if (!labels_in_namespace(doc->namespace_, labels, n_labels))
+			continue;
+		for (size_t j = 0; r == 0 && j < doc->n_specs; j++)
+			if (selector_matches(&doc->specs[j]->selector, labels, n_labels))
+				r = add_spec(ret, mem, doc, doc->specs[j]);
 	}
-	if (r == 0 && ret->n_documents && !ret->default_deny) {
-		struct rule *open = arena_alloc(mem, sizeof(*open));
+	return r ? r : make_key(ret, mem, endpoints);
+}
 
-		if (!open)
-			return -ENOMEM;
-		*open = (struct rule){ .peers.any = true, .any_port = true };
-		r = add_rule(ret, mem, open);
+static int add_rule(struct selected_rules *s, struct arena *mem, struct rule *rule,
+		    const struct address_list *endpoints)
+{
+	struct rule **items = arena_extend(mem, s->items, s->n, sizeof(struct rule *));
+	const struct address_list **lists =
+		arena_extend(mem, s->endpoints, s->n, sizeof(struct address_list *));
+
+	if (!items || !lists)
+		return -ENOMEM;
+	s->items = items;
+	s->endpoints = lists;
+	items[s->n] = rule;
+	lists[s->n++] = endpoints;
+	return 0;
+}
+
+static int add_section(const struct selection *s, struct endpoints *endpoints,
+		       const struct section *section, struct arena *mem, struct selected_rules *ret)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < section->n_rules; i++) {
+		struct peers *peers = &section->rules[i]->peers;
+		const struct address_list *list = NULL;
+
+		if (peers->n_endpoints)
+			r = endpoints_select(endpoints, peers, s->namespace_, &list);
+		if (r == 0)
+			r = add_rule(ret, mem, section->rules[i], list);
 	}
 	return r;
 }
 
-unsigned selection_count(const struct model *model, const struct label *labels, size_t n_labels)
+int selection_rules(const struct selection *s, struct endpoints *endpoints,
+		    enum l4_direction direction, struct arena *mem, struct selected_rules *ret)
 {
-	unsigned n = 0;
+	bool default_deny = false;
+	struct rule *open;
+	int r = 0;
 
-	for (size_t i = 0; i < model->n; i++) {
-		const struct document *doc = model->documents[i];
-		bool selected = false;
+	*ret = (struct selected_rules){ .items = NULL };
+	for (size_t i = 0; r == 0 && i < s->n; i++) {
+		const struct section *section = &s->items[i].spec->sections[direction];
 
-		for (size_t j = 0; j < doc->n_specs; j++) {
-			const struct section *s = doc->specs[j]->sections;
-
-			selected |= (s[L4_EGRESS].present || s[L4_INGRESS].present) &&
-				    is_about(doc, doc->specs[j], labels, n_labels);
-		}
-		n += selected;
+		if (!section->present)
+			continue;
+		ret->present = true;
+		default_deny |= !section->default_allow;
+		r = add_section(s, endpoints, section, mem, ret);
 	}
-	return n;
+	if (r < 0 || !ret->present || default_deny)
+		return r;
+	open = arena_alloc(mem, sizeof(*open));
+	if (!open)
+		return -ENOMEM;
+	*open = (struct rule){ .peers.any = true, .any_port = true };
+	return add_rule(ret, mem, open, NULL);
 }

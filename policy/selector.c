@@ -47,6 +47,26 @@ static bool requirement_holds(const struct requirement *q, const struct label *l
 	return false;
 }
 
+const char *labels_namespace(const struct label *labels, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *key = labels[i].key;
+
+		if (strncmp(key, "k8s:", 4) == 0 || strncmp(key, "any:", 4) == 0)
+			key += 4;
+		if (strcmp(key, NAMESPACE_LABEL) == 0)
+			return labels[i].value;
+	}
+	return NULL;
+}
+
+bool labels_in_namespace(const char *name, const struct label *labels, size_t n)
+{
+	const char *here = *name ? labels_namespace(labels, n) : NULL;
+
+	return !here || strcmp(here, name) == 0;
+}
+
 bool selector_matches(const struct selector *s, const struct label *labels, size_t n)
 {
 	for (size_t i = 0; i < s->n; i++)

@@ -44,7 +44,10 @@ static void on_side_closed(struct polled *polled)
 		return;
 	conn_relays_done(c);
 	leg_forget(w->steer, &c->flow);
+	if (w->netns_next == c)
+		w->netns_next = c->next;
 	workload_remove_conn(&w->conns, c);
+	w->netns[c->flow.netns]->n_conns--;
 	w->metrics.open--;
 	c->workload->metrics.open--;
 	worker_release(w);
@@ -420,9 +423,10 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
+	const struct netns *netns = c->worker->netns[c->flow.netns]->netns;
 	int stands, r,
-		fd = c->flow.ingress ? leg_connect(c->worker->steer, &c->flow)
-				     : upstream_connect(&c->flow);
+		fd = c->flow.ingress ? leg_connect(c->worker->steer, netns, &c->flow)
+				     : upstream_connect(netns, &c->flow);
 
 	if (fd < 0)
 		return fd;
@@ -461,6 +465,7 @@ int conn_open(struct worker *w, struct workload *wl, int fd, const struct flow *
 	}
 	c->open_sides++;
 	workload_add_conn(wl, &w->conns, c);
+	w->netns[flow->netns]->n_conns++;
 	CONN_COUNT(c, opened);
 	CONN_COUNT(c, open);
 	if (!conn_hold(c))

@@ -3,12 +3,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include "worker_netns.h"
 
 int crew_open(struct crew *c, const struct crew_options *o, struct error *err)
 {
 	int r = 0;
 
-	*c = (struct crew){ .shared.limits = o->limits, .shared.max_workloads = o->max_workloads };
+	*c = (struct crew){ .shared.limits = o->limits,
+			    .shared.max_workloads = o->max_workloads,
+			    .shared.max_netns = o->max_netns };
 	c->workers = calloc(o->n_workers, sizeof(*c->workers));
 	if (!c->workers) {
 		error_set(err, "out of memory");
@@ -33,6 +36,73 @@ int crew_listen(struct crew *c, struct steer *steer, struct error *err)
 
 	for (unsigned i = 0; r == 0 && i < c->n; i++)
 		r = worker_listen(&c->workers[i], steer, ports, err);
+	return r;
+}
+
+/* MAKE fills the list of each worker. On failure nothing is left. */
+static int make_lists(const struct crew *c, struct worker_changes *lists[],
+		      int (*make)(struct worker_changes *list, unsigned i, void *ctx), void *ctx)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < c->n; i++)
+		lists[i] = NULL;
+	for (unsigned i = 0; r == 0 && i < c->n; i++) {
+		lists[i] = worker_changes_new();
+		r = lists[i] ? make(lists[i], i, ctx) : -ENOMEM;
+	}
+	for (unsigned i = 0; r < 0 && i < c->n; i++)
+		worker_changes_free(lists[i]);
+	return r;
+}
+
+struct netns_to_add {
+	struct netns *netns;
+	struct steer *steer;
+	struct error *err;
+	uint16_t ports[2];
+};
+
+static int make_add_netns(struct worker_changes *list, unsigned i, void *ctx)
+{
+	struct netns_to_add *add = ctx;
+	struct worker_netns *wn = NULL;
+	int r = worker_netns_new(add->netns, add->steer, add->ports, &wn, add->err);
+
+	(void)i;
+	if (r == 0)
+		r = worker_changes_add_netns(list, &wn);
+	worker_netns_free(wn);
+	return r;
+}
+
+int crew_add_netns(struct crew *c, struct steer *steer, struct netns *netns, struct error *err)
+{
+	struct netns_to_add add = { .netns = netns, .steer = steer, .err = err };
+	struct worker_changes *lists[WORKER_MAX];
+	int r;
+
+	r = make_lists(c, lists, make_add_netns, &add);
+	if (r == 0)
+		crew_post(c, lists);
+	else if (!err->text[0])
+		error_set(err, "out of memory");
+	return r;
+}
+
+static int make_remove_netns(struct worker_changes *list, unsigned i, void *ctx)
+{
+	(void)i;
+	return worker_changes_remove_netns(list, *(uint32_t *)ctx);
+}
+
+int crew_remove_netns(struct crew *c, uint32_t number, uint32_t *serial)
+{
+	struct worker_changes *lists[WORKER_MAX];
+	int r = make_lists(c, lists, make_remove_netns, &number);
+
+	if (r == 0)
+		*serial = crew_post(c, lists);
 	return r;
 }
 
@@ -143,28 +213,23 @@ static void answer_some(struct crew *c, bool all)
 	}
 }
 
-static int make_lists(const struct crew *c, struct crew_ask *a, struct worker_changes *lists[])
+static int make_ask(struct worker_changes *list, unsigned i, void *ctx)
 {
-	for (unsigned i = 0; i < c->n; i++) {
-		lists[i] = worker_changes_new();
-		if (!lists[i] || worker_changes_ask(lists[i], &a->questions[i]) < 0)
-			return -ENOMEM;
-	}
-	return 0;
+	struct crew_ask *a = ctx;
+
+	return worker_changes_ask(list, &a->questions[i]);
 }
 
 int crew_ask(struct crew *c, void (*on_answer)(void *ctx, const struct tally *tally), void *ctx)
 {
-	struct worker_changes *lists[WORKER_MAX] = { NULL };
+	struct worker_changes *lists[WORKER_MAX];
 	struct crew_ask *a;
 
 	assert(c->begun);
 	if (c->stopping)
 		return -ECANCELED;
 	a = calloc(1, sizeof(*a) + c->n * sizeof(a->questions[0]));
-	if (!a || make_lists(c, a, lists) < 0) {
-		for (unsigned i = 0; i < c->n; i++)
-			worker_changes_free(lists[i]);
+	if (!a || make_lists(c, lists, make_ask, a) < 0) {
 		free(a);
 		return -ENOMEM;
 	}

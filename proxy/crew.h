@@ -18,12 +18,14 @@
 #include "worker_changes.h"
 #include "sluice/error.h"
 
+struct netns;
 struct steer;
 struct crew_ask; /* somebody waits for the answer */
 
 struct crew_options {
 	unsigned n_workers;	/* at most WORKER_MAX */
 	uint32_t max_workloads; /* as steer.h was told */
+	uint32_t max_netns;	/* likewise */
 	struct limits limits;
 	bool audit;
 	bool fixed;		/* policies never change: nothing is kept for judging again */
@@ -54,6 +56,13 @@ struct crew {
 int crew_open(struct crew *c, const struct crew_options *o, struct error *err);
 /* Open the listeners of all workers, which share one port for each family. */
 int crew_listen(struct crew *c, struct steer *steer, struct error *err);
+/* The same in NETNS, which the steering knows already; crew_listen() comes first. On failure
+ * nothing has happened. */
+int crew_add_netns(struct crew *c, struct steer *steer, struct netns *netns, struct error *err);
+/* Accept there no more; connections that are left there end. When crew_reached(*SERIAL, true) no
+ * socket of ours is in it. Returns 0, or -ENOMEM: try again. */
+int crew_remove_netns(struct crew *c, uint32_t number, uint32_t *serial);
+
 /* Lists for all workers, LISTS[i] for worker i, which are taken over. Returns their serial. Before
  * crew_start() they are carried out at once. */
 uint32_t crew_post(struct crew *c, struct worker_changes *const lists[]);

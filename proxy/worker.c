@@ -3,16 +3,23 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include "conn.h"
 #include "loop.h"
 #include "shed.h"
 #include "worker_changes.h"
 
+static void close_listeners(struct worker *w)
+{
+	for (uint32_t i = 0; w->netns && i < worker_max_netns(w); i++)
+		if (w->netns[i])
+			worker_netns_close(w->netns[i]);
+}
+
 static void close_handles(struct worker *w)
 {
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		listener_close(&w->listeners[i]);
+	close_listeners(w);
 	uv_close((uv_handle_t *)&w->tick, NULL);
 	uv_close((uv_handle_t *)&w->sweep, NULL);
 	turns_close(&w->turns);
@@ -27,8 +34,7 @@ static void begin_to_stop(struct worker *w)
 	struct conn *next;
 
 	w->stop_at_ms = uv_now(&w->loop) + w->shared->limits.wind_up;
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		listener_close(&w->listeners[i]);
+	close_listeners(w);
 	uv_timer_start(&w->tick, on_tick, WORKER_STOP_TICK_MS, WORKER_STOP_TICK_MS);
 	for (struct conn *c = w->conns; c; c = next) {
 		next = c->next;
@@ -44,8 +50,9 @@ static void on_tick(uv_timer_t *timer)
 	bool out_of_time = w->stop_at_ms && now >= w->stop_at_ms;
 	struct conn *next;
 
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		listener_tick(&w->listeners[i]);
+	for (uint32_t i = 0; i < worker_max_netns(w); i++)
+		if (w->netns[i])
+			worker_netns_tick(w->netns[i]);
 	for (struct conn *c = w->conns; c; c = next) {
 		next = c->next;
 		if (out_of_time)
@@ -75,8 +82,6 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct log_write
 
 	memset(w, 0, sizeof(*w));
 	w->shared = shared;
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		w->listeners[i].fd = -1;
 	w->reporter.log = log;
 	w->reporter.kept = &w->exchanges.kept;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
@@ -104,9 +109,11 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct log_write
 	w->exchanges.kept.max = KEPT_MAX;
 	w->initialized = true;
 	r = workload_table_init(&w->workloads, shared->max_workloads ? shared->max_workloads : 1);
-	if (r < 0)
-		error_set(err, "out of memory");
-	return r;
+	w->netns = calloc(worker_max_netns(w), sizeof(struct worker_netns *));
+	if (r == 0 && w->netns)
+		return 0;
+	error_set(err, "out of memory");
+	return -ENOMEM;
 fail_poller:
 	poller_close(&w->poller);
 fail_loop:
@@ -125,24 +132,21 @@ void worker_set_audit(struct worker *w)
 			w->workloads.slots[i]->reporter.audit = true;
 }
 
+uint32_t worker_max_netns(const struct worker *w)
+{
+	return w->shared->max_netns ? w->shared->max_netns : 1;
+}
+
 int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err)
 {
-	w->steer = steer;
-	for (int i = 0; i < WORKER_LISTENERS; i++) {
-		int family = i % 2 ? AF_INET6 : AF_INET;
-		struct listener *l = &w->listeners[i];
-		int r = i < 2 ? listener_open(l, w, family, &ports[i], err)
-			      : listener_open_inbound(l, w, family, err);
+	int r = worker_netns_new(NULL, steer, ports, &w->netns[0], err);
 
-		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && family == AF_INET6))
-			continue; /* the programs refuse what would have to be steered to it */
-		if (r < 0) {
-			if (!err->text[0])
-				error_set(err, "cannot listen on loopback: %s", strerror(-r));
-			return r;
-		}
-	}
-	return 0;
+	w->steer = steer;
+	if (r == 0)
+		r = worker_netns_start(w->netns[0], w);
+	if (r < 0 && !err->text[0])
+		error_set(err, "cannot listen on loopback: %s", strerror(-r));
+	return r;
 }
 
 bool worker_admit(struct worker *w)
@@ -236,6 +240,9 @@ void worker_done(struct worker *w)
 	path_scratch_done(&w->paths);
 	worker_drop_changes(w);
 	workload_table_done(&w->workloads);
+	for (uint32_t i = 0; w->netns && i < worker_max_netns(w); i++)
+		worker_netns_free(w->netns[i]);
+	free(w->netns);
 	denials_done(&w->reporter.denials);
 	w->initialized = false;
 }

@@ -17,21 +17,20 @@
 #include "h1_relay.h"
 #include "h2_relay.h"
 #include "limit.h"
-#include "listener.h"
 #include "metrics.h"
 #include "path.h"
 #include "poller.h"
 #include "report.h"
 #include "turns.h"
+#include "worker_netns.h"
 #include "workload.h"
 #include "sluice/error.h"
 
 #define WORKER_READ_SIZE    (64 * 1024)	 /* what is left of it unused fits BUFFER_MAX */
 #define WORKER_BULK_SIZE    (512 * 1024) /* the same with what is sure to be used before it */
 #define WORKER_TICK_MS	    1000
-#define WORKER_STOP_TICK_MS 20 /* while stopping */
-#define WORKER_MAX	    64 /* not more than STEER_INBOUND_MAX */
-#define WORKER_LISTENERS    4
+#define WORKER_STOP_TICK_MS 20	 /* while stopping */
+#define WORKER_MAX	    64	 /* not more than STEER_INBOUND_MAX */
 #define WORKER_DESCRIPTORS  1024 /* of those that its loop watches, the highest */
 
 struct conn;
@@ -42,6 +41,7 @@ struct worker_changes;
 struct worker_shared {
 	struct limits limits;
 	uint32_t max_workloads;	       /* at a time; 0 is 1 */
+	uint32_t max_netns;	       /* with the host's; 0 is 1 */
 	_Atomic(uint64_t) connections; /* open, and those about to be */
 };
 
@@ -51,8 +51,10 @@ struct worker {
 	uv_thread_t thread;
 	uv_async_t wake;
 	uv_timer_t tick;
-	struct listener listeners[WORKER_LISTENERS]; /* IPv4, IPv6; for ingress the same */
-	struct steer *steer;			     /* from worker_listen() on */
+	struct worker_netns **netns; /* by number, as many as there may be; NULL: not known */
+	struct conn *netns_next;     /* the next one of which the namespace may be gone */
+	bool netns_sweeping;
+	struct steer *steer; /* from worker_listen() on */
 	struct worker_shared *shared;
 	struct workload_table workloads;
 	struct workload *sweeping; /* whose connections are being held to a change */
@@ -87,8 +89,8 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct log_write
 		struct error *err);
 /* Before worker_start(): pass everything, and record what would have been denied. */
 void worker_set_audit(struct worker *w);
-/* Open the listeners; PORTS has a port per family (IPv4, IPv6), 0: let the kernel pick one and
- * store it. A family that the host does not have is left out (port stays 0). */
+/* Open the listeners in the host's namespace; PORTS has a port per family (IPv4, IPv6), 0: let the
+ * kernel pick one and store it. A family that the host does not have is left out (port stays 0). */
 int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err);
 int worker_start(struct worker *w, struct error *err);
 /* Any thread: accept no more, finish what is in flight, end. */
@@ -106,5 +108,6 @@ void worker_sum_up(const struct worker *w, struct metrics *sum);
 /* For its thread: ask for one more connection, and give one back. */
 bool worker_admit(struct worker *w);
 void worker_release(struct worker *w);
+uint32_t worker_max_netns(const struct worker *w);
 
 #endif

@@ -14,13 +14,20 @@
 #define SWEEP_SLICE_NS 2000000 /* how long the loop may be kept from everything else */
 #define SWEEP_BATCH    16      /* connections between two looks at the clock */
 
-enum change_kind { CHANGE_SET_POLICY, CHANGE_REMOVE_WORKLOAD, CHANGE_ASK };
+enum change_kind {
+	CHANGE_SET_POLICY,
+	CHANGE_REMOVE_WORKLOAD,
+	CHANGE_ADD_NETNS,
+	CHANGE_REMOVE_NETNS,
+	CHANGE_ASK,
+};
 
 struct change {
 	struct change *next;
 	enum change_kind kind;
-	uint64_t id;		   /* of the workload */
-	struct workload *workload; /* as it is to be; NULL: it has been taken out */
+	uint64_t id;		    /* of the workload, or number of the namespace */
+	struct workload *workload;  /* as it is to be; NULL: it has been taken out */
+	struct worker_netns *netns; /* the same */
 	struct worker_question *question;
 };
 
@@ -44,6 +51,7 @@ struct worker_changes *worker_changes_new(void)
 static void free_change(struct change *change)
 {
 	workload_free(change->workload);
+	worker_netns_free(change->netns);
 	free(change);
 }
 
@@ -90,6 +98,22 @@ int worker_changes_set_policy(struct worker_changes *changes, uint64_t workload,
 int worker_changes_remove_workload(struct worker_changes *changes, uint64_t workload)
 {
 	return append(changes, CHANGE_REMOVE_WORKLOAD, workload) ? 0 : -ENOMEM;
+}
+
+int worker_changes_add_netns(struct worker_changes *changes, struct worker_netns **wn)
+{
+	struct change *change = append(changes, CHANGE_ADD_NETNS, (*wn)->number);
+
+	if (!change)
+		return -ENOMEM;
+	change->netns = *wn;
+	*wn = NULL;
+	return 0;
+}
+
+int worker_changes_remove_netns(struct worker_changes *changes, uint32_t number)
+{
+	return append(changes, CHANGE_REMOVE_NETNS, number) ? 0 : -ENOMEM;
 }
 
 int worker_changes_ask(struct worker_changes *changes, struct worker_question *q)
@@ -157,18 +181,57 @@ static void sweep_some(struct worker *w)
 	}
 }
 
+static bool netns_gone(const struct worker *w, const struct conn *c)
+{
+	return w->netns[c->flow.netns]->gone;
+}
+
+static void sweep_netns(struct worker *w)
+{
+	for (int i = 0; i < SWEEP_BATCH && w->netns_next; i++) {
+		struct conn *c = w->netns_next;
+
+		w->netns_next = c->next;
+		if (netns_gone(w, c))
+			conn_cast_off(c);
+	}
+	w->netns_sweeping = w->netns_next != NULL;
+}
+
+/* Returns whether there are others that are gone. */
+static bool reap_netns(struct worker *w)
+{
+	bool others = false;
+
+	for (uint32_t i = 0; i < worker_max_netns(w); i++) {
+		struct worker_netns *wn = w->netns[i];
+
+		if (!wn || !wn->gone)
+			continue;
+		if (!worker_netns_over(wn)) {
+			others = true;
+			continue;
+		}
+		worker_netns_free(wn);
+		w->netns[i] = NULL;
+	}
+	return others;
+}
+
 static void on_sweep(uv_idle_t *idle)
 {
 	struct worker *w = idle->data;
 	uint64_t until = uv_hrtime() + SWEEP_SLICE_NS;
 
-	do
+	do {
 		sweep_some(w);
-	while (w->sweeping && uv_hrtime() < until);
-	if (w->sweeping)
+		sweep_netns(w);
+	} while ((w->sweeping || w->netns_sweeping) && uv_hrtime() < until);
+	if (w->sweeping || w->netns_sweeping)
 		return;
-	if (worker_reap_workloads(w) && !w->relay_env.audit)
-		return; /* their sockets are closed at the end of the turn */
+	/* Sockets are closed at the end of the turn. */
+	if (reap_netns(w) || (worker_reap_workloads(w) && !w->relay_env.audit))
+		return;
 	uv_idle_stop(idle);
 	atomic_store(&w->swept, w->serial);
 	tell(w);
@@ -218,17 +281,44 @@ static void set_policy(struct worker *w, struct change *change)
 	wl->reporter.audit = w->reporter.audit;
 }
 
+/* If that number is not free, nobody accepts there: what has to be read is refused. */
+static void add_netns(struct worker *w, struct change *change)
+{
+	if (change->id >= worker_max_netns(w) || w->netns[change->id])
+		return;
+	w->netns[change->id] = change->netns;
+	worker_netns_start(change->netns, w);
+	change->netns = NULL;
+}
+
+static void remove_netns(struct worker *w, uint64_t number)
+{
+	if (number == 0 || number >= worker_max_netns(w) || !w->netns[number])
+		return;
+	worker_netns_close(w->netns[number]); /* who was accepted at last is swept as well */
+	w->netns[number]->gone = true;
+	w->netns_next = w->conns;
+	w->netns_sweeping = true;
+}
+
 static void carry_out(struct worker *w, struct change *change)
 {
-	struct workload **place = workload_place(&w->workloads, change->id);
+	struct workload **place;
 
 	switch (change->kind) {
 	case CHANGE_SET_POLICY:
 		set_policy(w, change);
 		break;
 	case CHANGE_REMOVE_WORKLOAD:
+		place = workload_place(&w->workloads, change->id);
 		if (*place && (*place)->id == change->id)
 			remove_workload(w, place);
+		break;
+	case CHANGE_ADD_NETNS:
+		add_netns(w, change);
+		break;
+	case CHANGE_REMOVE_NETNS:
+		remove_netns(w, change->id);
 		break;
 	case CHANGE_ASK:
 		worker_answer(w, change->question);

@@ -20,6 +20,7 @@ struct policy;
 struct workload_info;
 struct worker;
 struct worker_changes;
+struct worker_netns;
 
 struct worker_changes *worker_changes_new(void);	  /* NULL when out of memory */
 void worker_changes_free(struct worker_changes *changes); /* accepts NULL */
@@ -33,6 +34,13 @@ int worker_changes_set_policy(struct worker_changes *changes, uint64_t workload,
 /* The workload is known no more: its connections end, and who comes in its name is reset. In audit
  * those that are open go on. */
 int worker_changes_remove_workload(struct worker_changes *changes, uint64_t workload);
+
+/* From now on the worker accepts in that namespace, which is of no number that it knows. *WN is
+ * taken over and set to NULL. */
+int worker_changes_add_netns(struct worker_changes *changes, struct worker_netns **wn);
+/* It accepts there no more, and the connections that it has there end, in audit too: when the list
+ * is swept the number may be given again. Not 0, which stays. */
+int worker_changes_remove_netns(struct worker_changes *changes, uint32_t number);
 
 /* Not a change: a question what has been counted. The worker fills in the answer, and tells
  * PROGRESS. */

@@ -28,16 +28,18 @@ class Setup:
 
 
 class Arm:
-    """`with Arm(setup, place, server, folder) as arm`: ready to be measured. `arm.workload` runs
-    load generators, which dial `arm.target`; `arm.pids()` are the proxy's."""
+    """`with Arm(setup, place, server, folder, number) as arm`: ready to be measured. `arm.workload`
+    runs load generators, which dial `arm.target`; `arm.pids()` are the proxy's. NUMBER is another
+    one for each arm that runs at a time."""
     name = None
     filters = True          # answers 403 to what the rules do not allow
     l7_only = True          # cannot leave a connection alone
     methods = True          # can refuse a request for its method
     protocols = rules.H1, rules.H2, rules.GRPC      # that it is compared for
 
-    def __init__(self, setup, place, server, folder):
+    def __init__(self, setup, place, server, folder, number):
         self.setup, self.place, self.server, self.folder = setup, place, server, folder
+        self.number = number
         self.target = server
         self.workload = None
 

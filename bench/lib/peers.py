@@ -14,8 +14,9 @@ from processes import Process, tree
 
 CONFIGURATIONS = os.path.join(ROOT, "bench", "peers")
 H2_SERVER = os.path.join(ROOT, "build", "bench_h2_server")
+# The first that is used; each arm of a group has another.
 PORT = 8100
-REFUSER_PORT = 8200
+REFUSER_PORT = 8300
 
 
 class Peer(Arm):
@@ -40,7 +41,7 @@ class Peer(Arm):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.target = "127.0.0.1", PORT + PEERS.index(type(self))
+        self.target = "127.0.0.1", PORT + self.number
         self.process = None
 
     def configure(self, **words):
@@ -231,7 +232,7 @@ class Nghttpx(Peer):
     refuser = None
 
     def words(self):
-        return {"REFUSER_PORT": REFUSER_PORT, "PATTERNS": ":".join(
+        return {"REFUSER_PORT": REFUSER_PORT + self.number, "PATTERNS": ":".join(
             rule.text for rule in self.setup.make_rules())}
 
     def write_rules(self, made):
@@ -242,7 +243,7 @@ class Nghttpx(Peer):
 
     def __enter__(self):
         self.refuser = Process([*self.place.client.prefix, H2_SERVER, "127.0.0.1",
-                                str(REFUSER_PORT), "--refuse"], self.path("refuser.output"))
+                                str(REFUSER_PORT + self.number), "--refuse"], self.path("refuser.output"))
         try:
             return super().__enter__()
         except BaseException:

@@ -115,10 +115,11 @@ MODES = {
 
 
 def chosen(mode, place):
-    """The scenarios of MODE at PLACE, those with the same setup behind each other."""
+    """The scenarios of MODE at PLACE, those that are measured together behind each other."""
     named = [s for s in SCENARIOS if mode.scenarios is None or s.name in mode.scenarios]
     if place != "loopback":
         return [s for s in named if not s.name.startswith(LOOPBACK_ONLY)]
     if mode.logged:
         named += [replace(s, setup=replace(s.setup, log=True)) for s in named if s.name in LOGGED]
-    return sorted(named, key=lambda s: list(dict.fromkeys(n.setup for n in named)).index(s.setup))
+    keys = list(dict.fromkeys(n.together() for n in named))
+    return sorted(named, key=lambda s: keys.index(s.together()))

@@ -106,7 +106,8 @@ class Group:
         os.mkdir(folder, 0o755)
         # What it starts as another user has to be able to write there.
         os.chmod(folder, 0o777)
-        return arm_class(setup, self.place, (self.place.server_address, SERVER_PORT), folder)
+        return arm_class(setup, self.place, (self.place.server_address, SERVER_PORT), folder,
+                         self.made)
 
     def _start_all(self, stack, setup, todo):
         running = {}

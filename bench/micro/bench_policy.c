@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What policies of many rules cost: the time to load them, to load them again with one rule
- * changed, the memory that they keep, and the time of a verdict. Prints a table; takes no options.
+ * changed, the memory that they keep, and the time of a verdict; then, what the policies of many
+ * workloads cost. Prints two tables; with the argument "sets" only the second.
  */
 #include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include "bench_policy.h"
 #include "policy.h"
 #include "sluice/array.h"
 
@@ -65,7 +68,7 @@ static const struct {
 	{ &alike, 100 },   { &alike, 300 },	{ &alike, 1000 },
 };
 
-static double now(void)
+double bench_now(void)
 {
 	struct timespec t;
 
@@ -73,14 +76,14 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static size_t memory(void)
+size_t bench_memory(void)
 {
 	struct mallinfo2 m = mallinfo2();
 
 	return m.uordblks + m.hblkhd;
 }
 
-static void die(const char *what)
+_Noreturn void bench_die(const char *what)
 {
 	fprintf(stderr, "bench_policy: %s\n", what);
 	exit(1);
@@ -93,7 +96,7 @@ static char *make_text(const struct shape *shape, unsigned rules, bool changed, 
 	FILE *to = open_memstream(&text, len);
 
 	if (!to)
-		die("out of memory");
+		bench_die("out of memory");
 	fputs("apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: "
 	      "bench}\nspec:\n"
 	      "  endpointSelector: {}\n  egress:\n  - toPorts:\n"
@@ -105,7 +108,7 @@ static char *make_text(const struct shape *shape, unsigned rules, bool changed, 
 		fputs("'}\n", to);
 	}
 	if (fclose(to) != 0)
-		die("out of memory");
+		bench_die("out of memory");
 	return text;
 }
 
@@ -117,14 +120,14 @@ static struct policy *load(const struct shape *shape, unsigned rules, const stru
 	struct diag diag = { .items = NULL };
 	struct policy *p = NULL;
 	char *copy = make_text(shape, rules, before != NULL, &text.len);
-	double begin = now();
+	double begin = bench_now();
 
 	text.text = copy;
 	if (policy_load(&options, &p, &diag) != 0) {
 		diag_print(&diag, stderr);
-		die("the policy does not load");
+		bench_die("the policy does not load");
 	}
-	*seconds = now() - begin;
+	*seconds = bench_now() - begin;
 	diag_done(&diag);
 	free(copy);
 	return p;
@@ -136,7 +139,7 @@ static const struct ruleset *rules_of(const struct policy *p)
 	const struct ruleset *rules = NULL;
 
 	if (policy_l4(p, &to, false, IPPROTO_TCP, &rules) != L4_STEER)
-		die("the rules are not in force");
+		bench_die("the rules are not in force");
 	return rules;
 }
 
@@ -150,11 +153,11 @@ static double time_verdicts(const struct policy *p, const struct shape *shape, u
 	double begin;
 
 	if (!scratch)
-		die("out of memory");
+		bench_die("out of memory");
 	for (unsigned i = 0; i < PATHS; i++)
 		shape->path(paths[i], sizeof(paths[i]),
 			    (unsigned)((uint64_t)i * 2654435761u % rules), miss);
-	begin = now();
+	begin = bench_now();
 	for (unsigned i = 0; i < VERDICTS; i++) {
 		struct span path = span_of(paths[i % PATHS]);
 		struct request req = { .method = SPAN_LITERAL("GET"),
@@ -165,9 +168,9 @@ static double time_verdicts(const struct policy *p, const struct shape *shape, u
 
 		allowed += ruleset_judge(rs, &req, scratch).action == VERDICT_ALLOW;
 	}
-	begin = now() - begin;
+	begin = bench_now() - begin;
 	if (allowed != (miss ? 0 : VERDICTS))
-		die("a verdict is not what it should be");
+		bench_die("a verdict is not what it should be");
 	judge_scratch_free(scratch);
 	return begin / VERDICTS * 1e9;
 }
@@ -177,10 +180,10 @@ static void run(const struct shape *shape, unsigned rules)
 	struct policy *p, *again;
 	struct policy_stats stats;
 	double load_seconds, reload_seconds;
-	size_t before = memory(), kept;
+	size_t before = bench_memory(), kept;
 
 	p = load(shape, rules, NULL, &load_seconds);
-	kept = memory() - before;
+	kept = bench_memory() - before;
 	again = load(shape, rules, p, &reload_seconds);
 	policy_stats(again, &stats);
 	printf("%7u %-34s %9.1f %9.1f %9zu %9.2f %9.0f %9.0f\n", rules, shape->name,
@@ -190,11 +193,16 @@ static void run(const struct shape *shape, unsigned rules)
 	policy_unref(p);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "sets") == 0) {
+		bench_sets();
+		return 0;
+	}
 	printf("%7s %-34s %9s %9s %9s %9s %9s %9s\n", "rules", "kind", "load ms", "reload ms",
 	       "compiled", "MiB", "ns allow", "ns deny");
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
 		run(runs[i].shape, runs[i].rules);
+	bench_sets();
 	return 0;
 }

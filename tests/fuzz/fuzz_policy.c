@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include "policy.h"
+#include "policy_set.h"
 #include "sluice/array.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -106,11 +106,65 @@ static void judge(const struct policy *p, const struct ruleset *rules)
 	judge_scratch_free(s);
 }
 
+static const struct label labels[] = { { "k8s:app", "web" },
+				       { "tier", "front" },
+				       { "io.kubernetes.pod.namespace", "default" } };
+static const struct label db[] = { { "app", "db" },
+				   { "k8s:io.kubernetes.pod.namespace", "default" } };
+static const struct label other[] = { { "app", "web" },
+				      { "k8s:io.kubernetes.pod.namespace", "other" } };
+static const struct address addresses[] = {
+	{ .family = AF_INET, .ip = { 10, 0, 0, 1 } },
+	{ .family = AF_INET, .ip = { 10, 0, 0, 2 } },
+	{ .family = AF_INET6, .ip = { 0xfd, [15] = 1 } },
+};
+static const struct policy_endpoint endpoints[] = {
+	{ labels, ARRAY_SIZE(labels), addresses, 1 },
+	{ db, ARRAY_SIZE(db), addresses + 1, 2 },
+	{ other, ARRAY_SIZE(other), addresses + 2, 1 },
+};
+
+static void ask(const struct policy *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+		const struct ruleset *rules = NULL;
+		struct address to = addresses[i];
+
+		to.port = 80;
+		if (policy_l4(p, &to, false, IPPROTO_TCP, &rules) == L4_STEER)
+			judge(p, rules);
+		if (policy_l4_ingress(p, &to, 80, true, IPPROTO_TCP, &rules) == L4_STEER)
+			judge(p, rules);
+	}
+}
+
+/* What a set makes is what a policy by itself is; and so it is once more when endpoints went and
+ * came back. */
+static void check_set(const struct policy_options *options, const struct policy *alone)
+{
+	struct diag diag = { .items = NULL };
+	struct policy_set *set = NULL;
+	struct policy *p = NULL, *none = NULL, *again = NULL;
+
+	if (policy_set_load(options, &set, &diag) != 0 ||
+	    policy_set_policy(set, options->labels, options->n_labels, &p, &diag) != 0 ||
+	    !policy_same(p, alone) || policy_set_endpoints(set, NULL, 0) != 0 ||
+	    policy_set_policy(set, options->labels, options->n_labels, &none, &diag) != 0 ||
+	    policy_set_endpoints(set, options->endpoints, options->n_endpoints) != 0 ||
+	    policy_set_policy(set, options->labels, options->n_labels, &again, &diag) != 0 ||
+	    !policy_same(again, alone))
+		abort();
+	ask(none);
+	policy_unref(p);
+	policy_unref(none);
+	policy_unref(again);
+	policy_set_trim(set);
+	policy_set_free(set);
+	diag_done(&diag);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct label labels[] = { { "k8s:app", "web" }, { "tier", "front" } };
-	struct address to = { .family = AF_INET, .port = 80, .ip = { 10, 0, 0, 1 } };
-	const struct ruleset *rules = NULL;
 	struct diag diag = { .items = NULL };
 	struct policy *p = NULL;
 	static const struct named_port ports[] = { { "http", IPPROTO_TCP, 80 }, { "dns", 0, 53 } };
@@ -122,6 +176,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.n_texts = 1,
 		.ports = ports,
 		.n_ports = ARRAY_SIZE(ports),
+		.endpoints_known = true,
+		.endpoints = endpoints,
+		.n_endpoints = ARRAY_SIZE(endpoints),
 		.lint = true,
 	};
 	int r = policy_load(&options, &p, &diag);
@@ -129,10 +186,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if ((r == 0) != (diag.n == 0) || (r == 0) != (p != NULL))
 		abort();
 	diag_done(&diag);
-	if (p && policy_l4(p, &to, false, IPPROTO_TCP, &rules) == L4_STEER)
-		judge(p, rules);
-	if (p && policy_l4_ingress(p, &to, 80, true, IPPROTO_TCP, &rules) == L4_STEER)
-		judge(p, rules);
+	if (p) {
+		ask(p);
+		check_set(&options, p);
+	}
 	policy_unref(p);
 	return 0;
 }

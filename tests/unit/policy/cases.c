@@ -185,6 +185,31 @@ enum l4_action case_table_action_in(const struct l4_table *t, enum l4_direction 
 	return action;
 }
 
+void case_mirror(char *to, size_t size, const char *text)
+{
+	static const char *const words[][2] = { { "egress", "ingress" },
+						{ "toCIDR", "fromCIDR" },
+						{ "toEntities", "fromEntities" },
+						{ "toEndpoints", "fromEndpoints" } };
+	size_t n = 0;
+
+	while (*text) {
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(words) &&
+		       strncmp(text, words[i][0], strlen(words[i][0])) != 0)
+			i++;
+		if (i < ARRAY_SIZE(words)) {
+			n += (size_t)snprintf(to + n, size - n, "%s", words[i][1]);
+			text += strlen(words[i][0]);
+		} else {
+			to[n++] = *text++;
+		}
+		assert_true(n + 1 < size);
+	}
+	to[n] = '\0';
+}
+
 struct verdict case_judge(const struct policy *p, const struct ruleset *rules,
 			  const struct case_request *request)
 {

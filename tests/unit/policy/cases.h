@@ -55,6 +55,9 @@ enum l4_action case_action_in(const struct policy *p, enum l4_direction directio
 enum l4_action case_table_action_in(const struct l4_table *t, enum l4_direction direction,
 				    const char *ip, uint16_t port, bool local, uint8_t protocol);
 
+/* TEXT with egress as ingress, and the peers called as they are there. */
+void case_mirror(char *to, size_t size, const char *text);
+
 struct case_request {
 	const char *method, *path, *authority;
 	const char *const *headers;  /* name, value, name, value, NULL */

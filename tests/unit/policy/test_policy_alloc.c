@@ -5,6 +5,9 @@
 #include "cases.h"
 
 #include <errno.h>
+#include <sys/socket.h>
+
+#include "policy_set.h"
 
 /* The linker gives these names: --wrap. */
 /* NOLINTBEGIN(bugprone-reserved-identifier) */
@@ -172,12 +175,107 @@ static void test_invalid(void **state)
 	    false);
 }
 
+/* ---- a set: loaded, asked, given other endpoints, asked again ---- */
+
+static const char set_text[] =
+	"{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: a}, specs: [{"
+	"endpointSelector: {matchLabels: {app: web}}, egress: [{toEndpoints: ["
+	"{matchLabels: {app: db}}, {matchExpressions: [{key: a, operator: Exists}]}], toPorts: ["
+	"{ports: [{port: 80, protocol: TCP}], rules: {http: [{path: '/[0-9]+'}]}}]}],"
+	"ingress: [{fromEntities: [world]}]},"
+	"{endpointSelector: {}, egressDeny: [{toEndpoints: [{matchLabels: {app: web}}]}],"
+	"enableDefaultDeny: {egress: false}}]}\n";
+
+static const struct label set_labels[][2] = { { { "app", "web" }, { "k8s:app", "db" } },
+					      { { "app", "db" }, { "a", "b" } } };
+static const struct address set_addresses[] = { { .family = AF_INET, .ip = { 10, 0, 0, 1 } },
+						{ .family = AF_INET6, .ip = { 0xfd, 1 } },
+						{ .family = AF_INET, .ip = { 10, 0, 0, 2 } } };
+static const struct policy_endpoint set_endpoints[] = {
+	{ set_labels[0], 2, set_addresses, 2 }, { set_labels[1], 2, &set_addresses[1], 2 }
+};
+
+/* Ask for the policies of both workloads. What is made stays as it was when another is not. */
+static int ask_both(struct policy_set *set, struct policy *made[2], struct diag *diag)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		r = policy_set_policy(set, set_labels[i], 2, &made[i], diag);
+	return r;
+}
+
+static int use_set(const struct policy_options *options, struct policy_set **set,
+		   struct policy *made[4], struct diag *diag)
+{
+	int r = policy_set_load(options, set, diag);
+
+	if (r == 0)
+		r = ask_both(*set, made, diag);
+	if (r == 0)
+		r = policy_set_endpoints(*set, set_endpoints, 2);
+	if (r == 0)
+		r = ask_both(*set, made + 2, diag);
+	return r;
+}
+
+static bool set_with(const struct policy_options *options, size_t allocations)
+{
+	struct policy *made[4] = { NULL }, *p = NULL;
+	struct diag diag = { .items = NULL }, other = { .items = NULL };
+	struct policy_set *set = NULL;
+	int r;
+
+	memory.failed = false;
+	memory.left = allocations;
+	r = use_set(options, &set, made, &diag);
+	memory.left = SIZE_MAX;
+	assert_int_equal(r, memory.failed ? -ENOMEM : 0);
+	/* With memory the set does what it could not. */
+	if (set) {
+		assert_int_equal(policy_set_policy(set, set_labels[0], 2, &p, &other), 0);
+		assert_true(!made[2] || p == made[2]);
+		policy_set_trim(set);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(made); i++)
+		policy_unref(made[i]);
+	policy_unref(p);
+	policy_set_free(set);
+	diag_done(&diag);
+	diag_done(&other);
+	return memory.failed;
+}
+
+static void test_set(void **state)
+{
+	const struct policy_text one = { "t.yaml", set_text, sizeof(set_text) - 1 };
+	struct policy_options options = { .texts = &one,
+					  .n_texts = 1,
+					  .endpoints_known = true,
+					  .endpoints = set_endpoints,
+					  .n_endpoints = 1 };
+	struct diag diag = { .items = NULL };
+	struct policy_set *before = NULL;
+	size_t n = 0;
+
+	while (set_with(&options, n))
+		n++;
+	assert_in_range(n, 50, 100000);
+	assert_int_equal(policy_set_load(&options, &before, &diag), 0);
+	options.before_set = before;
+	for (n = 0; set_with(&options, n);)
+		n++;
+	policy_set_free(before);
+	diag_done(&diag);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

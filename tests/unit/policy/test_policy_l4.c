@@ -254,31 +254,6 @@ static void ask(const struct policy *p, enum l4_direction direction, const struc
 			 *q->get == '!' ? VERDICT_DENY : VERDICT_ALLOW);
 }
 
-/* TEXT with every word of egress turned into that of ingress. */
-static void mirror(char *to, size_t size, const char *text)
-{
-	static const char *const words[][2] = { { "egress", "ingress" },
-						{ "toCIDR", "fromCIDR" },
-						{ "toEntities", "fromEntities" } };
-	size_t n = 0;
-
-	while (*text) {
-		size_t i = 0;
-
-		while (i < ARRAY_SIZE(words) &&
-		       strncmp(text, words[i][0], strlen(words[i][0])) != 0)
-			i++;
-		if (i < ARRAY_SIZE(words)) {
-			n += (size_t)snprintf(to + n, size - n, "%s", words[i][1]);
-			text += strlen(words[i][0]);
-		} else {
-			to[n++] = *text++;
-		}
-		assert_true(n + 1 < size);
-	}
-	to[n] = '\0';
-}
-
 static void test_cases(void **state)
 {
 	char text[4096], mirrored[8192];
@@ -289,7 +264,7 @@ static void test_cases(void **state)
 		struct policy *p;
 
 		snprintf(text, sizeof(text), "%s%s", CASE_HEAD, cases[i / 2].rules);
-		mirror(mirrored, sizeof(mirrored), text);
+		case_mirror(mirrored, sizeof(mirrored), text);
 		p = case_policy(i % 2 ? mirrored : text);
 		assert_true(policy_l4_table(p)->enforced == (i % 2 == 0));
 		assert_true(policy_l4_table(p)->ingress_enforced == (i % 2 == 1));

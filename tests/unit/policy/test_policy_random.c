@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "random_world.h"
+
 #define ROUNDS	  150
 #define QUESTIONS 200
 
@@ -22,49 +24,13 @@ static const char *const patterns[] = {
 	"/ab.*",  "/a[.]b", "(b|ba|bab).*", "/{1,2}a",
 };
 
-static const char *const headers[] = { "X: a", "X: b", "X", "Y: a", "Y" };
-
-struct http {
-	int path, method, host; /* indices of patterns, -1: any */
-	bool headers[ARRAY_SIZE(headers)];
-};
-
-struct ports {
-	unsigned n, first[3], last[3], protocols[3]; /* 1 TCP, 2 UDP */
-	bool l7;
-	unsigned n_http;
-	struct http http[6];
-};
-
-struct range {
-	uint8_t ip, len; /* of 10.0.0.0/24, or of the last byte of an IPv6 address */
-	bool six;
-	unsigned n_except;
-	struct {
-		uint8_t ip, len;
-	} except[3];
-};
-
-struct rule {
-	bool deny;
-	enum { PEERS_ANY, PEERS_CIDR, PEERS_WORLD, PEERS_HOST, PEERS_ALL, PEERS_NONE } peers;
-	unsigned n_ranges;
-	struct range ranges[4];
-	bool any_port;
-	unsigned n_ports;
-	struct ports ports[3];
-};
-
-struct doc {
-	bool default_allow;
-	unsigned n_rules;
-	struct rule rules[6];
-};
+static const char *const headers[HEADERS] = { "X: a", "X: b", "X", "Y: a", "Y" };
 
 static struct {
 	uint64_t random;
 	unsigned n_docs;
 	struct doc docs[3];
+	struct member members[MEMBERS];
 	regex_t compiled[ARRAY_SIZE(patterns)];
 } world;
 
@@ -121,7 +87,7 @@ static void make_range(struct range *r)
 static void make_rule(struct rule *r)
 {
 	r->deny = below(6) == 0;
-	r->peers = below(3) ? PEERS_CIDR : below(6);
+	r->peers = below(2) ? PEERS_CIDR : below(PEERS_ENDPOINTS + 1);
 	r->n_ranges = below(5);
 	for (unsigned i = 0; i < r->n_ranges; i++)
 		make_range(&r->ranges[i]);
@@ -134,6 +100,9 @@ static void make_rule(struct rule *r)
 
 static void make_world(void)
 {
+	for (unsigned i = 0; i < MEMBERS; i++)
+		world.members[i] =
+			(struct member){ below(3) == 0, (uint8_t)below(256), below(MEMBER_LABELS) };
 	world.n_docs = 1 + below(3);
 	for (unsigned i = 0; i < world.n_docs; i++) {
 		struct doc *d = &world.docs[i];
@@ -203,9 +172,12 @@ static void print_peers(const struct rule *r, FILE *to)
 	static const char *const entities[] = { [PEERS_WORLD] = "world",
 						[PEERS_HOST] = "host",
 						[PEERS_ALL] = "all",
-						[PEERS_NONE] = "" };
+						[PEERS_NONE] = "",
+						[PEERS_CLUSTER] = "cluster" };
 
-	if (r->peers > PEERS_CIDR)
+	if (r->peers == PEERS_ENDPOINTS)
+		fprintf(to, "    toEndpoints: [{matchLabels: {l: '%u'}}]\n", r->n_ranges);
+	else if (r->peers > PEERS_CIDR)
 		fprintf(to, "    toEntities: [%s]\n", entities[r->peers]);
 	if (r->peers != PEERS_CIDR)
 		return;
@@ -313,6 +285,19 @@ static bool range_covers(const struct range *r, const struct question *q)
 	return true;
 }
 
+/* Whether it is an endpoint's, with any label or with this one. */
+static bool is_member(const struct question *q, unsigned label)
+{
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		const struct member *m = &world.members[i];
+
+		if (m->six == q->six && m->ip == q->ip &&
+		    (label == MEMBER_LABELS || label == m->label))
+			return true;
+	}
+	return false;
+}
+
 static bool peers_cover(const struct rule *r, const struct question *q)
 {
 	switch (r->peers) {
@@ -322,7 +307,11 @@ static bool peers_cover(const struct rule *r, const struct question *q)
 				return true;
 		return false;
 	case PEERS_WORLD:
-		return !q->local;
+		return !q->local && !is_member(q, MEMBER_LABELS);
+	case PEERS_CLUSTER:
+		return q->local || is_member(q, MEMBER_LABELS);
+	case PEERS_ENDPOINTS:
+		return is_member(q, r->n_ranges);
 	case PEERS_HOST:
 		return q->local;
 	case PEERS_ANY:
@@ -403,7 +392,7 @@ static void make_question(struct question *q)
 
 	q->six = below(3) == 0;
 	q->local = below(2);
-	q->ip = (uint8_t)below(256);
+	q->ip = below(2) ? (uint8_t)below(256) : world.members[below(MEMBERS)].ip;
 	q->protocol = below(4) ? IPPROTO_TCP : IPPROTO_UDP;
 	q->port = (uint16_t)below(82);
 	make_text(q->path, 6, "//aab.");
@@ -442,6 +431,29 @@ static void ask(const struct policy *p, const char *text, uint64_t seed)
 			 allowed, text);
 }
 
+static struct policy *load_world(const char *text)
+{
+	static const char *const values[MEMBER_LABELS] = { "0", "1", "2", "3", "4" };
+	struct policy_endpoint endpoints[MEMBERS];
+	struct label labels[MEMBERS];
+	struct address addresses[MEMBERS];
+	const struct policy_options options = { .endpoints_known = true,
+						.endpoints = endpoints,
+						.n_endpoints = MEMBERS };
+
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		const struct member *m = &world.members[i];
+
+		labels[i] = (struct label){ "l", values[m->label] };
+		addresses[i] = (struct address){ .family = AF_INET, .ip = { 10, 0, 0, m->ip } };
+		if (m->six)
+			addresses[i] = (struct address){ .family = AF_INET6,
+							 .ip = { 0xfd, [15] = m->ip } };
+		endpoints[i] = (struct policy_endpoint){ &labels[i], 1, &addresses[i], 1 };
+	}
+	return case_must_load(text, &options);
+}
+
 static void test_random(void **state)
 {
 	const char *given = getenv("SLUICE_SEED");
@@ -460,7 +472,7 @@ static void test_random(void **state)
 
 		make_world();
 		text = print_world();
-		p = case_policy(text);
+		p = load_world(text);
 		for (unsigned j = 0; j < QUESTIONS; j++)
 			ask(p, text, seed);
 		policy_unref(p);

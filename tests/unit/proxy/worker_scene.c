@@ -70,7 +70,8 @@ void scene_begin(struct scene *s, struct policy *policy)
 	REQUIRE(uv_loop_init(&first) == 0 && uv_loop_close(&first) == 0);
 	*s = (struct scene){ .n_descriptors = count_descriptors(),
 			     .shared.limits = LIMITS_DEFAULT,
-			     .shared.max_workloads = SCENE_WORKLOADS };
+			     .shared.max_workloads = SCENE_WORKLOADS,
+			     .shared.max_netns = SCENE_NETNS };
 	s->worker = malloc(sizeof(*s->worker));
 	REQUIRE(s->worker);
 	REQUIRE(worker_init(s->worker, &s->shared, NULL, &err) == 0);

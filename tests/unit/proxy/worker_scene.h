@@ -14,6 +14,7 @@
 
 #define SCENE_TURNS_MAX 4000
 #define SCENE_WORKLOADS 4 /* at a time */
+#define SCENE_NETNS	2
 /* The workload of all connections that do not say another one. */
 #define SCENE_WORKLOAD (1ULL << 32)
 #define SCENE_TURN_MS  10 /* a turn in which nothing happens takes so long */

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real pods: a containerd of the scene's own, with its CRI and a bridge of both IP versions.
+
+    with Pods(folder) as pods:
+        web = pods.run("web", labels={"app": "web"})
+        main = web.start("main", "sleep", "1000")
+        main.exec("wget", "-O-", "http://10.201.1.2/")
+
+Everything is below FOLDER and goes with it: sandboxes, cgroups, namespaces, mounts, the bridge, and
+ip_forward is as it was. The image is busybox, from Debian's package."""
+import contextlib
+import glob
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import time
+import uuid
+
+import grpc
+
+import procfs
+from procfs import wait_until
+
+BRIDGE = "slpod%d"
+IMAGE = "localhost/sluice-pod:1"
+FORWARDING = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"
+NODE = 2  # NamespaceMode: the host's
+
+CONFIG = """
+version = 2
+root = "{dir}/root"
+state = "{dir}/state"
+oom_score = 0
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
+[grpc]
+  address = "{dir}/sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{dir}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{dir}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      SystemdCgroup = false
+"""
+
+
+# ---- messages, without their description: a list of (number, value) ----
+
+def _varint(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out + bytes([n]))
+
+
+def encode(fields):
+    """A value is a number, a text, or a list of fields."""
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += _varint(number << 3) + _varint(value)
+            continue
+        data = encode(value) if isinstance(value, list) else value.encode()
+        out += _varint(number << 3 | 2) + _varint(len(data)) + data
+    return out
+
+
+def decode(data):
+    """[(number, int or bytes)]; there are no fixed-width fields in what is read here."""
+    at, fields = 0, []
+
+    def varint():
+        nonlocal at
+        n = shift = 0
+        while True:
+            n |= (data[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if data[at - 1] < 128:
+                return n
+    while at < len(data):
+        tag = varint()
+        value = varint()
+        if tag & 7 == 2:
+            at, value = at + value, data[at:at + value]
+        fields.append((tag >> 3, value))
+    return fields
+
+
+def _first(fields, number):
+    return next(value for n, value in fields if n == number)
+
+
+def _pairs(number, table):
+    return [(number, [(1, key), (2, value)]) for key, value in (table or {}).items()]
+
+
+# ---- the image ----
+
+def make_image(path, reference, root):
+    """An OCI archive of one layer, with what is in ROOT."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        tar.add(root, arcname=".")
+    blobs = {}
+
+    def put(data, kind):
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = data
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}",
+                "size": len(data)}
+    layers = [put(layer.getvalue(), "layer.v1.tar")]
+    config = {"architecture": "amd64", "os": "linux",
+              "config": {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin"]},
+              "rootfs": {"type": "layers", "diff_ids": [layers[0]["digest"]]}}
+    manifest = put(json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": put(json.dumps(config).encode(), "config.v1+json"), "layers": layers,
+    }).encode(), "manifest.v1+json")
+    manifest["annotations"] = {"io.containerd.image.name": reference}
+    files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+             "index.json": json.dumps({"schemaVersion": 2, "manifests": [manifest]}).encode()}
+    with tarfile.open(path, "w") as tar:
+        for name, data in {**files, **blobs}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def make_root(root):
+    """busybox under each of its names."""
+    os.makedirs(f"{root}/bin")
+    for folder in "etc", "tmp", "dev", "proc", "sys":
+        os.mkdir(f"{root}/{folder}")
+    shutil.copy("/bin/busybox", f"{root}/bin/busybox")
+    for name in subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True,
+                               check=True).stdout.split():
+        if name != "busybox":
+            os.symlink("busybox", f"{root}/bin/{name}")
+    with open(f"{root}/etc/passwd", "w") as file:
+        file.write("root:x:0:0::/:/bin/sh\n")
+
+
+class Container:
+    def __init__(self, pod, name, command, attempt):
+        self.pod, self.name, self.command, self.attempt = pod, name, command, attempt
+        config = [(1, [(1, name), (2, attempt)]), (2, [(1, IMAGE)]), *((3, c) for c in command),
+                  (11, f"{name}.log"), (15, [(1, [])])]
+        self.id = _first(pod.pods.call("CreateContainer", [
+            (1, pod.id), (2, config), (3, pod.config)]), 1).decode()
+        pod.pods.call("StartContainer", [(1, self.id)])
+
+    def exec(self, *command, check=True):
+        """What COMMAND prints in the container."""
+        answer = self.pod.pods.call("ExecSync", [
+            (1, self.id), *((2, word) for word in command), (3, 30)])
+        out = dict(answer)
+        code = out.get(3, 0)
+        if check and code:
+            raise RuntimeError(f"{command} in {self.pod.name}: {code}, {out.get(2, b'')!r}")
+        return out.get(1, b"").decode()
+
+    def stop(self):
+        self.pod.pods.call("StopContainer", [(1, self.id), (2, 0)])
+
+    def restart(self):
+        """As a kubelet does: a new one, of the same name."""
+        self.stop()
+        return self.pod.start(self.name, *self.command, attempt=self.attempt + 1)
+
+
+class Pod:
+    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent):
+        self.pods, self.name, self.namespace = pods, name, namespace
+        self.uid = str(uuid.uuid4())
+        self.cgroup = parent.format(uid=self.uid)
+        spaces = [(1, NODE)] if host_network else []
+        self.config = [
+            (1, [(1, name), (2, self.uid), (3, namespace)]), (2, "" if host_network else name),
+            (3, f"{pods.dir}/logs"), *_pairs(6, labels), *_pairs(7, annotations),
+            (8, [(1, self.cgroup), (2, [(1, spaces)])])]
+        self.id = _first(pods.call("RunPodSandbox", [(1, self.config)]), 1).decode()
+
+    def start(self, name, *command, attempt=0):
+        return Container(self, name, command, attempt)
+
+    def addresses(self):
+        status = decode(_first(self.pods.call("PodSandboxStatus", [(1, self.id)]), 1))
+        network = decode(_first(status, 5))
+        more = [_first(decode(v), 1) for n, v in network if n == 2]
+        return [a.decode() for a in (_first(network, 1), *more)]
+
+    def remove(self):
+        self.pods.call("StopPodSandbox", [(1, self.id)])
+        self.pods.call("RemovePodSandbox", [(1, self.id)])
+        self.pods.remove_cgroup(self.cgroup)
+
+
+class Pods:
+    """A runtime that lives as long as the `with`."""
+
+    def __init__(self, folder):
+        self.dir = os.path.join(folder, "ctd")
+        self.socket = f"{self.dir}/sock"
+        self.bridge = BRIDGE % os.getpid()
+        self.kubepods = f"/kubepods-{os.getpid()}"
+        self.process = self.channel = None
+        self.forwarding = {}
+
+    def __enter__(self):
+        for name in "", "cni", "logs":
+            os.makedirs(f"{self.dir}/{name}")
+        for path in FORWARDING:  # which the bridge plugin sets
+            with open(path) as file:
+                self.forwarding[path] = file.read()
+        try:
+            self._write_config()
+            self.start()
+            self._import_image()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _write_config(self):
+        with open(f"{self.dir}/config.toml", "w") as file:
+            file.write(CONFIG.format(dir=self.dir, image=IMAGE))
+        bridge = {"type": "bridge", "bridge": self.bridge, "isGateway": True, "hairpinMode": True,
+                  "ipam": {"type": "host-local", "dataDir": f"{self.dir}/ipam",
+                           "ranges": [[{"subnet": "10.201.1.0/24"}],
+                                      [{"subnet": "fd00:201:1::/64"}]],
+                           "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}
+        with open(f"{self.dir}/cni/10-pods.conflist", "w") as file:
+            json.dump({"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}, file)
+
+    def _import_image(self):
+        make_root(f"{self.dir}/image")
+        make_image(f"{self.dir}/image.tar", IMAGE, f"{self.dir}/image")
+        subprocess.run(["ctr", "-a", self.socket, "-n", "k8s.io", "images", "import",
+                        f"{self.dir}/image.tar"], check=True, capture_output=True, timeout=60)
+        # Its CRI hears of it a moment later.
+        wait_until(lambda: IMAGE.encode() in self.call_raw("ImageService/ListImages"), "the image")
+
+    def start(self):
+        """The daemon; also again, after stop()."""
+        with open(f"{self.dir}/log", "ab") as log:
+            self.process = subprocess.Popen(["containerd", "-c", f"{self.dir}/config.toml"],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
+        self.channel = grpc.insecure_channel(f"unix:{self.socket}")
+
+        def answers():
+            if self.process.poll() is not None:
+                with open(f"{self.dir}/log") as text:
+                    raise RuntimeError("containerd has ended:\n" + text.read()[-2000:])
+            try:
+                return self.call("Version", [])
+            except grpc.RpcError:
+                return None
+        wait_until(answers, "containerd answers")
+
+    def stop(self):
+        """The daemon alone: pods live on."""
+        if self.channel:
+            self.channel.close()
+        self.channel = None
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(procfs.PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def call_raw(self, method, request=b""):
+        return self.channel.unary_unary(f"/runtime.v1.{method}")(request, timeout=60)
+
+    def call(self, method, fields):
+        return decode(self.call_raw(f"RuntimeService/{method}", encode(fields)))
+
+    def run(self, name, namespace="default", labels=None, annotations=None, host_network=False,
+            parent=None):
+        parent = parent or self.kubepods + "/burstable/pod{uid}"
+        return Pod(self, name, namespace, labels, annotations, host_network, parent)
+
+    # ---- the end ----
+
+    def remove_cgroup(self, path):
+        """runc leaves the pods' directories, in each hierarchy."""
+        for root in glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*"):
+            top = root + path
+            for folder, _, _ in os.walk(top, topdown=False) if os.path.isdir(top) else ():
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+
+    def _remove_pods(self):
+        if not self.process or not self.channel:
+            self.start()
+        for number, item in self.call("ListPodSandbox", []):
+            if number == 1:
+                sandbox = _first(decode(item), 1).decode()
+                self.call("StopPodSandbox", [(1, sandbox)])
+                self.call("RemovePodSandbox", [(1, sandbox)])
+
+    def left(self):
+        """What there is of ours outside of the folder."""
+        found = [path for path, _ in procfs.mounts() if path.startswith(self.dir)]
+        found += [f"process {pid}" for pid, words in procfs.command_lines().items()
+                  if any(self.dir in word for word in words)]
+        found += [p for root in glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*")
+                  if os.path.isdir(p := root + self.kubepods)]
+        if os.path.exists(f"/sys/class/net/{self.bridge}"):
+            found.append(self.bridge)
+        return found
+
+    def _kill_rest(self):
+        for pid, words in procfs.command_lines().items():
+            if any(self.dir in word for word in words) and pid != os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for root in glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*"):
+            for kill in glob.glob(f"{root}{self.kubepods}/cgroup.kill"):
+                with open(kill, "w") as file:
+                    file.write("1")
+
+    def __exit__(self, *_):
+        try:
+            self._remove_pods()
+        except (grpc.RpcError, RuntimeError, TimeoutError):
+            pass  # by force, below
+        self.stop()
+        self._kill_rest()
+        deadline = time.monotonic() + 5
+        while True:
+            for path, _ in reversed(procfs.mounts()):
+                if path.startswith(self.dir):
+                    subprocess.run(["umount", "-l", path], check=False)
+            self.remove_cgroup(self.kubepods)
+            if os.path.exists(f"/sys/class/net/{self.bridge}"):
+                subprocess.run(["ip", "link", "del", self.bridge], check=False)
+            if not self.left() or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        for path, value in self.forwarding.items():
+            with open(path, "w") as file:
+                file.write(value)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        assert not self.left(), f"left behind: {self.left()}"
