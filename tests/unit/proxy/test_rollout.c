@@ -13,6 +13,7 @@
 #include "fail_alloc.h"
 #include "fake_policy.h"
 #include "fake_steer.h"
+#include "netns.h"
 #include "rollout.h"
 #include "sluice/array.h"
 
@@ -439,6 +440,51 @@ static void test_ask_without_memory(void **state)
 	close_hall(&h);
 }
 
+static void wait_until_swept(struct hall *h, uint32_t serial)
+{
+	for (int i = 0; !crew_reached(&h->crew, serial, true); i++) {
+		assert_true(i < 2000);
+		uv_run(&h->loop, UV_RUN_NOWAIT);
+		uv_sleep(1);
+	}
+}
+
+/* A number that comes, goes and comes again; it may stand for the namespace of the test. */
+static void test_netns(void **state)
+{
+	struct netns *home, *other;
+	unsigned n_failed = 0, n;
+	struct error err = { "" };
+	uint32_t serial;
+	struct hall h;
+
+	assert_int_equal(netns_home(&home), 0);
+	if (netns_new(home, home->fd, 1, &other) < 0)
+		skip();
+	open_hall(&h, &(struct crew_options){ .max_netns = 2 });
+	start_hall(&h);
+	for (int round = 0; round < 2; round++) {
+		n = h.steer.n_listeners;
+		while (fail_alloc_at(n_failed + 1), crew_add_netns(&h.crew, &h.steer, other, &err))
+			n_failed++;
+		fail_alloc_at(0);
+		assert_true(h.steer.n_listeners >= n + WORKERS);
+		fail_alloc_at(1);
+		assert_int_equal(crew_remove_netns(&h.crew, 1, &serial), -ENOMEM);
+		fail_alloc_at(0);
+		assert_int_equal(crew_remove_netns(&h.crew, 1, &serial), 0);
+		wait_until_swept(&h, serial);
+		for (unsigned i = 0; i < WORKERS; i++)
+			assert_null(h.crew.workers[i].netns[1]);
+	}
+	assert_true(n_failed >= 3 * WORKERS); /* what it has there, a list, a change */
+	assert_int_equal(crew_add_netns(&h.crew, &h.steer, other, &err), 0);
+	close_hall(&h); /* also with one that was not removed */
+	assert_int_equal(atomic_load(&other->refs), 1);
+	netns_unref(other);
+	netns_unref(home);
+}
+
 /* Memory that libuv lacks ends the process, so only the first of ours can fail here. */
 static void test_crew_without_memory(void **state)
 {
@@ -460,15 +506,11 @@ static void test_crew_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_at_once),
-		cmocka_unit_test(test_rollout),
-		cmocka_unit_test(test_again),
-		cmocka_unit_test(test_end_on_the_way),
-		cmocka_unit_test(test_plan_fails),
-		cmocka_unit_test(test_ask),
-		cmocka_unit_test(test_ask_at_the_end),
-		cmocka_unit_test(test_ask_without_memory),
-		cmocka_unit_test(test_crew_without_memory),
+		cmocka_unit_test(test_at_once),	       cmocka_unit_test(test_rollout),
+		cmocka_unit_test(test_again),	       cmocka_unit_test(test_end_on_the_way),
+		cmocka_unit_test(test_plan_fails),     cmocka_unit_test(test_ask),
+		cmocka_unit_test(test_ask_at_the_end), cmocka_unit_test(test_ask_without_memory),
+		cmocka_unit_test(test_netns),	       cmocka_unit_test(test_crew_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
