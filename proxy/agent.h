@@ -52,16 +52,22 @@ struct agent_netns {
 	uint64_t cookie;     /* by which the kernel's events name it */
 	struct routes *routes;
 	uv_poll_t changes; /* of the routes */
-	bool polled;
+	bool routed; /* CHANGES is open */
 	unsigned users;	  /* workloads */
 	bool leaving;	  /* the workers are told that it goes */
 	uint32_t serial;  /* of that */
+};
+
+struct agent_stay {
+	struct agent_netns *netns;
+	bool seen; /* while its processes are looked at */
 };
 
 enum agent_workload_state {
 	AGENT_WORKLOAD_TOLD, /* the workers get its policy; in the kernel nothing is enforced yet */
 	AGENT_WORKLOAD_HELD,
 	AGENT_WORKLOAD_GONE, /* its cgroup, or no entry stands for it; it is about to be removed */
+	AGENT_WORKLOAD_FORGOTTEN, /* by the kernel, and about to be by the workers */
 };
 
 /* A cgroup that is held to a policy. */
@@ -75,10 +81,10 @@ struct agent_workload {
 	size_t entry;		  /* of the configuration in force */
 	struct agent_rule rule;	  /* what it is, or is about to be, held to */
 	uint32_t serial;	  /* of what the workers were told first */
+	struct cgroup_found *found; /* NULL while another pattern is looked for */
 	bool populated;
-	bool said; /* that it could not be held */
-	struct agent_netns **netns; /* where its processes are */
-	size_t n_netns;
+	struct agent_stay *stays; /* where its processes are */
+	size_t n_stays;
 	unsigned visits; /* for how many rounds more its processes are looked at */
 };
 
@@ -135,6 +141,12 @@ struct agent {
 	size_t n_workloads;
 	struct cgroup_watch *cgroups;
 	struct agent_point *points;
+	int table; /* of TABLE_POLICY, which the workload has that came last */
+	struct policy *table_policy;
+	bool unfollowed; /* CGROUPS has the patterns of another plan than the one in force */
+	bool unheld;	 /* not every cgroup that was found could be made a workload */
+	bool unadopted;	 /* there may be sockets that are older than the programs */
+	bool said_unheld, said_own, said_blind, said_netns;
 	struct agent_reload reload;
 	uv_loop_t loop;
 	bool loop_made, ending;

@@ -131,3 +131,10 @@ const char *cgroup_pattern_within(const char *pattern, const char *root)
 	return len > 1 && strncmp(pattern, root, len) == 0 && pattern[len] == '/' ? pattern + len
 										  : pattern;
 }
+
+bool cgroup_path_is_within(const char *path, const char *above)
+{
+	size_t len = strlen(above);
+
+	return strncmp(path, above, len) == 0 && (!path[len] || path[len] == '/');
+}

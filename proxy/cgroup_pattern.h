@@ -29,4 +29,7 @@ bool cgroup_pattern_matches(const char *pattern, const char *path);
 /* PATTERN, without the mount point ROOT of the tree if it begins with it. */
 const char *cgroup_pattern_within(const char *pattern, const char *root);
 
+/* Is PATH ABOVE itself, or below it? */
+bool cgroup_path_is_within(const char *path, const char *above);
+
 #endif

@@ -377,22 +377,58 @@ int cgroup_watch_read(struct cgroup_watch *w)
 
 /* ---- open, close, ask ---- */
 
-static int copy_patterns(struct cgroup_watch *w, const char *const *patterns, size_t n)
+static void free_patterns(char **patterns, size_t n)
 {
-	w->patterns = calloc(n + 1, sizeof(*w->patterns));
-	w->top = node_new(NULL, NULL);
-	if (!w->patterns || !w->top)
-		return -ENOMEM;
-	w->top->rests = calloc(n + 1, sizeof(*w->top->rests));
-	if (!w->top->rests)
-		return -ENOMEM;
-	for (w->n = 0; w->n < n; w->n++) {
-		w->patterns[w->n] = strdup(cgroup_pattern_within(patterns[w->n], w->root));
-		if (!w->patterns[w->n])
-			return -ENOMEM;
-		w->top->rests[w->n] = (struct rest){ w->patterns[w->n], w->n };
+	for (size_t i = 0; patterns && i < n; i++)
+		free(patterns[i]);
+	free(patterns);
+}
+
+/* The tree's root, with copies of all patterns to go on below it. */
+static struct node *make_top(const char *root, const char *const *patterns, size_t n, char ***copies)
+{
+	struct node *top = node_new(NULL, NULL);
+	char **to = calloc(n + 1, sizeof(*to));
+	size_t i = 0;
+
+	if (top)
+		top->rests = calloc(n + 1, sizeof(*top->rests));
+	if (!top || !to || !top->rests)
+		goto fail;
+	for (; i < n; i++) {
+		to[i] = strdup(cgroup_pattern_within(patterns[i], root));
+		if (!to[i])
+			goto fail;
+		top->rests[i] = (struct rest){ to[i], i };
 	}
-	w->top->n_rests = n;
+	top->n_rests = n;
+	*copies = to;
+	return top;
+fail:
+	free_patterns(to, i);
+	if (top)
+		node_free(top);
+	return NULL;
+}
+
+static void drop_all(struct cgroup_watch *w)
+{
+	if (w->top)
+		drop(w, w->top, false);
+	free_patterns(w->patterns, w->n);
+}
+
+int cgroup_watch_set(struct cgroup_watch *w, const char *const *patterns, size_t n)
+{
+	char **copies;
+	struct node *top = make_top(w->root, patterns, n, &copies);
+
+	if (!top)
+		return -ENOMEM;
+	drop_all(w);
+	w->top = top;
+	w->patterns = copies;
+	w->n = n;
 	return 0;
 }
 
@@ -411,7 +447,7 @@ int cgroup_watch_open(const char *root, const char *const *patterns, size_t n,
 		r = -errno;
 	w->root = strdup(root);
 	if (w->inotify >= 0 && w->root)
-		r = copy_patterns(w, patterns, n);
+		r = cgroup_watch_set(w, patterns, n);
 	if (r < 0)
 		cgroup_watch_close(w);
 	else
@@ -423,11 +459,7 @@ void cgroup_watch_close(struct cgroup_watch *w)
 {
 	if (!w)
 		return;
-	if (w->top)
-		drop(w, w->top, false);
-	for (size_t i = 0; i < w->n; i++)
-		free(w->patterns[i]);
-	free(w->patterns);
+	drop_all(w);
 	free(w->root);
 	if (w->inotify >= 0)
 		close(w->inotify);
@@ -451,20 +483,6 @@ void cgroup_watch_each(struct cgroup_watch *w, void (*fn)(void *ctx, struct cgro
 		       void *ctx)
 {
 	each(w->top, fn, ctx);
-}
-
-int cgroup_watch_open_dir(const struct cgroup_watch *w, const struct cgroup_found *found)
-{
-	char *path;
-	int fd;
-
-	if (asprintf(&path, "%s%s", w->root, found->path) < 0)
-		return -ENOMEM;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
-	free(path);
-	return fd;
 }
 
 size_t cgroup_watch_count(const struct cgroup_watch *w)

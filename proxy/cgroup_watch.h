@@ -35,6 +35,10 @@ struct cgroup_watch;
  * ROOT. Nothing is found before the first cgroup_watch_scan(). Returns 0 or a negative errno. */
 int cgroup_watch_open(const char *root, const char *const *patterns, size_t n,
 		      const struct cgroup_watch_host *host, void *ctx, struct cgroup_watch **ret);
+/* Other patterns, as if it were opened anew: nothing is told of those that were found, and
+ * everything will be of those that the next scan finds. Returns 0, or -ENOMEM and nothing has
+ * changed. */
+int cgroup_watch_set(struct cgroup_watch *w, const char *const *patterns, size_t n);
 /* Nothing is told any more. Accepts NULL. */
 void cgroup_watch_close(struct cgroup_watch *w);
 
@@ -50,9 +54,6 @@ int cgroup_watch_scan(struct cgroup_watch *w);
 /* Call FN for each one that is there. */
 void cgroup_watch_each(struct cgroup_watch *w, void (*fn)(void *ctx, struct cgroup_found *found),
 		       void *ctx);
-
-/* The directory of FOUND, opened, or a negative errno. */
-int cgroup_watch_open_dir(const struct cgroup_watch *w, const struct cgroup_found *found);
 
 /* For tests: how many directories and files are watched. */
 size_t cgroup_watch_count(const struct cgroup_watch *w);

@@ -49,6 +49,7 @@ static void on_side_closed(struct polled *polled)
 	workload_remove_conn(&w->conns, c);
 	w->netns[c->flow.netns]->n_conns--;
 	w->metrics.open--;
+	c->workload->metrics.open--;
 	worker_release(w);
 	free(c);
 }
@@ -67,7 +68,7 @@ void conn_close(struct conn *c, enum close_reason why)
 	}
 	c->why = (uint8_t)why;
 	conn_move(c, CONN_CLOSING);
-	w->metrics.closed[why]++;
+	CONN_COUNT(c, closed[why]);
 	report_close(&c->workload->reporter, &c->flow, why);
 	side_close(&c->down, &w->poller, reset, on_side_closed);
 	side_close(&c->up, &w->poller, reset, on_side_closed);
@@ -107,7 +108,7 @@ static void host_refused(void *ctx, unsigned status, const char *why)
 {
 	struct conn *c = ctx;
 
-	c->worker->metrics.requests_refused++;
+	CONN_COUNT(c, requests_refused);
 	report_refused(&c->workload->reporter, &c->flow, status, why);
 }
 
@@ -317,7 +318,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 
 	if (buffer_pool_low(&w->buffers) && !frees_buffers(c, from)) {
 		c->starved = true;
-		w->metrics.buffers_short++;
+		CONN_COUNT(c, buffers_short);
 		return;
 	}
 	n = side_read(s, &w->buffers, w->scratch, read_size(c, from));
@@ -465,8 +466,8 @@ int conn_open(struct worker *w, struct workload *wl, int fd, const struct flow *
 	c->open_sides++;
 	workload_add_conn(wl, &w->conns, c);
 	w->netns[flow->netns]->n_conns++;
-	w->metrics.opened++;
-	w->metrics.open++;
+	CONN_COUNT(c, opened);
+	CONN_COUNT(c, open);
 	if (!conn_hold(c))
 		return 0;
 	r = open_up(c);

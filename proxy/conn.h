@@ -82,6 +82,9 @@ void conn_wind_up(struct conn *c);
 extern const struct relay_host conn_relay_host;
 extern const struct h2_relay_host conn_h2_host;
 
+/* Count WHAT of a connection: for its worker, and for its workload. */
+#define CONN_COUNT(c, what) ((c)->worker->metrics.what++, (c)->workload->metrics.what++)
+
 /* Private to conn*.c. */
 void conn_move(struct conn *c, enum conn_state to);
 /* Do everything that can be done now, then wait for what is missing. */

@@ -160,7 +160,7 @@ static void host_passed_again(void *ctx, uint32_t stream)
 {
 	struct conn *c = ctx;
 
-	c->worker->metrics.requests_allowed++;
+	CONN_COUNT(c, requests_allowed);
 }
 
 const struct h2_relay_host conn_h2_host = {

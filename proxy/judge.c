@@ -105,13 +105,12 @@ static enum judged read_path(struct conn *c, struct request *req)
 
 static enum judged count(struct conn *c, const struct verdict *v)
 {
-	struct metrics *m = &c->worker->metrics;
-
 	if (v->action != VERDICT_ALLOW) {
-		m->requests_denied++;
+		CONN_COUNT(c, requests_denied);
+		rule_counts_add(&c->workload->denied_by, v->rule, 1);
 		return JUDGED_DENY;
 	}
-	m->requests_allowed++;
+	CONN_COUNT(c, requests_allowed);
 	return JUDGED_ALLOW;
 }
 

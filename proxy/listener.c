@@ -44,6 +44,8 @@ static void give_up(struct worker *w, const struct flow *flow, enum close_reason
 	struct workload *wl = flow ? workload_find(&w->workloads, flow->workload) : NULL;
 
 	w->metrics.closed[why]++;
+	if (wl)
+		wl->metrics.closed[why]++;
 	if (flow)
 		report_close(wl ? &wl->reporter : &w->reporter, flow, why);
 }

@@ -9,15 +9,12 @@
 #include <unistd.h>
 #include "reload_say.h"
 #include "run.h"
-#include "sweep.h"
-#include "worker_changes.h"
 
 #define TO(s) (1u << RELOAD_##s)
 static const unsigned next_states[RELOAD_STATE_MAX] = {
 	[RELOAD_IDLE] = TO(LOADING),
-	[RELOAD_LOADING] = TO(IDLE) | TO(TAKING),
-	[RELOAD_TAKING] = TO(SWEEPING),
-	[RELOAD_SWEEPING] = TO(IDLE),
+	[RELOAD_LOADING] = TO(IDLE) | TO(ROLLING),
+	[RELOAD_ROLLING] = TO(IDLE),
 };
 
 static void move(struct reload *l, enum reload_state to)
@@ -49,22 +46,16 @@ static int check_files(struct reload *l)
 	return 0;
 }
 
-/* What each worker needs, and the kernel. */
+/* What the workers need, and the kernel. */
 static int prepare(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	l->table = steer_build_table(policy_l4_table(l->next), &l->err);
-	if (l->table < 0)
-		return l->table;
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		l->parcels[i] = run_changes(r, l->next);
-		if (!l->parcels[i]) {
-			error_set(&l->err, "out of memory for the policy");
-			return -ENOMEM;
-		}
+	if (rollout_plan_init(&l->plan, r->crew.n) < 0) {
+		error_set(&l->err, "out of memory for the policy");
+		return -ENOMEM;
 	}
-	return 0;
+	return rollout_plan_set(&l->plan, r->workload, l->next, r->info, &l->err);
 }
 
 static void load(struct run *r)
@@ -74,7 +65,8 @@ static void load(struct run *r)
 	l->result = check_files(l);
 	if (l->result == 0)
 		l->result = policy_source_load(l->source, r->policy, &l->next, &l->diag);
-	if (l->result == 0 && !policy_same_text(l->next, r->policy))
+	l->differs = l->result == 0 && !policy_same_text(l->next, r->policy);
+	if (l->differs)
 		l->result = prepare(r);
 }
 
@@ -90,13 +82,7 @@ static void drop_load(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	for (unsigned i = 0; l->parcels && i < r->n_workers; i++) {
-		worker_changes_free(l->parcels[i]);
-		l->parcels[i] = NULL;
-	}
-	if (l->table >= 0)
-		close(l->table);
-	l->table = -1;
+	rollout_plan_done(&l->plan);
 	l->next = policy_unref(l->next);
 	diag_done(&l->diag);
 	l->diag = (struct diag){ 0 };
@@ -127,9 +113,7 @@ static void on_swept(void *ctx, const struct swept *e)
 	struct reload *l = &r->reload;
 
 	report_swept(&r->reporter, e);
-	if (e->result == 0) {
-		l->ended++;
-	} else if (e->result == -EOPNOTSUPP && !l->said_helpless) {
+	if (e->result == -EOPNOTSUPP && !l->said_helpless) {
 		l->said_helpless = true;
 		fprintf(stderr, "sluice: this kernel cannot end connections "
 				"(CONFIG_INET_DIAG_DESTROY): what "
@@ -137,90 +121,54 @@ static void on_swept(void *ctx, const struct swept *e)
 	}
 }
 
-static void on_again(uv_timer_t *timer);
-
-static void sweep(struct run *r)
+static void on_unlisted(void *ctx, int error)
 {
+	struct run *r = ctx;
 	struct reload *l = &r->reload;
-	int code;
 
-	if (r->options->audit) /* nothing is refused */
-		return;
-	code = steer_sweep(r->steer, on_swept, r);
-	if (code == 0)
-		return;
 	if (!l->said_unlisted)
 		fprintf(stderr,
 			"sluice: cannot list the connections that sluice does not carry: %s; "
 			"nothing "
 			"passes on those that the policy does not leave alone\n",
-			strerror(-code));
+			strerror(-error));
 	l->said_unlisted = true;
-	uv_timer_start(&l->again, on_again, RELOAD_AGAIN_MS, 0);
 }
 
-static bool all_reached(const struct run *r, bool swept)
+static void on_behind(void *ctx, uint64_t workload, const char *why)
 {
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		const struct worker *w = &r->workers[i];
-
-		if (atomic_load(swept ? &w->swept : &w->taken) != r->reload.serial)
-			return false;
-	}
-	return true;
+	(void)ctx;
+	(void)workload;
+	fprintf(stderr,
+		"sluice: %s; requests are judged by the new policy, connections by the one "
+		"before, until that succeeds\n",
+		why);
 }
 
-static bool switch_table(struct run *r)
+static void on_in_force(void *ctx)
 {
-	struct reload *l = &r->reload;
+	struct run *r = ctx;
 
-	if (steer_switch_table(r->steer, r->workload, l->table, policy_l4_table(l->next),
-			       &l->err) == 0)
-		return true;
-	if (!l->said_behind)
-		fprintf(stderr,
-			"sluice: %s; requests are judged by the new policy, connections by the one "
-			"before, until that succeeds\n",
-			l->err.text);
-	l->said_behind = true;
-	uv_timer_start(&l->again, on_again, RELOAD_AGAIN_MS, 0);
-	return false;
+	policy_unref(r->policy);
+	r->policy = policy_ref(r->reload.next);
 }
 
-static void step(struct run *r)
+static void on_done(void *ctx, unsigned ended)
 {
-	struct reload *l = &r->reload;
+	struct run *r = ctx;
 
-	if (l->state == RELOAD_TAKING && all_reached(r, false) && switch_table(r)) {
-		l->said_behind = false;
-		policy_unref(r->policy);
-		r->policy = policy_ref(l->next);
-		move(l, RELOAD_SWEEPING);
-		uv_timer_start(&l->again, on_again, RELOAD_AGAIN_MS, 0);
-		sweep(r);
-	}
-	if (l->state == RELOAD_SWEEPING && all_reached(r, true)) {
-		for (unsigned i = 0; i < r->n_workers; i++)
-			l->ended += atomic_exchange(&r->workers[i].ended, 0);
-		reload_say_changed(r);
-		finish(r);
-	}
+	r->reload.ended = ended;
+	reload_say_changed(r);
+	finish(r);
 }
 
-static void on_progress(uv_async_t *async)
-{
-	step(async->data);
-}
-
-static void on_again(uv_timer_t *timer)
-{
-	struct run *r = timer->data;
-
-	if (r->reload.state == RELOAD_TAKING)
-		step(r);
-	else
-		sweep(r);
-}
+static const struct rollout_host host = {
+	.in_force = on_in_force,
+	.behind = on_behind,
+	.swept = on_swept,
+	.unlisted = on_unlisted,
+	.done = on_done,
+};
 
 static void join_loader(struct reload *l)
 {
@@ -242,15 +190,12 @@ static void take_loaded(struct run *r)
 	}
 	free(l->last_errors);
 	l->last_errors = NULL;
-	if (l->table < 0) { /* it says what is in force */
+	if (!l->differs) { /* it says what is in force */
 		finish(r);
 		return;
 	}
-	move(l, RELOAD_TAKING);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		worker_post(&r->workers[i], l->parcels[i], l->serial);
-		l->parcels[i] = NULL;
-	}
+	move(l, RELOAD_ROLLING);
+	rollout_begin(&l->rollout, &l->plan);
 }
 
 static void on_loaded(uv_async_t *async)
@@ -295,14 +240,12 @@ static void start_load(struct run *r)
 
 	l->changed = false;
 	l->latest_ms = 0;
-	l->ended = 0;
 	l->err.text[0] = '\0';
 	set_watch(l);
 	if (l->unguarded) {
 		reload_say_unfollowed(r);
 		return;
 	}
-	l->serial++;
 	move(l, RELOAD_LOADING);
 	code = uv_thread_create(&l->loader, loader_main, r);
 	l->has_loader = code == 0;
@@ -347,7 +290,7 @@ int reload_init(struct reload *l, const struct policy_source *source)
 	const struct run_options *o = source->options;
 	size_t pipes = 0;
 
-	*l = (struct reload){ .source = source, .table = -1 };
+	*l = (struct reload){ .source = source };
 	for (size_t i = 0; i < o->n_policies; i++)
 		pipes += !can_be_read_again(o->policies[i]);
 	if (pipes > 0 && pipes < o->n_policies)
@@ -355,17 +298,17 @@ int reload_init(struct reload *l, const struct policy_source *source)
 				"of it is in files\n");
 	if (o->n_policies == 0 || pipes > 0)
 		return 0;
-	l->parcels = calloc(o->workers, sizeof(*l->parcels));
 	l->watch = watch_new();
-	if (!l->parcels || (!l->watch && errno == ENOMEM))
+	if (!l->watch && errno == ENOMEM)
 		return -ENOMEM;
+	l->on = true;
 	set_watch(l);
 	return 0;
 }
 
 bool reload_is_on(const struct reload *l)
 {
-	return l->parcels != NULL;
+	return l->on;
 }
 
 /* Changes are taken whoever may have made them: on demand, or where nothing is refused. */
@@ -404,17 +347,14 @@ void reload_begin(struct run *r)
 
 	if (!reload_is_on(l))
 		return;
-	if (uv_async_init(&r->loop, &l->progress, on_progress) < 0 ||
-	    uv_async_init(&r->loop, &l->loaded, on_loaded) < 0 ||
+	if (uv_async_init(&r->loop, &l->loaded, on_loaded) < 0 ||
 	    (l->watch && (uv_poll_init(&r->loop, &l->news, watch_fd(l->watch)) < 0 ||
 			  uv_poll_start(&l->news, UV_READABLE, on_news) < 0)))
 		abort(); /* a good descriptor and fresh handles */
 	uv_timer_init(&r->loop, &l->settle);
-	uv_timer_init(&r->loop, &l->again);
-	l->progress.data = l->loaded.data = l->news.data = l->settle.data = l->again.data = r;
-	uv_unref((uv_handle_t *)&l->progress); /* stays for the workers until they have ended */
-	for (unsigned i = 0; i < r->n_workers; i++)
-		r->workers[i].progress = &l->progress;
+	l->loaded.data = l->news.data = l->settle.data = r;
+	rollout_init(&l->rollout, &r->crew, r->steer, &r->loop, &host, r);
+	l->rollout.audit = r->options->audit;
 	if (l->blind)
 		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
 	l->begun = true;
@@ -431,7 +371,7 @@ void reload_end(struct run *r)
 	if (l->watch)
 		uv_close((uv_handle_t *)&l->news, NULL);
 	uv_close((uv_handle_t *)&l->settle, NULL);
-	uv_close((uv_handle_t *)&l->again, NULL);
+	rollout_end(&l->rollout);
 	uv_close((uv_handle_t *)&l->loaded, NULL);
 	join_loader(l);
 	if (l->state == RELOAD_LOADING)
@@ -442,13 +382,8 @@ void reload_done(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (l->begun) {
-		reload_end(r);
-		uv_close((uv_handle_t *)&l->progress, NULL);
-		uv_run(&r->loop, UV_RUN_DEFAULT);
-	}
+	rollout_done(&l->rollout);
 	drop_load(r);
-	free(l->parcels);
 	free(l->last_errors);
 	watch_free(l->watch);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "loop.h"
-#include "worker_changes.h"
+#include "rollout.h"
 
 /* It has labels, and no name but the command itself. */
 static int open_info(struct run *r, struct error *err)
@@ -23,7 +23,7 @@ static int open_log(struct run *r, struct error *err)
 
 	if (r->options->log)
 		code = access_log_open(r->options->log, r->options->workers + 1,
-				       r->shared.limits.log_queue, &r->log, err);
+				       r->options->limits.log_queue, &r->log, err);
 	if (r->log)
 		r->reporter.log = access_log_writer(r->log, r->options->workers);
 	return code;
@@ -33,6 +33,14 @@ static int open_log(struct run *r, struct error *err)
  * removed. */
 static int open_loops(struct run *r, struct error *err)
 {
+	struct crew_options options = {
+		.n_workers = r->options->workers,
+		.max_workloads = 1,
+		.limits = r->options->limits,
+		.audit = r->options->audit,
+		.fixed = !reload_may_follow(r),
+		.log = r->log,
+	};
 	int code = loop_open(&r->loop, RUN_DESCRIPTORS_MAX);
 
 	if (code < 0) {
@@ -40,63 +48,27 @@ static int open_loops(struct run *r, struct error *err)
 		return code;
 	}
 	r->loop_made = true;
-	r->workers = calloc(r->options->workers, sizeof(*r->workers));
-	if (!r->workers) {
-		error_set(err, "out of memory");
-		return -ENOMEM;
-	}
-	for (unsigned i = 0; i < r->options->workers; i++) {
-		struct log_writer *log = r->log ? access_log_writer(r->log, i) : NULL;
-
-		r->n_workers++;
-		code = worker_init(&r->workers[i], &r->shared, log, err);
-		if (!reload_may_follow(r))
-			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
-		if (code == 0 && r->options->audit)
-			worker_set_audit(&r->workers[i]);
-		if (code < 0)
-			return code;
-	}
-	return 0;
-}
-
-struct worker_changes *run_changes(const struct run *r, struct policy *policy)
-{
-	struct worker_changes *changes = worker_changes_new();
-
-	if (changes && worker_changes_set_policy(changes, r->workload, policy, r->info) == 0)
-		return changes;
-	worker_changes_free(changes);
-	return NULL;
+	return crew_open(&r->crew, &options, err);
 }
 
 static int give_policy(struct run *r, struct error *err)
 {
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct worker_changes *changes = run_changes(r, r->policy);
+	struct rollout_plan plan;
+	int code = rollout_plan_init(&plan, r->crew.n);
 
-		if (!changes) {
-			error_set(err, "out of memory for the policy");
-			return -ENOMEM;
-		}
-		worker_apply(&r->workers[i], changes);
-	}
-	return 0;
-}
-
-static int open_listeners(struct run *r, struct error *err)
-{
-	uint16_t ports[2] = { 0, 0 };
-	int code = 0;
-
-	for (unsigned i = 0; code == 0 && i < r->n_workers; i++)
-		code = worker_listen(&r->workers[i], r->steer, ports, err);
+	if (code < 0)
+		error_set(err, "out of memory for the policy");
+	else
+		code = rollout_plan_set(&plan, r->workload, r->policy, r->info, err);
+	if (code == 0)
+		code = rollout_at_once(&plan, &r->crew, r->steer, err);
+	rollout_plan_done(&plan);
 	return code;
 }
 
 static int open_steering(struct run *r, struct error *err)
 {
-	struct steer_options options = { .max_flows = (uint32_t)r->shared.limits.connects,
+	struct steer_options options = { .max_flows = (uint32_t)r->options->limits.connects,
 					 .audit = r->options->audit };
 	int code = steer_open(&options, &r->steer, err);
 
@@ -104,11 +76,9 @@ static int open_steering(struct run *r, struct error *err)
 		return code;
 	code = steer_add_workload(r->steer, cgroup_id(&r->state.cgroup), 0, &r->workload, err);
 	if (code == 0)
-		code = steer_set_table(r->steer, r->workload, policy_l4_table(r->policy), err);
-	if (code == 0)
 		code = give_policy(r, err);
 	if (code == 0)
-		code = open_listeners(r, err);
+		code = crew_listen(&r->crew, r->steer, err);
 	if (code < 0)
 		return code;
 	code = routes_open(r->steer, 0, -1, &r->routes, err);
@@ -131,9 +101,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 {
 	int code;
 
-	*r = (struct run){
-		.options = o, .policy = policy, .reload = r->reload, .shared.limits = o->limits
-	};
+	*r = (struct run){ .options = o, .policy = policy, .reload = r->reload };
 	r->child.signal_fd = -1;
 	confine_self();
 	/* Before signals are blocked: a FIFO without a reader makes this wait. */
@@ -152,9 +120,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 		return code;
 	r->state_made = true;
 	code = open_steering(r, err);
-	for (unsigned i = 0; code == 0 && i < r->n_workers; i++)
-		code = worker_start(&r->workers[i], err);
-	return code;
+	return code < 0 ? code : crew_start(&r->crew, err);
 }
 
 /* --- the main thread's loop: signals, refusals, routes, the end --- */
@@ -226,7 +192,7 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	}
 	if (!r->kill_at_ms) {
-		r->kill_at_ms = uv_now(&r->loop) + r->shared.limits.term_time;
+		r->kill_at_ms = uv_now(&r->loop) + r->options->limits.term_time;
 		cgroup_signal(&r->state.cgroup, SIGTERM);
 		cgroup_signal(&r->state.cgroup, SIGCONT); /* stopped ones would not notice */
 	} else if (uv_now(&r->loop) >= r->kill_at_ms) {
@@ -267,33 +233,13 @@ int run_loop(struct run *r, struct error *err)
 	r->timer.data = r;
 	uv_timer_init(&r->loop, &r->route_retry);
 	r->route_retry.data = r;
+	crew_begin(&r->crew, &r->loop);
 	reload_begin(r);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	return 0;
 }
 
 /* --- the end --- */
-
-static void stop_workers(struct run *r, struct metrics *sum)
-{
-	for (unsigned i = 0; i < r->n_workers; i++)
-		if (r->workers[i].started)
-			worker_stop(&r->workers[i]);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct worker *w = &r->workers[i];
-
-		worker_join(w);
-		if (!w->initialized)
-			continue;
-		w->metrics.buffers_in_use = w->buffers.n_lent;
-		metrics_add(sum, &w->metrics);
-		worker_merge_denials(w, &r->reporter.denials);
-		worker_done(w);
-	}
-	free(r->workers);
-	r->workers = NULL;
-	r->n_workers = 0;
-}
 
 /* For tests and for whoever wants to know: SLUICE_STATS names a file. */
 static void write_stats(struct run *r, const struct metrics *sum)
@@ -319,7 +265,11 @@ void run_close(struct run *r)
 	struct metrics sum = { 0 };
 	uint64_t lost;
 
-	stop_workers(r, &sum);
+	crew_stop(&r->crew, &sum, &r->reporter.denials);
+	reload_end(r);
+	crew_end(&r->crew);
+	if (r->loop_made)
+		uv_run(&r->loop, UV_RUN_DEFAULT);
 	reload_done(r);
 	if (r->steer)
 		steer_read_events(r->steer, on_steer_event, r);

@@ -11,13 +11,13 @@
 
 #include "access_log.h"
 #include "child.h"
+#include "crew.h"
 #include "policy.h"
 #include "reload.h"
 #include "routes.h"
 #include "run_options.h"
 #include "run_state.h"
 #include "steer.h"
-#include "worker.h"
 
 #define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
@@ -34,9 +34,7 @@ struct run {
 	uint64_t workload; /* of it */
 	struct routes *routes;
 	struct access_log *log;
-	struct worker_shared shared;
-	struct worker *workers;
-	unsigned n_workers;
+	struct crew crew;
 	struct reporter reporter; /* for what the kernel refused */
 	struct workload_info *info;
 	uv_loop_t loop;
@@ -46,15 +44,11 @@ struct run {
 	bool loop_made;
 };
 
-struct worker_changes;
-
 /* R->reload was initialized before POLICY was loaded. POLICY's reference is taken over. */
 int run_open(struct run *r, const struct run_options *o, struct policy *policy, struct error *err);
 /* Returns 0 when the command has run and ended, or the negative errno with which it could not be
  * executed. */
 int run_loop(struct run *r, struct error *err);
-/* What tells a worker that the command is judged by POLICY; NULL when out of memory. */
-struct worker_changes *run_changes(const struct run *r, struct policy *policy);
 /* Prints what was denied, detaches and removes. Accepts what a failed run_open() left. */
 void run_close(struct run *r);
 

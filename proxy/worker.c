@@ -162,6 +162,14 @@ void worker_release(struct worker *w)
 	atomic_fetch_sub(&w->shared->connections, 1);
 }
 
+void worker_sum_up(const struct worker *w, struct metrics *sum)
+{
+	struct metrics m = w->metrics;
+
+	m.buffers_in_use = w->buffers.n_lent;
+	metrics_add(sum, &m);
+}
+
 static void worker_main(void *arg)
 {
 	struct worker *w = arg;

@@ -103,6 +103,8 @@ void worker_merge_denials(const struct worker *w, struct denials *into);
  * that is zeroed. */
 void worker_done(struct worker *w);
 
+/* For its thread, or after worker_join(): add what it has counted to SUM. */
+void worker_sum_up(const struct worker *w, struct metrics *sum);
 /* For its thread: ask for one more connection, and give one back. */
 bool worker_admit(struct worker *w);
 void worker_release(struct worker *w);

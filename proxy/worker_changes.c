@@ -19,6 +19,7 @@ enum change_kind {
 	CHANGE_REMOVE_WORKLOAD,
 	CHANGE_ADD_NETNS,
 	CHANGE_REMOVE_NETNS,
+	CHANGE_ASK,
 };
 
 struct change {
@@ -27,6 +28,7 @@ struct change {
 	uint64_t id;		    /* of the workload, or number of the namespace */
 	struct workload *workload;  /* as it is to be; NULL: it has been taken out */
 	struct worker_netns *netns; /* the same */
+	struct worker_question *question;
 };
 
 struct worker_changes {
@@ -112,6 +114,16 @@ int worker_changes_add_netns(struct worker_changes *changes, struct worker_netns
 int worker_changes_remove_netns(struct worker_changes *changes, uint32_t number)
 {
 	return append(changes, CHANGE_REMOVE_NETNS, number) ? 0 : -ENOMEM;
+}
+
+int worker_changes_ask(struct worker_changes *changes, struct worker_question *q)
+{
+	struct change *change = append(changes, CHANGE_ASK, 0);
+
+	if (!change)
+		return -ENOMEM;
+	change->question = q;
+	return 0;
 }
 
 /* --- holding connections to them --- */
@@ -308,6 +320,9 @@ static void carry_out(struct worker *w, struct change *change)
 	case CHANGE_REMOVE_NETNS:
 		remove_netns(w, change->id);
 		break;
+	case CHANGE_ASK:
+		worker_answer(w, change->question);
+		break;
 	}
 }
 
@@ -348,7 +363,8 @@ void worker_take_changes(struct worker *w)
 		return;
 	for (; mail; mail = next) {
 		next = mail->next;
-		w->serial = mail->serial;
+		if (mail->serial)
+			w->serial = mail->serial;
 		worker_apply(w, mail);
 	}
 	uv_idle_start(&w->sweep, on_sweep);

@@ -11,8 +11,10 @@
 #ifndef SLUICE_WORKER_CHANGES_H
 #define SLUICE_WORKER_CHANGES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "tally.h"
 
 struct policy;
 struct workload_info;
@@ -40,12 +42,25 @@ int worker_changes_add_netns(struct worker_changes *changes, struct worker_netns
  * is swept the number may be given again. Not 0, which stays. */
 int worker_changes_remove_netns(struct worker_changes *changes, uint32_t number);
 
-/* Main thread. The worker takes CHANGES over, and cannot fail. */
+/* Not a change: a question what has been counted. The worker fills in the answer, and tells
+ * PROGRESS. */
+struct worker_question {
+	struct tally tally;
+	int result; /* 0 or -ENOMEM */
+	atomic_bool answered;
+};
+/* Q has to live until it is answered, or the worker is done. */
+int worker_changes_ask(struct worker_changes *changes, struct worker_question *q);
+
+/* Serial 0: nobody waits for it. Otherwise it grows, and may go round.
+ *
+ * Main thread. The worker takes CHANGES over, and cannot fail. */
 void worker_post(struct worker *w, struct worker_changes *changes, uint32_t serial);
 /* The same before worker_start(), at once. */
 void worker_apply(struct worker *w, struct worker_changes *changes);
 
 /* Private to worker*.c. */
+void worker_answer(struct worker *w, struct worker_question *q);
 void worker_take_changes(struct worker *w);
 /* There are no connections any more: free what is in the mailbox, and what is gone. */
 void worker_drop_changes(struct worker *w);

@@ -32,6 +32,7 @@ void workload_free(struct workload *wl)
 	assert(!wl->conns);
 	judge_scratch_free(wl->judge);
 	policy_unref(wl->policy);
+	rule_counts_done(&wl->denied_by);
 	workload_info_unref(wl->info);
 	denials_done(&wl->reporter.denials);
 	free(wl);

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "metrics.h"
+#include "rule_counts.h"
 #include "report.h"
 
 struct conn;
@@ -27,7 +29,9 @@ struct workload {
 	struct conn *conns; /* the first; all of them stand next to each other in the worker's list
 			     */
 	struct conn *sweep_next; /* the next one to be held to the newest policy */
-	struct workload *next;	 /* of those that are swept, or that are gone */
+	struct metrics metrics;	 /* its share of the worker's */
+	struct rule_counts denied_by;
+	struct workload *next; /* of those that are swept, or that are gone */
 };
 
 /* Takes references of POLICY and INFO (which may be NULL). NULL when out of memory. */

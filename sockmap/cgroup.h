@@ -36,6 +36,9 @@ int cgroup_open_id(struct cgroup *cg, uint64_t id);
 int cgroup_enter(const struct cgroup *cg);
 /* 1: processes live in it or below it, 0: none, or a negative errno. */
 int cgroup_populated(const struct cgroup *cg);
+/* Call FN with each process in it and below it that can be named from here. Returns 0 or a negative
+ * errno. */
+int cgroup_each_pid(const struct cgroup *cg, void (*fn)(void *ctx, pid_t pid), void *ctx);
 /* Send SIGNAL to every process in it and below it. SIGKILL uses cgroup.kill where the kernel has
  * it. */
 int cgroup_signal(const struct cgroup *cg, int signal);

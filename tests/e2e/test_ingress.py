@@ -5,9 +5,7 @@ import contextlib
 import os
 import re
 import select
-import shutil
 import socket
-import subprocess
 
 import pytest
 
@@ -16,6 +14,7 @@ from policies import http, ingress, port
 from procfs import PATIENCE, wait_until
 from servers import listen, unused_port
 from sluice import cleanup
+from web import NginxWho, curl, grpc_status
 from workload import Server, deny, dial, exchange, get
 
 pytestmark = pytest.mark.held
@@ -51,41 +50,13 @@ def test_both_see_each_other(at, bound, sluice):
     assert result.log[0]["policy"]["rule"] == "ingress[0].toPorts[0].rules.http[0]"
 
 
-NGINX = """
-daemon off; master_process on; worker_processes 2; pid {folder}/pid; error_log {folder}/error;
-events {{ }}
-http {{
-    log_format who "$remote_addr $remote_port $server_protocol $request_uri $status";
-    access_log {folder}/access who;
-    client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-    uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    server {{ listen 127.0.0.1:{port}; listen [::1]:{port};
-              location / {{ return 200 "hello\\n"; }} }}
-    server {{ listen 127.0.0.1:{port2} http2; location / {{ return 200 "hello\\n"; }} }}
-}}
-"""
-
-
-def curl(*arguments):
-    """Its answer's status, and the port from which it came."""
-    done = subprocess.run(["curl", "-gsS", "-o", "/dev/null", "-m", str(PATIENCE),
-                           "-w", "%{http_code} %{local_port}", *arguments],
-                          capture_output=True, text=True, check=True)
-    status, number = done.stdout.split()
-    return int(status), int(number)
-
-
 def test_nginx_logs_the_client(sluice, folder):
     """A server with its own processes, on two families and with two protocols."""
     number, two = unused_port(), unused_port()
-    home = os.path.join(folder, "nginx")
-    os.mkdir(home)
-    with open(os.path.join(home, "conf"), "w") as file:
-        file.write(NGINX.format(folder=home, port=number, port2=two))
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    run = sluice.start(program, "-c", os.path.join(home, "conf"), "-p", home,
+    nginx = NginxWho(folder, f"127.0.0.1:{number}", f"[::1]:{number}", f"127.0.0.1:{two} http2")
+    run = sluice.start(*nginx.command,
                        policy=ingress(http(number, "/ok.*"), http(two, "/ok.*")))
-    wait_until(lambda: os.path.exists(os.path.join(home, "pid")), "nginx runs")
+    nginx.wait()
     want = []
     for at, option, protocol, where in (("127.0.0.1", "--http1.1", "HTTP/1.1", number),
                                         ("[::1]", "--http1.1", "HTTP/1.1", number),
@@ -94,15 +65,10 @@ def test_nginx_logs_the_client(sluice, folder):
         assert status == 200
         want.append(f"{at.strip('[]')} {source} {protocol} /ok 200")
         assert curl(option, f"http://{at}:{where}/no")[0] == 403
-    call = subprocess.run(["curl", "-gsS", "-D", "-", "--http2-prior-knowledge", "-m",
-                           str(PATIENCE), "-H", "content-type: application/grpc", "-d", "",
-                           f"http://127.0.0.1:{two}/doors.Manager/Open"],
-                          capture_output=True, text=True, check=True).stdout
-    assert "HTTP/2 200" in call and "grpc-status: 7" in call
+    assert grpc_status(f"http://127.0.0.1:{two}/doors.Manager/Open") == 7
     run.signal(15)
     result = run.wait()
-    with open(os.path.join(home, "access")) as file:
-        assert file.read().splitlines() == want
+    assert nginx.seen() == want
     assert result.denied("/no") == 3 and result.denied("/doors.Manager/Open") == 1
 
 

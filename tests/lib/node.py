@@ -16,9 +16,12 @@ from workload import Sockets, meet
 ENTER = "sh", "-c", 'echo 0 > "$0/cgroup.procs" && exec "$@"'
 
 
+def mount():
+    return next(path for path, kind in procfs.mounts() if kind == "cgroup2")
+
+
 def own_cgroup():
-    mount = next(path for path, kind in procfs.mounts() if kind == "cgroup2")
-    return mount + procfs.cgroups_of_processes()[os.getpid()].rstrip("/")
+    return mount() + procfs.cgroups_of_processes()[os.getpid()].rstrip("/")
 
 
 class Tree:
@@ -70,6 +73,7 @@ class Member(Sockets):
     """What will be a workload: a cgroup, and in it a puppet whose sockets the scene uses."""
 
     def __init__(self, folder, path, namespace=None):
+        self.cgroup = path.removeprefix(mount())  # as the agent calls it
         self.path, self.namespace, self.processes = path, namespace, []
         self.control = meet(os.path.join(folder, "puppet-" + secrets.token_hex(4)), self.start)
 
@@ -132,4 +136,4 @@ class Node:
     def workload(self, glob, name=None, **labels):
         """An entry of the agent's configuration. GLOB is below the scene's cgroup."""
         return {"name": name or glob.strip("*/").replace("/", "-") or "all", "labels": labels,
-                "cgroup": os.path.join(self.tree.path, glob)}
+                "cgroup": os.path.join(self.tree.path.removeprefix(mount()), glob)}

@@ -168,8 +168,7 @@ class Agent(Run):
         for name, text in self.policies.items():
             self._put(os.path.join("policies", name), text)
         self.config = {"policies": os.path.join(self.folder, "policies"),
-                       "state": os.path.join(self.folder, "state"),
-                       "status": os.path.join(self.folder, "status"), **self.config}
+                       "state": os.path.join(self.folder, "state"), **self.config}
         self._put("agent.yaml", json.dumps(self.config))
         return [BINARY, "agent", "--config", os.path.join(self.folder, "agent.yaml")]
 
@@ -183,7 +182,7 @@ class Agent(Run):
         """What `sluice status --json` would print, as it is in Python."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
-            sock.connect(self.config["status"])
+            sock.connect(os.path.join(self.config["state"], "status"))
             with sock.makefile() as document:
                 return json.load(document)
 
@@ -201,7 +200,7 @@ class Agent(Run):
 
     def wait_for(self, *members):
         """The agent enforces the policies of all of these, if any select them."""
-        paths = {member.path for member in members}
+        paths = {member.cgroup for member in members}
         self.wait_until(lambda status: paths <= {w["cgroup"] for w in status["workloads"]
                                                  if w["enforced"] or not w["policies"]},
                         f"the workloads {paths}")

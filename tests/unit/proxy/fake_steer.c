@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_steer.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include "require.h"
 
@@ -70,4 +71,36 @@ void steer_remove_leg(struct steer *s, const struct flow *flow)
 	REQUIRE(flow->source.family != 0);
 	REQUIRE(s->n_legs > 0);
 	s->n_legs--;
+}
+
+int steer_build_table(const struct l4_table *table, struct error *err)
+{
+	if (table->n_peers == 0)
+		return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	error_set(err, "no table");
+	return -E2BIG;
+}
+
+int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,
+		       struct error *err)
+{
+	REQUIRE(table && fcntl(fd, F_GETFD) >= 0);
+	if (s->switch_fails > 0) {
+		s->switch_fails--;
+		error_set(err, "no switch");
+		return -ENOMEM;
+	}
+	REQUIRE(s->n_switched < FAKE_SWITCHES_MAX);
+	s->switched[s->n_switched] = workload;
+	s->tables[s->n_switched++] = fd;
+	return 0;
+}
+
+int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept *e), void *ctx)
+{
+	s->n_sweeps++;
+	for (unsigned i = 0; i < s->n_swept; i++)
+		on_swept(ctx, &s->swept[i]);
+	s->n_swept = 0;
+	return s->sweep_result;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "conn.h"
+#include "fail_alloc.h"
 #include "relay_talk.h"
 #include "sluice/array.h"
 #include "worker_scene.h"
@@ -359,6 +360,97 @@ static void test_summary(void **state)
 	scene_end(&s);
 }
 
+static void ask(struct scene *s, struct worker_question *q)
+{
+	struct worker_changes *changes = worker_changes_new();
+
+	*q = (struct worker_question){ .result = 0 };
+	assert_int_equal(worker_changes_ask(changes, q), 0);
+	worker_post(s->worker, changes, 0);
+	for (unsigned turn = 0; !atomic_load(&q->answered); turn++) {
+		assert_true(turn < SCENE_TURNS_MAX);
+		scene_turn(s, -1, 0);
+	}
+}
+
+static void check_counts(const struct tally *t, uint64_t workload, unsigned open, unsigned allowed,
+			 unsigned denied)
+{
+	const struct workload_tally *wl = tally_find(t, workload);
+
+	assert_non_null(wl);
+	assert_int_equal(wl->metrics.open, open);
+	assert_int_equal(wl->metrics.requests_allowed, allowed);
+	assert_int_equal(wl->metrics.requests_denied, denied);
+	assert_int_equal(wl->denials.n, denied > 0);
+	if (denied == 0)
+		return;
+	assert_int_equal(wl->denials.entries[0].denied, denied);
+	assert_string_equal(wl->denials.entries[0].policy, "fake");
+}
+
+/* Each workload has its own, the worker has all, and nobody waits for a serial. */
+static void test_counts(void **state)
+{
+	struct worker_question q;
+	struct pair a, b;
+	struct scene s;
+
+	begin(&s);
+	a = meet(&s, SCENE_WORKLOAD);
+	b = meet(&s, OTHER);
+	check_passes(&s, a, GET("/other"));
+	check_passes(&s, b, GET("/deny"));
+	check_passes(&s, b, GET("/deny"));
+	for (int i = 0; i < 3; i++)
+		check_denied(&s, b, GET("/other"));
+	ask(&s, &q);
+	assert_int_equal(q.result, 0);
+	assert_int_equal(q.tally.n, 2);
+	check_counts(&q.tally, SCENE_WORKLOAD, 1, 1, 0);
+	check_counts(&q.tally, OTHER, 1, 2, 3);
+	assert_null(tally_find(&q.tally, UNKNOWN));
+	assert_int_equal(q.tally.all.requests_allowed, 3);
+	assert_int_equal(q.tally.all.requests_denied, 3);
+	assert_int_equal(q.tally.all.open, 2);
+	assert_int_equal(s.worker->serial, atomic_load(&s.worker->swept));
+	tally_done(&q.tally);
+	part(b);
+	scene_say(&s, a.client, "no request\r\n\r\n");
+	part(a);
+	scene_wait_idle(&s);
+	check_refused(&s, UNKNOWN, 1);
+	ask(&s, &q);
+	check_counts(&q.tally, OTHER, 0, 2, 3);
+	assert_int_equal(tally_find(&q.tally, OTHER)->metrics.closed[CLOSE_DONE], 1);
+	assert_int_equal(tally_find(&q.tally, OTHER)->metrics.closed[CLOSE_NO_WORKLOAD], 0);
+	assert_int_equal(q.tally.all.closed[CLOSE_NO_WORKLOAD], 1);
+	tally_done(&q.tally);
+	scene_end(&s);
+}
+
+static void test_counts_without_memory(void **state)
+{
+	struct worker_changes *changes = worker_changes_new();
+	struct worker_question q = { .result = 0 };
+	struct scene s;
+
+	begin(&s);
+	fail_alloc_at(1);
+	assert_int_equal(worker_changes_ask(changes, &q), -ENOMEM);
+	fail_alloc_at(0);
+	assert_int_equal(worker_changes_ask(changes, &q), 0);
+	worker_post(s.worker, changes, 0);
+	fail_alloc_at(1);
+	worker_take_changes(s.worker);
+	assert_true(fail_alloc_happened());
+	fail_alloc_at(0);
+	assert_true(atomic_load(&q.answered));
+	assert_int_equal(q.result, -ENOMEM);
+	tally_done(&q.tally);
+	scene_end(&s);
+}
+
 /* The worker ends while a change has not been taken, or not been swept. */
 static void test_end_on_the_way(void **state)
 {
@@ -380,12 +472,19 @@ static void test_end_on_the_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_policy),	cmocka_unit_test(test_untouched),
-		cmocka_unit_test(test_unknown),		cmocka_unit_test(test_remove),
-		cmocka_unit_test(test_remove_draining), cmocka_unit_test(test_remove_without_sweep),
-		cmocka_unit_test(test_slot_again),	cmocka_unit_test(test_order),
-		cmocka_unit_test(test_remove_in_audit), cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_own_policy),
+		cmocka_unit_test(test_untouched),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_remove),
+		cmocka_unit_test(test_remove_draining),
+		cmocka_unit_test(test_remove_without_sweep),
+		cmocka_unit_test(test_slot_again),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_remove_in_audit),
+		cmocka_unit_test(test_summary),
 		cmocka_unit_test(test_end_on_the_way),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_counts_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
