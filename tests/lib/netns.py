@@ -37,8 +37,13 @@ class NetworkNamespace:
     def set(self, name, value):
         subprocess.run([*self.prefix, "sysctl", "-q", "-w", f"{name}={value}"], check=True)
 
-    def run(self, script):
-        subprocess.run([*self.prefix, "sh", "-ec", script], check=True)
+    def run(self, *command):
+        """A command inside, to its end. Returns what it wrote."""
+        return subprocess.run([*self.prefix, *command], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+
+    def sh(self, script):
+        self.run("sh", "-ec", script)
 
     def inside(self):
         return _Inside(self.path)
@@ -52,9 +57,9 @@ class Wire(NetworkNamespace):
 
     def __enter__(self):
         super().__enter__()
-        self.joined = contextlib.ExitStack()
+        self.joined, self.pods = contextlib.ExitStack(), {}
         try:
-            self.run("ip link add switch type bridge; echo 0 > /proc/sys/net/ipv6/conf/switch/"
+            self.sh("ip link add switch type bridge; echo 0 > /proc/sys/net/ipv6/conf/switch/"
                      "accept_dad" + self._configured("switch", [self.HOST]))
         except BaseException:
             self.__exit__()
@@ -79,11 +84,17 @@ class Wire(NetworkNamespace):
         the wire, or before."""
         namespace = self.joined.enter_context(NetworkNamespace())
         number = numbers[0]
-        self.run(f"ip link add end{number} type veth peer name {device} "
+        self.sh(f"ip link add end{number} type veth peer name {device} "
                  f"netns {namespace.holder.pid}; ip link set end{number} master switch up")
-        namespace.run("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"
+        namespace.sh("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"
                       + self._configured(device, numbers))
         return namespace
+
+    def pod(self, number):
+        """The namespace with the address of that number alone; made at the first time."""
+        if number not in self.pods:
+            self.pods[number] = self.join(f"pod{number}", number)
+        return self.pods[number]
 
 
 class _Inside:

@@ -167,6 +167,8 @@ class Agent(Run):
         os.mkdir(os.path.join(self.folder, "policies"))
         for name, text in self.policies.items():
             self._put(os.path.join("policies", name), text)
+        if self.config.get("log") is True:
+            self.config["log"] = os.path.join(self.folder, "log")
         self.config = {"policies": os.path.join(self.folder, "policies"),
                        "state": os.path.join(self.folder, "state"), **self.config}
         self._put("agent.yaml", json.dumps(self.config))
@@ -218,7 +220,8 @@ class Agent(Run):
         if config:
             self.config.update(config)
             self._put("agent.yaml", json.dumps(self.config))
-        self.wait_until(lambda status: status["revision"]["number"] > before, "a change")
+        self.wait_until(lambda status: status["revision"]["number"] > before
+                        and status["revision"]["settled"], "a change")
 
     def finish(self):
         """Its orderly end."""
