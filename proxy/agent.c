@@ -12,6 +12,7 @@
 #include "agent_parts.h"
 #include "agent_say.h"
 #include "loop.h"
+#include "notify.h"
 #include "stats.h"
 
 /* ---- what the parts share ---- */
@@ -361,6 +362,7 @@ static void end_loop(struct agent *a)
 	};
 
 	a->ending = true;
+	notify("STOPPING=1");
 	for (size_t i = 0; i < sizeof(handles) / sizeof(*handles); i++)
 		uv_close(handles[i], NULL);
 	uv_stop(&a->loop);
@@ -402,6 +404,7 @@ void agent_loop(struct agent *a)
 	agent_reload_begin(a);
 	agent_sweep_soon(a);
 	agent_say_ready(a);
+	notify("READY=1");
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 }
 
