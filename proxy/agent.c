@@ -251,6 +251,7 @@ int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan
 
 	a->config_path = config_path;
 	a->plan = plan;
+	a->revision = 1;
 	a->signal_fd = -1;
 	clock_gettime(CLOCK_REALTIME, &a->started);
 	/* Before signals are blocked: a FIFO without a reader makes this wait. */
@@ -271,6 +272,8 @@ int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan
 		r = open_steering(a, err);
 	if (r == 0)
 		r = crew_start(&a->crew, err);
+	if (r == 0)
+		r = agent_status_open(a, err);
 	if (r == 0)
 		take_over(a);
 	return r;
@@ -362,7 +365,7 @@ static void end_loop(struct agent *a)
 	};
 
 	a->ending = true;
-	notify("STOPPING=1");
+	notify_send("STOPPING=1");
 	for (size_t i = 0; i < sizeof(handles) / sizeof(*handles); i++)
 		uv_close(handles[i], NULL);
 	uv_stop(&a->loop);
@@ -404,7 +407,7 @@ void agent_loop(struct agent *a)
 	agent_reload_begin(a);
 	agent_sweep_soon(a);
 	agent_say_ready(a);
-	notify("READY=1");
+	notify_send("READY=1");
 	uv_run(&a->loop, UV_RUN_DEFAULT);
 }
 
@@ -450,6 +453,7 @@ void agent_close(struct agent *a)
 		close_timers(a);
 	/* Workloads live on: whoever connects from now on is not sluice's any more. */
 	agent_points_close(a);
+	agent_status_close(a);
 	crew_stop(&a->crew, &sum, &a->reporter.denials);
 	agent_reload_end(a);
 	crew_end(&a->crew);

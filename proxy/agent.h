@@ -27,6 +27,7 @@
 #include "report.h"
 #include "rollout.h"
 #include "routes.h"
+#include "status_server.h"
 #include "steer.h"
 #include "watch.h"
 #include "sluice/error.h"
@@ -161,6 +162,8 @@ struct agent {
 	uv_timer_t sweep; /* connections that are older than their workload */
 	unsigned sweeps;  /* still to come */
 	struct crew_watch progress;
+	struct status_server status;
+	unsigned revision; /* how many plans have been in force */
 	struct timespec started; /* CLOCK_REALTIME */
 };
 

@@ -83,4 +83,10 @@ bool agent_reload_is_taking(const struct agent *a);
 void agent_on_swept(void *ctx, const struct swept *e);
 void agent_on_unlisted(void *ctx, int error);
 
+/* ---- agent_status.c ---- */
+
+/* Answer `sluice status`, from a socket in the state directory. */
+int agent_status_open(struct agent *a, struct error *err);
+void agent_status_close(struct agent *a);
+
 #endif

@@ -144,6 +144,7 @@ static void put_in_force(struct agent *a)
 	if (!l->next)
 		return;
 	a->plan = l->next;
+	a->revision++;
 	l->next = NULL;
 	agent_points_attach_again(a);
 	agent_workloads_follow(a, before);

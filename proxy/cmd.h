@@ -15,5 +15,6 @@ int cmd_run(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 
 #endif

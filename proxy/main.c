@@ -15,6 +15,7 @@ static const struct {
 	{ "agent", cmd_agent, "hold many workloads of a node to policies" },
 	{ "check", cmd_check, "check policy files and report every error" },
 	{ "cleanup", cmd_cleanup, "remove what a killed sluice left behind" },
+	{ "status", cmd_status, "tell what the running agent holds and refuses" },
 };
 
 static void usage(FILE *to)
