@@ -420,6 +420,7 @@ int agent_settings_read(const char *path, unsigned workers_max, struct agent_set
 	int error = settings_read_document(&doc, path);
 
 	ret->file = doc.reader.file;
+	ret->digest = doc.reader.digest;
 	return check_not_empty(&doc, error);
 }
 
@@ -431,6 +432,7 @@ int agent_settings_read_text(const char *name, const char *text, size_t len, uns
 	int error = settings_read_document_text(&doc, name, text, len);
 
 	ret->file = doc.reader.file;
+	ret->digest = doc.reader.digest;
 	return check_not_empty(&doc, error);
 }
 

@@ -58,6 +58,7 @@ struct peer_settings {
 struct agent_settings {
 	struct arena mem;
 	const char *file;
+	uint64_t digest;		     /* of its text */
 	struct workload_settings *workloads; /* no two of one name in one namespace */
 	size_t n_workloads;
 	struct peer_settings *peers;

@@ -74,6 +74,7 @@ int settings_read_document_text(struct settings_document *doc, const char *name,
 	struct diag *diag = r->diag;
 	int error;
 
+	reader_depends(r, text, len);
 	r->file = arena_copy(r->mem, name, strlen(name));
 	error = r->file ? read_text(doc, text, len) : -ENOMEM;
 	if (error == 0 && (r->oom || diag->oom))

@@ -36,6 +36,7 @@
 #define AGENT_NETNS_MAX	      1024
 #define AGENT_DESCRIPTORS_MAX 65536 /* of those that the main thread watches, the highest */
 #define AGENT_RETRY_MS	      1000  /* what could not be done */
+#define AGENT_SWEEP_MS	      20    /* between two sweeps for workloads that come */
 #define AGENT_SCAN_MS	      10000 /* everything is looked at, whatever inotify has told */
 #define AGENT_SETTLED_MS      20    /* after a change of a file that is complete */
 #define AGENT_UNSETTLED_MS    500   /* after one that goes on */
@@ -53,10 +54,10 @@ struct agent_netns {
 	uint64_t cookie;     /* by which the kernel's events name it */
 	struct routes *routes;
 	uv_poll_t changes; /* of the routes */
-	bool routed; /* CHANGES is open */
-	unsigned users;	  /* workloads */
-	bool leaving;	  /* the workers are told that it goes */
-	uint32_t serial;  /* of that */
+	bool routed;	   /* CHANGES is open */
+	unsigned users;	   /* workloads */
+	bool leaving;	   /* the workers are told that it goes */
+	uint32_t serial;   /* of that */
 };
 
 struct agent_stay {
@@ -75,16 +76,16 @@ enum agent_workload_state {
 struct agent_workload {
 	struct agent_workload *next;
 	enum agent_workload_state state;
-	char *path;	     /* of the cgroup, from the root of the tree */
+	char *path; /* of the cgroup, from the root of the tree */
 	uint64_t cgroup_id;
 	uint64_t id; /* of steering */
 	unsigned flags;
-	size_t entry;		  /* of the configuration in force */
-	struct agent_rule rule;	  /* what it is, or is about to be, held to */
-	uint32_t serial;	  /* of what the workers were told first */
-	struct cgroup_found *found; /* NULL while another pattern is looked for */
-	bool populated;
-	struct agent_stay *stays; /* where its processes are */
+	size_t entry;		       /* of the configuration in force */
+	struct agent_rule rule;	       /* what it is, or is about to be, held to */
+	uint32_t serial;	       /* of what the workers were told first */
+	struct cgroup_found *found;    /* NULL while another pattern is looked for */
+	bool populated, was_populated; /* the latter: when all were looked at */
+	struct agent_stay *stays;      /* where its processes are */
 	size_t n_stays;
 	unsigned visits; /* for how many rounds more its processes are looked at */
 };
@@ -106,7 +107,7 @@ struct agent_reload {
 	bool blind;	     /* not everything is watched */
 	bool short_of;	     /* something, so that the last load could not be done */
 	bool changed;	     /* again, since it began */
-	bool asked;	     /* by SIGHUP: it is said also when nothing has changed */
+	bool unrolled;	     /* what is in force is not so for every workload */
 	bool said_blind, said_unlisted, said_helpless;
 	uint64_t latest_ms;
 	uv_poll_t news;
@@ -147,16 +148,19 @@ struct agent {
 	bool unfollowed; /* CGROUPS has the patterns of another plan than the one in force */
 	bool unheld;	 /* not every cgroup that was found could be made a workload */
 	bool unadopted;	 /* there may be sockets that are older than the programs */
-	bool said_unheld, said_own, said_blind, said_netns;
+	bool unattached; /* the plan in force needs points that could not be had */
+	bool said_unheld, said_own, said_blind, said_netns, said_unattached;
+	bool said_unadopted;
 	struct agent_reload reload;
 	uv_loop_t loop;
 	bool loop_made, ending;
 	int signal_fd;
 	uv_poll_t signals, events, route_changes, cgroup_news;
-	uv_timer_t retry;  /* what could not be done */
+	uv_timer_t retry; /* what could not be done */
 	uv_timer_t scan;
-	uv_timer_t visit;  /* processes of workloads that have just come */
-	uv_timer_t sweep;  /* connections that are older than their workload */
+	uv_timer_t visit; /* processes of workloads that have just come */
+	uv_timer_t sweep; /* connections that are older than their workload */
+	unsigned sweeps;  /* still to come */
 	struct crew_watch progress;
 	struct status_server status;
 	unsigned revision; /* how many plans have been in force */

@@ -5,8 +5,6 @@
 #include <string.h>
 #include "cgroup_pattern.h"
 #include "port_option.h"
-#include "report.h"
-#include "text.h"
 #include "worker.h"
 
 /* One configuration on its way. */
@@ -91,25 +89,6 @@ static struct label *make_labels(struct making *m, const struct label_settings *
 	return ret;
 }
 
-static char *render_labels(struct making *m, const struct label *labels, size_t n,
-			   const struct label_settings *from)
-{
-	char *buf = alloc(m, 1, REPORT_LABELS_MAX);
-	struct text t = { .buf = buf, .size = REPORT_LABELS_MAX - 1 };
-
-	for (size_t i = 0; buf && i < n; i++) {
-		text_add(&t, i ? ",\"" : "\"");
-		text_add_json(&t, span_of(labels[i].key));
-		text_add(&t, "=");
-		text_add_json(&t, span_of(labels[i].value));
-		text_add(&t, "\"");
-	}
-	if (t.cut)
-		diag_add(m->diag, m->c->file, from->line, from->column,
-			 "the labels are longer than %d bytes", REPORT_LABELS_MAX);
-	return buf;
-}
-
 /* ---- the parts ---- */
 
 static bool choose(struct switch_setting own, struct switch_setting general)
@@ -130,10 +109,9 @@ static void make_entry(struct making *m, const struct workload_settings *from,
 		.hold_loopback = choose(from->hold.loopback, general->loopback),
 		.hold_host = choose(from->hold.host, general->host),
 		.line = from->name.line,
+		.column = from->name.column,
 	};
 	ret->labels = make_labels(m, &from->labels, &from->namespace_, &ret->n_labels);
-	if (ret->labels)
-		ret->labels_json = render_labels(m, ret->labels, ret->n_labels, &from->labels);
 	if (ret->pattern && !cgroup_pattern_check(ret->pattern, &err))
 		diag_add(m->diag, m->c->file, from->cgroup.line, from->cgroup.column,
 			 "\"cgroup\": %s", err.text);

@@ -20,9 +20,8 @@ struct agent_entry {
 	const char *pattern;	       /* cgroup_pattern.h */
 	struct label *labels;	       /* with that of the namespace */
 	size_t n_labels;
-	char *labels_json; /* the inside of an array, as in records */
 	bool hold_loopback, hold_host;
-	unsigned line;
+	unsigned line, column; /* of its name */
 };
 
 struct agent_config {

@@ -13,51 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "agent_parts.h"
-#include "worker_netns.h"
 
 #define VISITS_MAX 12 /* each a quarter later than the one before: 4 ms, 5 ms ... about 200 ms */
 #define VISIT_MS   4
 
 /* ---- open and close one ---- */
-
-struct outposts {
-	struct worker_netns *of[WORKER_MAX];
-	uint32_t number;
-};
-
-static int append_addition(struct worker_changes *list, unsigned i, void *ctx)
-{
-	struct outposts *o = ctx;
-
-	return worker_changes_add_netns(list, &o->of[i]);
-}
-
-static int append_removal(struct worker_changes *list, unsigned i, void *ctx)
-{
-	const struct agent_netns *n = ctx;
-
-	(void)i;
-	return worker_changes_remove_netns(list, n->netns->number);
-}
-
-static int open_listeners(struct agent *a, struct agent_netns *n, struct error *err)
-{
-	struct outposts o = { .number = n->netns->number };
-	uint16_t ports[2] = { 0, 0 };
-	uint32_t serial;
-	int r = 0;
-
-	for (unsigned i = 0; r == 0 && i < a->crew.n; i++)
-		r = worker_netns_new(n->netns, a->steer, ports, &o.of[i], err);
-	if (r == 0) {
-		r = agent_tell(a, append_addition, &o, &serial);
-		if (r < 0)
-			error_set(err, "out of memory");
-	}
-	for (unsigned i = 0; r < 0 && i < a->crew.n; i++)
-		worker_netns_free(o.of[i]);
-	return r;
-}
 
 static void on_route_change(uv_poll_t *handle, int status, int events)
 {
@@ -126,14 +86,15 @@ static int netns_open(struct agent *a, struct agent_netns *n, int fd, struct err
 		r = routes_open(a->steer, n->netns->number, fd, &n->routes, err);
 	if (r < 0)
 		return r;
-	if (uv_poll_init(&a->loop, &n->changes, routes_fd(n->routes)) < 0) {
+	if (routes_fd(n->routes) >= AGENT_DESCRIPTORS_MAX ||
+	    uv_poll_init(&a->loop, &n->changes, routes_fd(n->routes)) < 0) {
 		error_set(err, "too many open files");
 		return -EMFILE;
 	}
 	n->routed = true;
 	n->changes.data = n;
 	uv_poll_start(&n->changes, UV_READABLE, on_route_change);
-	return open_listeners(a, n, err);
+	return crew_add_netns(&a->crew, a->steer, n->netns, err);
 }
 
 static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
@@ -250,7 +211,7 @@ static void on_pid(void *ctx, pid_t pid)
 		stay(a, v->workload, n);
 }
 
-void agent_netns_visit(struct agent *a, struct agent_workload *w)
+void agent_netns_visit(struct agent *a, struct agent_workload *w, bool tidy)
 {
 	struct visit v = { a, w };
 	struct cgroup cg = { .fd = agent_open_cgroup(a, w->path) };
@@ -259,7 +220,7 @@ void agent_netns_visit(struct agent *a, struct agent_workload *w)
 		return; /* it is about to be known that it has gone */
 	for (size_t i = 0; i < w->n_stays; i++)
 		w->stays[i].seen = false;
-	if (cgroup_each_pid(&cg, on_pid, &v) == 0)
+	if (cgroup_each_pid(&cg, on_pid, &v) == 0 && tidy)
 		for (size_t i = w->n_stays; i-- > 0;)
 			if (!w->stays[i].seen)
 				unstay(w, i);
@@ -292,7 +253,7 @@ void agent_netns_progress(struct agent *a)
 	for (struct agent_netns *n = a->netns, *next; n; n = next) {
 		next = n->next;
 		if (n->users == 0 && !n->leaving) {
-			n->leaving = agent_tell(a, append_removal, n, &n->serial) == 0;
+			n->leaving = crew_remove_netns(&a->crew, n->netns->number, &n->serial) == 0;
 			if (!n->leaving)
 				agent_retry(a);
 		}
@@ -313,7 +274,7 @@ static void on_visit(uv_timer_t *timer)
 
 		if (w->visits == 0)
 			continue;
-		agent_netns_visit(a, w);
+		agent_netns_visit(a, w, false);
 		for (unsigned i = w->visits--; i < VISITS_MAX; i++)
 			wait += wait / 2 + 1;
 		if (w->visits && (least == 0 || wait < least))
@@ -325,12 +286,20 @@ static void on_visit(uv_timer_t *timer)
 
 void agent_netns_visit_soon(struct agent *a, struct agent_workload *w)
 {
-	agent_netns_visit(a, w);
+	agent_netns_visit(a, w, false);
 	w->visits = VISITS_MAX;
 	uv_timer_start(&a->visit, on_visit, VISIT_MS, 0);
 }
 
 /* ---- all of it ---- */
+
+void agent_netns_retry(struct agent *a)
+{
+	for (struct agent_netns *n = a->netns; n; n = n->next)
+		if (n->routed && routes_update(n->routes) < 0)
+			agent_retry(a);
+	agent_netns_progress(a);
+}
 
 int agent_netns_open(struct agent *a, struct error *err)
 {

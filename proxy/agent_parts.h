@@ -9,10 +9,10 @@
 
 /* The directory of the cgroup PATH, opened, or a negative errno. */
 int agent_open_cgroup(const struct agent *a, const char *path);
-/* Tell every worker what APPEND writes into its list; I is the worker's number. Returns 0 and a
- * serial for crew_reached(), or a negative errno: nobody was told. */
-int agent_tell(struct agent *a, int (*append)(struct worker_changes *list, unsigned i, void *ctx),
-	       void *ctx, uint32_t *serial);
+/* Tell every worker what APPEND writes into its list. Returns 0 and a serial for crew_reached(), or
+ * a negative errno: nobody was told. */
+int agent_tell(struct agent *a, int (*append)(struct worker_changes *list, void *ctx), void *ctx,
+	       uint32_t *serial);
 /* Something could not be done: it is tried again in a while. */
 void agent_retry(struct agent *a);
 
@@ -20,6 +20,8 @@ void agent_retry(struct agent *a);
 
 /* Attach to what the plan needs. */
 int agent_points_attach(struct agent *a, struct error *err);
+/* The same while the agent goes on: what fails is said and tried again. */
+void agent_points_attach_again(struct agent *a);
 /* The cgroup PATH, for which ENTRY stands, is below one of them, or becomes so. */
 int agent_points_cover(struct agent *a, const struct agent_entry *entry, const char *path,
 		       struct error *err);
@@ -53,22 +55,24 @@ void agent_sweep_soon(struct agent *a);
 /* ---- agent_netns.c ---- */
 
 int agent_netns_open(struct agent *a, struct error *err);
-/* See in which namespaces the processes of W are. */
-void agent_netns_visit(struct agent *a, struct agent_workload *w);
+/* See in which namespaces the processes of W are. TIDY: those in which none is are left. */
+void agent_netns_visit(struct agent *a, struct agent_workload *w, bool tidy);
 /* Again, a few times, since processes may be on their way. */
 void agent_netns_visit_soon(struct agent *a, struct agent_workload *w);
-/* Nobody lives in W any more. */
+/* W has no processes any more, or is no workload. */
 void agent_netns_leave(struct agent *a, struct agent_workload *w);
 /* A process of W has a socket, or wants one, in a namespace that is not known. */
 void agent_netns_unknown(struct agent *a, const struct steer_event *e);
 /* Workers have got on: those that nobody uses can be closed. */
 void agent_netns_progress(struct agent *a);
+/* What could not be done before. */
+void agent_netns_retry(struct agent *a);
 void agent_netns_close(struct agent *a);
 
 /* ---- agent_reload.c: the configuration and the policies, as they change ---- */
 
-/* Watch the files from before they are read for the first time. */
-int agent_reload_init(struct agent *a);
+/* Before anything is made. */
+int agent_reload_init(struct agent *a, struct error *err);
 void agent_reload_begin(struct agent *a);
 /* Somebody asks for it. */
 void agent_reload_now(struct agent *a);

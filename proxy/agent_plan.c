@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cgroup_pattern.h"
+#include "sluice/fnv.h"
 
 /* ---- loading ---- */
 
@@ -50,7 +51,7 @@ static int make_info(const struct agent_entry *e, struct agent_rule *rule,
 	int r = workload_info_new(&names, &rule->info, &err);
 
 	if (r < 0) {
-		diag_add(diag, file, e->line, 0, "%s", err.text);
+		diag_add(diag, file, e->line, e->column, "%s", err.text);
 		return r;
 	}
 	if (before && strcmp(before->info->record, rule->info->record) == 0) {
@@ -96,7 +97,8 @@ static int load(struct agent_plan *p, const char *path, const struct agent_plan 
 	if (r < 0)
 		return r;
 	policy_set_trim(p->set);
-	p->digest = policy_set_digest(p->set);
+	p->digest = hash_bytes(policy_set_digest(p->set), &p->config->settings.digest,
+			       sizeof(p->config->settings.digest));
 	clock_gettime(CLOCK_REALTIME, &p->loaded);
 	return 0;
 }
@@ -138,9 +140,8 @@ void agent_plan_free(struct agent_plan *p)
 long agent_plan_entry(const struct agent_plan *p, const char *root, const char *path)
 {
 	for (size_t i = 0; i < p->config->n_entries; i++)
-		if (cgroup_pattern_matches(cgroup_pattern_within(p->config->entries[i].pattern,
-								 root),
-					   path))
+		if (cgroup_pattern_matches(
+			    cgroup_pattern_within(p->config->entries[i].pattern, root), path))
 			return (long)i;
 	return -1;
 }

@@ -3,7 +3,8 @@
  * force, or is about to be.
  *
  * Made by any thread; immutable. A policy that says the same as the one that its entry has in the
- * plan before is that one, so that whoever puts a plan in force sees by the pointers what changes. */
+ * plan before is that one, so that whoever puts a plan in force sees by the pointers what changes.
+ */
 #ifndef SLUICE_AGENT_PLAN_H
 #define SLUICE_AGENT_PLAN_H
 
@@ -22,7 +23,7 @@ struct agent_plan {
 	struct policy_set *set;	  /* a load's, which takes compiled expressions from it */
 	struct agent_rule *rules; /* by entry of the configuration */
 	struct timespec loaded;	  /* CLOCK_REALTIME */
-	uint64_t digest;	  /* of the policies' texts, names and secrets */
+	uint64_t digest;	  /* of all that was read: texts, names, secrets */
 };
 
 /* Read the configuration PATH and all that it names. BEFORE, which may be NULL, is only read; no

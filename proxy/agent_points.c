@@ -2,6 +2,7 @@
 /* Where the programs are attached: few directories, above all cgroups that can become workloads, so
  * that one more workload is an entry of a map and nothing else. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -150,6 +151,19 @@ int agent_points_attach(struct agent *a, struct error *err)
 	for (size_t i = 0; r == 0 && i < c->n_entries; i++)
 		r = cover(a, c->entries[i].pattern, err);
 	return r;
+}
+
+void agent_points_attach_again(struct agent *a)
+{
+	struct error err = { "" };
+
+	a->unattached = agent_points_attach(a, &err) < 0;
+	if (!a->unattached)
+		return;
+	if (!a->said_unattached)
+		fprintf(stderr, "sluice: %s; it is tried again every second\n", err.text);
+	a->said_unattached = true;
+	agent_retry(a);
 }
 
 int agent_points_cover(struct agent *a, const struct agent_entry *entry, const char *path,

@@ -100,6 +100,8 @@ static void hold(struct agent *a, struct agent_workload *w)
 
 void agent_workloads_progress(struct agent *a)
 {
+	if (agent_reload_is_taking(a)) /* which is about to switch their tables */
+		return;
 	for (struct agent_workload *w = a->workloads; w; w = w->next)
 		if (w->state == AGENT_WORKLOAD_TOLD && crew_reached(&a->crew, w->serial, false))
 			hold(a, w);
@@ -107,11 +109,10 @@ void agent_workloads_progress(struct agent *a)
 
 /* ---- coming ---- */
 
-static int append_policy(struct worker_changes *list, unsigned i, void *ctx)
+static int append_policy(struct worker_changes *list, void *ctx)
 {
 	const struct agent_workload *w = ctx;
 
-	(void)i;
 	return worker_changes_set_policy(list, w->id, w->rule.policy, w->rule.info);
 }
 
@@ -189,8 +190,6 @@ static void look_inside(struct agent *a, struct agent_workload *w)
 	w->populated = is_populated(a, w);
 	if (w->populated)
 		agent_netns_visit_soon(a, w);
-	else
-		agent_netns_leave(a, w);
 }
 
 /* Whoever holds the holder would wait for himself. */
@@ -221,8 +220,7 @@ static void take(struct agent *a, struct cgroup_found *f)
 	f->data = w;
 	w->found = f;
 	look_inside(a, w);
-	if (crew_reached(&a->crew, w->serial, false))
-		hold(a, w);
+	agent_workloads_progress(a);
 }
 
 /* Known already, when other patterns have found it. */
@@ -278,11 +276,10 @@ static const struct cgroup_watch_host host = {
 
 /* ---- going ---- */
 
-static int append_removal(struct worker_changes *list, unsigned i, void *ctx)
+static int append_removal(struct worker_changes *list, void *ctx)
 {
 	const struct agent_workload *w = ctx;
 
-	(void)i;
 	return worker_changes_remove_workload(list, w->id);
 }
 
@@ -349,8 +346,7 @@ static void scan(struct agent *a)
 		fprintf(stderr,
 			"sluice: the cgroups below %s cannot all be watched (%s), so they are "
 			"looked at every second\n",
-			a->tree,
-			r == -ENOSPC ? "fs.inotify.max_user_watches" : strerror(-r));
+			a->tree, r == -ENOSPC ? "fs.inotify.max_user_watches" : strerror(-r));
 	a->said_blind = true;
 	agent_retry(a);
 }
@@ -361,9 +357,12 @@ void agent_workloads_scan(struct agent *a)
 		agent_workloads_follow(a, NULL);
 	else
 		scan(a);
-	for (struct agent_workload *w = a->workloads; w; w = w->next)
-		if (w->populated)
-			agent_netns_visit(a, w);
+	for (struct agent_workload *w = a->workloads; w; w = w->next) {
+		/* One that only pauses would have to wait for its namespace again. */
+		if (w->populated || w->was_populated)
+			agent_netns_visit(a, w, true);
+		w->was_populated = w->populated;
+	}
 	agent_workloads_settle(a);
 }
 

@@ -385,7 +385,8 @@ static void free_patterns(char **patterns, size_t n)
 }
 
 /* The tree's root, with copies of all patterns to go on below it. */
-static struct node *make_top(const char *root, const char *const *patterns, size_t n, char ***copies)
+static struct node *make_top(const char *root, const char *const *patterns, size_t n,
+			     char ***copies)
 {
 	struct node *top = node_new(NULL, NULL);
 	char **to = calloc(n + 1, sizeof(*to));

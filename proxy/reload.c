@@ -115,9 +115,7 @@ static void on_swept(void *ctx, const struct swept *e)
 	report_swept(&r->reporter, e);
 	if (e->result == -EOPNOTSUPP && !l->said_helpless) {
 		l->said_helpless = true;
-		fprintf(stderr, "sluice: this kernel cannot end connections "
-				"(CONFIG_INET_DIAG_DESTROY): what "
-				"the new policy no longer leaves alone hangs instead\n");
+		reload_say_helpless();
 	}
 }
 
@@ -127,11 +125,7 @@ static void on_unlisted(void *ctx, int error)
 	struct reload *l = &r->reload;
 
 	if (!l->said_unlisted)
-		fprintf(stderr,
-			"sluice: cannot list the connections that sluice does not carry: %s; "
-			"nothing "
-			"passes on those that the policy does not leave alone\n",
-			strerror(-error));
+		reload_say_unlisted(error);
 	l->said_unlisted = true;
 }
 
@@ -224,13 +218,7 @@ static void set_watch(struct reload *l)
 	if (!l->blind || l->said_blind)
 		return;
 	l->said_blind = true;
-	fprintf(stderr,
-		"sluice: the policy's files cannot all be watched (%s), so they are read every %d "
-		"seconds\n",
-		r == -ENOSPC   ? "fs.inotify.max_user_watches"
-		: r == -EMFILE ? "fs.inotify.max_user_instances"
-			       : strerror(-r),
-		RELOAD_BLIND_MS / 1000);
+	reload_say_blind(r, RELOAD_BLIND_MS / 1000);
 }
 
 static void start_load(struct run *r)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "loop.h"
 #include "rollout.h"
+#include "stats.h"
 
 /* It has labels, and no name but the command itself. */
 static int open_info(struct run *r, struct error *err)
@@ -241,25 +242,6 @@ int run_loop(struct run *r, struct error *err)
 
 /* --- the end --- */
 
-/* For tests and for whoever wants to know: SLUICE_STATS names a file. */
-static void write_stats(struct run *r, const struct metrics *sum)
-{
-	const char *path = getenv("SLUICE_STATS");
-	struct steer_counters counters = { 0 };
-	FILE *to;
-
-	if (!path || !r->steer)
-		return;
-	to = fopen(path, "we");
-	if (!to) {
-		fprintf(stderr, "sluice: %s: %s\n", path, strerror(errno));
-		return;
-	}
-	steer_counters(r->steer, &counters);
-	metrics_print(sum, counters.flows_open, counters.events_lost, to);
-	fclose(to);
-}
-
 void run_close(struct run *r)
 {
 	struct metrics sum = { 0 };
@@ -273,7 +255,7 @@ void run_close(struct run *r)
 	reload_done(r);
 	if (r->steer)
 		steer_read_events(r->steer, on_steer_event, r);
-	write_stats(r, &sum);
+	stats_write(r->steer, &sum);
 	lost = access_log_close(r->log);
 	if (lost > 0)
 		fprintf(stderr, "sluice: %llu records could not be written to the log\n",

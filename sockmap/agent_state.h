@@ -16,7 +16,7 @@
 #include "run_state.h"
 
 #define AGENT_STATE_LOCK "lock" /* in the state directory */
-#define AGENT_STATE_MAX	 200	/* bytes of its path, so that a socket can be in it */
+#define AGENT_STATE_MAX	 96	/* bytes of its path, so that a socket can be in it */
 
 struct agent_state {
 	char id[RUN_STATE_ID_MAX];

@@ -243,13 +243,10 @@ static void check_entries(const struct agent_config *c)
 	assert_int_equal(web->n_labels, 3);
 	assert_string_equal(web->labels[2].key, AGENT_NAMESPACE_LABEL);
 	assert_string_equal(web->labels[2].value, "shop");
-	assert_string_equal(web->labels_json, "\"app=web\",\"k8s:tier=front\","
-					      "\"k8s:io.kubernetes.pod.namespace=shop\"");
 	assert_false(web->hold_host); /* its own word counts */
 	assert_false(web->hold_loopback);
 	assert_string_equal(other->namespace_, "");
 	assert_int_equal(other->n_labels, 0);
-	assert_string_equal(other->labels_json, "");
 	assert_true(other->hold_host);
 }
 
