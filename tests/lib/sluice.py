@@ -166,19 +166,27 @@ class Agent(Run):
     def _arguments(self, command, options, policies):
         os.mkdir(os.path.join(self.folder, "policies"))
         for name, text in self.policies.items():
-            self._put(os.path.join("policies", name), text)
+            self.put(os.path.join("policies", name), text)
         if self.config.get("log") is True:
             self.config["log"] = os.path.join(self.folder, "log")
         self.config = {"policies": os.path.join(self.folder, "policies"),
                        "state": os.path.join(self.folder, "state"), **self.config}
-        self._put("agent.yaml", json.dumps(self.config))
+        self.put_config(self.config)
         return [BINARY, "agent", "--config", os.path.join(self.folder, "agent.yaml")]
 
-    def _put(self, name, text):
+    def put(self, name, text):
+        """A file of its, as a whole."""
         path = os.path.join(self.folder, name)
         with open(path + "~", "w") as file:
             file.write(text)
         os.rename(path + "~", path)
+
+    def put_config(self, config):
+        self.put("agent.yaml", json.dumps(config))
+
+    def remove(self, name):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, name))
 
     def status(self):
         """What `sluice status --json` would print, as it is in Python."""
@@ -214,12 +222,12 @@ class Agent(Run):
         before = self.status()["revision"]["number"]
         for name, text in dict(policies).items():
             if text is None:
-                os.unlink(os.path.join(self.folder, "policies", name))
+                self.remove(os.path.join("policies", name))
             else:
-                self._put(os.path.join("policies", name), text)
+                self.put(os.path.join("policies", name), text)
         if config:
             self.config.update(config)
-            self._put("agent.yaml", json.dumps(self.config))
+            self.put_config(self.config)
         self.wait_until(lambda status: status["revision"]["number"] > before
                         and status["revision"]["settled"], "a change")
 
