@@ -5,7 +5,6 @@
  * A plan is rolled out to the workloads that there are. One that has come meanwhile, by the plan
  * before, is brought up to date by another round; one that goes meanwhile waits until nothing is
  * being switched. */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

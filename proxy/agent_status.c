@@ -156,18 +156,17 @@ static void add_workload(struct telling *t, const struct agent_workload *w)
 
 static void add_revision(struct json_out *j, const struct agent *a)
 {
-	struct policy_set_stats stats;
+	const struct policy_set_stats *stats = &a->plan->stats;
 	char digest[24];
 
-	policy_set_stats(a->plan->set, &stats);
 	snprintf(digest, sizeof(digest), "%016" PRIx64, a->plan->digest);
 	json_out_line(j);
 	json_out_begin(j, "revision", '{');
 	json_out_number(j, "number", a->revision);
 	add_time(j, "loaded", &a->plan->loaded);
 	json_out_text(j, "digest", digest);
-	json_out_number(j, "documents", stats.documents);
-	json_out_number(j, "policies", stats.policies);
+	json_out_number(j, "documents", stats->documents);
+	json_out_number(j, "policies", stats->policies);
 	json_out_bool(j, "settled", a->reload.state == AGENT_IDLE && !a->reload.changed);
 	json_out_text(j, "error", a->reload.last_errors);
 	json_out_end(j, '{');
