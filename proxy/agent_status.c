@@ -167,7 +167,7 @@ static void add_revision(struct json_out *j, const struct agent *a)
 	json_out_text(j, "digest", digest);
 	json_out_number(j, "documents", stats->documents);
 	json_out_number(j, "policies", stats->policies);
-	json_out_bool(j, "settled", a->reload.state == AGENT_IDLE && !a->reload.changed);
+	json_out_bool(j, "settled", !a->reload.files.busy && !a->reload.files.changed);
 	json_out_text(j, "error", a->reload.last_errors);
 	json_out_end(j, '{');
 }
