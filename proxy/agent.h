@@ -142,9 +142,10 @@ struct agent {
 	uv_poll_t signals, events, route_changes, cgroup_news;
 	uv_timer_t retry; /* what could not be done */
 	uv_timer_t scan;
-	uv_timer_t visit; /* processes of workloads that have just come */
-	uv_timer_t sweep; /* connections that are older than their workload */
-	unsigned sweeps;  /* still to come */
+	uv_timer_t visit;  /* processes of workloads that have just come */
+	uv_timer_t sweep;  /* connections that are older than their workload */
+	unsigned sweeps;   /* still to come */
+	uint64_t swept_ms; /* when the last one was */
 	struct crew_watch progress;
 	struct status_server status;
 	unsigned revision;	 /* how many plans have been in force */
