@@ -23,13 +23,13 @@
 #include "cgroup.h"
 #include "cgroup_watch.h"
 #include "crew.h"
+#include "follow.h"
 #include "netns.h"
 #include "report.h"
 #include "rollout.h"
 #include "routes.h"
 #include "status_server.h"
 #include "steer.h"
-#include "watch.h"
 #include "sluice/error.h"
 
 #define AGENT_WORKLOADS_MAX   4096
@@ -38,10 +38,6 @@
 #define AGENT_RETRY_MS	      1000  /* what could not be done */
 #define AGENT_SWEEP_MS	      20    /* between two sweeps for workloads that come */
 #define AGENT_SCAN_MS	      10000 /* everything is looked at, whatever inotify has told */
-#define AGENT_SETTLED_MS      20    /* after a change of a file that is complete */
-#define AGENT_UNSETTLED_MS    500   /* after one that goes on */
-#define AGENT_LATEST_MS	      1000  /* but not later than this after the first one */
-#define AGENT_BLIND_MS	      2000  /* how often files are read that cannot be watched */
 
 struct agent;
 
@@ -99,26 +95,14 @@ struct agent_point {
 	bool wanted;
 };
 
-enum agent_reload_state { AGENT_IDLE, AGENT_LOADING, AGENT_ROLLING };
-
+/* What is being loaded is the loading thread's. */
 struct agent_reload {
-	enum agent_reload_state state;
-	struct watch *watch; /* NULL: there are no more of them */
-	bool blind;	     /* not everything is watched */
-	bool short_of;	     /* something, so that the last load could not be done */
-	bool changed;	     /* again, since it began */
-	bool unrolled;	     /* what is in force is not so for every workload */
-	bool said_blind, said_unlisted, said_helpless;
-	uint64_t latest_ms;
-	uv_poll_t news;
-	uv_timer_t settle;
-	uv_async_t loaded;
-	uv_thread_t loader;
-	bool has_loader, begun, closing;
+	struct follow files;
+	bool unrolled; /* what is in force is not so for every workload */
+	bool said_unlisted, said_helpless;
 	int result;
 	struct agent_plan *next; /* loaded, or being rolled out */
 	struct diag diag;
-	struct error err;
 	char *last_errors; /* printed for what is in the files now; NULL: nothing is wrong */
 	struct rollout rollout;
 	unsigned ended; /* connections, by the last change */
@@ -158,12 +142,13 @@ struct agent {
 	uv_poll_t signals, events, route_changes, cgroup_news;
 	uv_timer_t retry; /* what could not be done */
 	uv_timer_t scan;
-	uv_timer_t visit; /* processes of workloads that have just come */
-	uv_timer_t sweep; /* connections that are older than their workload */
-	unsigned sweeps;  /* still to come */
+	uv_timer_t visit;  /* processes of workloads that have just come */
+	uv_timer_t sweep;  /* connections that are older than their workload */
+	unsigned sweeps;   /* still to come */
+	uint64_t swept_ms; /* when the last one was */
 	struct crew_watch progress;
 	struct status_server status;
-	unsigned revision; /* how many plans have been in force */
+	unsigned revision;	 /* how many plans have been in force */
 	struct timespec started; /* CLOCK_REALTIME */
 };
 

@@ -97,6 +97,7 @@ static int load(struct agent_plan *p, const char *path, const struct agent_plan 
 	if (r < 0)
 		return r;
 	policy_set_trim(p->set);
+	policy_set_stats(p->set, &p->stats);
 	p->digest = hash_bytes(policy_set_digest(p->set), &p->config->settings.digest,
 			       sizeof(p->config->settings.digest));
 	clock_gettime(CLOCK_REALTIME, &p->loaded);
@@ -156,11 +157,9 @@ static bool is_first(const struct agent_plan *p, size_t i)
 
 void agent_plan_sum_up(const struct agent_plan *p, struct agent_plan_sums *ret)
 {
-	struct policy_set_stats set;
 	struct policy_stats one;
 
-	policy_set_stats(p->set, &set);
-	*ret = (struct agent_plan_sums){ .policies = set.documents };
+	*ret = (struct agent_plan_sums){ .policies = p->stats.documents };
 	for (size_t i = 0; i < p->config->n_entries; i++) {
 		ret->unselected += policy_n_selected(p->rules[i].policy) == 0;
 		if (!is_first(p, i))

@@ -20,7 +20,8 @@ struct agent_rule {
 
 struct agent_plan {
 	struct agent_config *config;
-	struct policy_set *set;	  /* a load's, which takes compiled expressions from it */
+	struct policy_set *set; /* a load's, which takes compiled expressions from it */
+	struct policy_set_stats stats;
 	struct agent_rule *rules; /* by entry of the configuration */
 	struct timespec loaded;	  /* CLOCK_REALTIME */
 	uint64_t digest;	  /* of all that was read: texts, names, secrets */

@@ -98,7 +98,7 @@ static int attach(struct agent *a, const char *path, struct error *err)
 	cg.fd = p->fd = agent_open_cgroup(a, path);
 	p->id = p->fd < 0 ? 0 : cgroup_id(&cg);
 	if (!p->id) {
-		r = p->fd < 0 ? -errno : -EIO;
+		r = p->fd < 0 ? p->fd : -EIO;
 		error_set(err, "cannot open the cgroup %s%s: %s", a->tree, path, strerror(-r));
 	} else {
 		r = steer_attach(a->steer, p->fd, a->state.pin_dir, err);

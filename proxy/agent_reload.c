@@ -5,7 +5,6 @@
  * A plan is rolled out to the workloads that there are. One that has come meanwhile, by the plan
  * before, is brought up to date by another round; one that goes meanwhile waits until nothing is
  * being switched. */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,64 +21,33 @@ bool agent_reload_is_taking(const struct agent *a)
 /* ---- watching ---- */
 
 /* The configuration itself, and what it named when it was read last. */
-static int watch_files(struct agent *a)
+static int watch_files(void *ctx, struct watch *watch)
 {
-	const struct agent_config *c = a->plan ? a->plan->config : NULL;
-	size_t n = c ? c->n_policies : 0;
+	struct agent *a = ctx;
+	const struct agent_config *c = a->plan->config;
+	size_t n = c->n_policies;
 	const char **files = calloc(n + 1, sizeof(*files));
 	int r;
 
-	if (!files)
-		return -ENOMEM;
+	if (!files || !watch) {
+		free(files);
+		return files ? -EMFILE : -ENOMEM;
+	}
 	files[0] = a->config_path;
 	for (size_t i = 0; i < n; i++)
 		files[i + 1] = c->policies[i];
-	r = watch_set(a->reload.watch, files, n + 1, c ? c->secrets : NULL);
+	r = watch_set(watch, files, n + 1, c->secrets);
 	free(files);
 	return r;
 }
 
-static void set_watch(struct agent *a)
+static void load(void *ctx)
 {
-	struct agent_reload *l = &a->reload;
-	int r = l->watch ? watch_files(a) : -EMFILE;
-
-	l->blind = r < 0;
-	if (l->blind && !l->said_blind)
-		reload_say_blind(r, AGENT_BLIND_MS / 1000);
-	l->said_blind |= l->blind;
-}
-
-int agent_reload_init(struct agent *a, struct error *err)
-{
-	struct agent_reload *l = &a->reload;
-
-	l->watch = watch_new();
-	if (l->watch || errno != ENOMEM)
-		return 0;
-	error_set(err, "out of memory");
-	return -ENOMEM;
-}
-
-/* ---- loading ---- */
-
-static void load(struct agent *a)
-{
+	struct agent *a = ctx;
 	struct agent_reload *l = &a->reload;
 
 	l->result = agent_plan_load(a->config_path, a->plan, &l->next, &l->diag);
 }
-
-static void loader_main(void *arg)
-{
-	struct agent *a = arg;
-
-	load(a);
-	uv_async_send(&a->reload.loaded);
-}
-
-static void start_load(struct agent *a);
-static void on_settled(uv_timer_t *timer);
 
 static void finish(struct agent *a)
 {
@@ -88,15 +56,9 @@ static void finish(struct agent *a)
 	agent_plan_free(l->next);
 	l->next = NULL;
 	diag_done(&l->diag);
-	l->err.text[0] = '\0';
-	l->state = AGENT_IDLE;
-	if (l->closing)
-		return;
-	agent_workloads_settle(a);
-	if (l->changed)
-		start_load(a);
-	else if ((l->blind || l->short_of) && !uv_is_active((uv_handle_t *)&l->settle))
-		uv_timer_start(&l->settle, on_settled, AGENT_BLIND_MS, 0);
+	if (!a->ending)
+		agent_workloads_settle(a);
+	follow_idle(&l->files);
 }
 
 /* ---- putting in force ---- */
@@ -210,7 +172,7 @@ static void roll_on(struct agent *a)
 	struct error err = { "" };
 	int r;
 
-	if (l->closing) {
+	if (a->ending) {
 		finish(a);
 		return;
 	}
@@ -222,7 +184,7 @@ static void roll_on(struct agent *a)
 	}
 	rollout_plan_done(&plan);
 	l->unrolled = r < 0;
-	l->short_of |= l->unrolled;
+	l->files.short_of |= l->unrolled;
 	if (r < 0) {
 		agent_say_failed(a, err.text);
 	} else {
@@ -235,17 +197,17 @@ static void begin(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
 	struct rollout_plan plan = { 0 };
-	int r = make_rollout(a, l->next, &plan, &l->err);
+	struct error err = { "" };
+	int r = make_rollout(a, l->next, &plan, &err);
 
 	if (r < 0) {
 		rollout_plan_done(&plan);
-		l->short_of = true;
-		agent_say_failed(a, l->err.text);
+		l->files.short_of = true;
+		agent_say_failed(a, err.text);
 		finish(a);
 		return;
 	}
 	agent_say_fixed(agent_config_fixed(a->plan->config, l->next->config));
-	l->state = AGENT_ROLLING;
 	l->ended = 0;
 	take_rules(a, l->next);
 	if (plan.n_items > 0) {
@@ -257,14 +219,20 @@ static void begin(struct agent *a)
 	roll_on(a);
 }
 
-static void take_loaded(struct agent *a)
+static void loaded(void *ctx, int error)
 {
+	struct agent *a = ctx;
 	struct agent_reload *l = &a->reload;
+	struct error err = { "" };
 
+	if (error < 0) {
+		l->result = error;
+		error_set(&err, "cannot start a thread to load the policy: %s", uv_strerror(error));
+	}
 	/* What is lacking may come back without a change of any file. */
-	l->short_of = l->result < 0 && l->result != -EINVAL;
+	l->files.short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
-		agent_say_failed(a, l->err.text[0] ? l->err.text : NULL);
+		agent_say_failed(a, error < 0 ? err.text : NULL);
 		finish(a);
 		return;
 	}
@@ -276,104 +244,46 @@ static void take_loaded(struct agent *a)
 		begin(a);
 }
 
-static void join_loader(struct agent_reload *l)
+/* ---- from beginning to end ---- */
+
+static const struct follow_host follower = {
+	.watch = watch_files,
+	.load = load,
+	.loaded = loaded,
+};
+
+int agent_reload_init(struct agent *a, struct error *err)
 {
-	if (l->has_loader)
-		uv_thread_join(&l->loader);
-	l->has_loader = false;
-}
+	int r = follow_init(&a->reload.files, &follower, a);
 
-static void on_loaded(uv_async_t *async)
-{
-	struct agent *a = async->data;
-
-	if (!a->reload.has_loader) /* it was waited for already */
-		return;
-	join_loader(&a->reload);
-	take_loaded(a);
-}
-
-/* ---- noticing ---- */
-
-static void start_load(struct agent *a)
-{
-	struct agent_reload *l = &a->reload;
-	int r;
-
-	l->changed = false;
-	l->latest_ms = 0;
-	set_watch(a);
-	l->state = AGENT_LOADING;
-	r = uv_thread_create(&l->loader, loader_main, a);
-	l->has_loader = r == 0;
-	if (r == 0)
-		return;
-	error_set(&l->err, "cannot start a thread to load the policy: %s", uv_strerror(r));
-	l->result = r;
-	take_loaded(a);
+	if (r < 0)
+		error_set(err, "out of memory");
+	return r;
 }
 
 void agent_reload_now(struct agent *a)
 {
-	if (a->reload.state == AGENT_IDLE)
-		start_load(a);
-	else
-		a->reload.changed = true;
-}
-
-static void on_settled(uv_timer_t *timer)
-{
-	agent_reload_now(timer->data);
-}
-
-static void on_news(uv_poll_t *handle, int status, int events)
-{
-	struct agent *a = handle->data;
-	struct agent_reload *l = &a->reload;
-	enum watch_news news = watch_read(l->watch);
-	uint64_t now = uv_now(&a->loop), at;
-
-	(void)status;
-	(void)events;
-	if (news == WATCH_NOTHING)
-		return;
-	if (!l->latest_ms)
-		l->latest_ms = now + AGENT_LATEST_MS;
-	at = now + (news == WATCH_SETTLED ? AGENT_SETTLED_MS : AGENT_UNSETTLED_MS);
-	if (at > l->latest_ms)
-		at = l->latest_ms;
-	uv_timer_start(&l->settle, on_settled, at > now ? at - now : 0, 0);
+	follow_now(&a->reload.files);
 }
 
 void agent_reload_begin(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
 
-	if (uv_async_init(&a->loop, &l->loaded, on_loaded) < 0 ||
-	    (l->watch && (uv_poll_init(&a->loop, &l->news, watch_fd(l->watch)) < 0 ||
-			  uv_poll_start(&l->news, UV_READABLE, on_news) < 0)))
-		abort(); /* a good descriptor and fresh handles */
-	uv_timer_init(&a->loop, &l->settle);
-	l->loaded.data = l->news.data = l->settle.data = a;
 	rollout_init(&l->rollout, &a->crew, a->steer, &a->loop, &host, a);
 	l->rollout.audit = a->plan->config->audit;
-	l->begun = true;
+	follow_begin(&l->files, &a->loop);
 	/* What the configuration names was not watched when it was read first. */
-	start_load(a);
+	follow_now(&l->files);
 }
 
 void agent_reload_end(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
 
-	if (!l->begun || l->closing)
+	if (!l->files.begun || l->files.closing)
 		return;
-	l->closing = true;
-	if (l->watch)
-		uv_close((uv_handle_t *)&l->news, NULL);
-	uv_close((uv_handle_t *)&l->settle, NULL);
-	uv_close((uv_handle_t *)&l->loaded, NULL);
-	join_loader(l);
+	follow_end(&l->files);
 	rollout_end(&l->rollout);
 }
 
@@ -385,5 +295,5 @@ void agent_reload_done(struct agent *a)
 	agent_plan_free(l->next);
 	diag_done(&l->diag);
 	free(l->last_errors);
-	watch_free(l->watch);
+	follow_done(&l->files);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 #include "agent_parts.h"
@@ -125,19 +126,31 @@ static void add_stays(struct json_out *j, const struct agent_workload *w)
 	json_out_end(j, '[');
 }
 
+static void add_labels(struct json_out *j, const struct agent_entry *e)
+{
+	json_out_begin(j, "labels", '[');
+	for (size_t i = 0; i < e->n_labels; i++) {
+		char *text;
+
+		if (asprintf(&text, "%s=%s", e->labels[i].key, e->labels[i].value) < 0)
+			text = NULL;
+		json_out_text(j, NULL, text);
+		free(text);
+	}
+	json_out_end(j, '[');
+}
+
 static void add_workload(struct telling *t, const struct agent_workload *w)
 {
 	const struct agent_entry *e = &t->a->plan->config->entries[w->entry];
 	const struct l4_table *table = policy_l4_table(w->rule.policy);
-	char labels[WORKLOAD_LABELS_MAX + 3];
 
 	json_out_line(t->to);
 	json_out_begin(t->to, NULL, '{');
 	add_id(t->to, "id", w->id);
 	json_out_text(t->to, "name", e->name);
 	json_out_text(t->to, "namespace", e->namespace_);
-	snprintf(labels, sizeof(labels), "[%s]", e->labels_json);
-	json_out_value(t->to, "labels", labels);
+	add_labels(t->to, e);
 	json_out_text(t->to, "cgroup", w->path);
 	add_id(t->to, "cgroup_id", w->cgroup_id);
 	json_out_bool(t->to, "populated", w->populated);
@@ -156,19 +169,18 @@ static void add_workload(struct telling *t, const struct agent_workload *w)
 
 static void add_revision(struct json_out *j, const struct agent *a)
 {
-	struct policy_set_stats stats;
+	const struct policy_set_stats *stats = &a->plan->stats;
 	char digest[24];
 
-	policy_set_stats(a->plan->set, &stats);
 	snprintf(digest, sizeof(digest), "%016" PRIx64, a->plan->digest);
 	json_out_line(j);
 	json_out_begin(j, "revision", '{');
 	json_out_number(j, "number", a->revision);
 	add_time(j, "loaded", &a->plan->loaded);
 	json_out_text(j, "digest", digest);
-	json_out_number(j, "documents", stats.documents);
-	json_out_number(j, "policies", stats.policies);
-	json_out_bool(j, "settled", a->reload.state == AGENT_IDLE && !a->reload.changed);
+	json_out_number(j, "documents", stats->documents);
+	json_out_number(j, "policies", stats->policies);
+	json_out_bool(j, "settled", !a->reload.files.busy && !a->reload.files.changed);
 	json_out_text(j, "error", a->reload.last_errors);
 	json_out_end(j, '{');
 }

@@ -116,7 +116,7 @@ static int append_policy(struct worker_changes *list, void *ctx)
 	return worker_changes_set_policy(list, w->id, w->rule.policy, w->rule.info);
 }
 
-static void workload_free(struct agent_workload *w)
+static void free_workload(struct agent_workload *w)
 {
 	policy_unref(w->rule.policy);
 	workload_info_unref(w->rule.info);
@@ -125,7 +125,7 @@ static void workload_free(struct agent_workload *w)
 	free(w);
 }
 
-static struct agent_workload *workload_new(const struct agent *a, const struct cgroup_found *f)
+static struct agent_workload *make_workload(const struct agent *a, const struct cgroup_found *f)
 {
 	const struct agent_rule *rule = &a->plan->rules[f->pattern];
 	struct agent_workload *w = calloc(1, sizeof(*w));
@@ -140,14 +140,14 @@ static struct agent_workload *workload_new(const struct agent *a, const struct c
 	w->rule.info = workload_info_ref(rule->info);
 	if (w->path)
 		return w;
-	workload_free(w);
+	free_workload(w);
 	return NULL;
 }
 
 static int add(struct agent *a, const struct cgroup_found *f, struct agent_workload **ret,
 	       struct error *err)
 {
-	struct agent_workload *w = workload_new(a, f);
+	struct agent_workload *w = make_workload(a, f);
 	int r = 0;
 
 	if (!w) {
@@ -172,7 +172,7 @@ static int add(struct agent *a, const struct cgroup_found *f, struct agent_workl
 	*ret = w;
 	return 0;
 fail:
-	workload_free(w);
+	free_workload(w);
 	return r;
 }
 
@@ -309,7 +309,7 @@ static void remove_gone(struct agent *a)
 		} else if (forget(a, w)) {
 			*at = w->next;
 			a->n_workloads--;
-			workload_free(w);
+			free_workload(w);
 		} else {
 			agent_retry(a);
 			at = &w->next;
@@ -418,10 +418,24 @@ static int set_patterns(struct agent *a)
 	return r;
 }
 
+/* Entries of the plan in force, not of the one before. */
+static void renumber(struct agent *a)
+{
+	for (struct agent_workload *w = a->workloads; w; w = w->next) {
+		long i = agent_workload_entry(a, a->plan, w);
+
+		if (i >= 0)
+			w->entry = (size_t)i;
+		else if (w->state < AGENT_WORKLOAD_GONE)
+			let_go(w);
+	}
+}
+
 void agent_workloads_follow(struct agent *a, const struct agent_plan *before)
 {
 	if (before && same_cgroups(before, a->plan))
 		return;
+	renumber(a);
 	a->unfollowed = set_patterns(a) < 0;
 	if (a->unfollowed) {
 		agent_retry(a);
@@ -444,7 +458,7 @@ void agent_workloads_close(struct agent *a)
 		struct agent_workload *w = a->workloads;
 
 		a->workloads = w->next;
-		workload_free(w);
+		free_workload(w);
 	}
 	agent_workloads_drop_table(a);
 }

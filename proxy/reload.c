@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,19 +8,6 @@
 #include <unistd.h>
 #include "reload_say.h"
 #include "run.h"
-
-#define TO(s) (1u << RELOAD_##s)
-static const unsigned next_states[RELOAD_STATE_MAX] = {
-	[RELOAD_IDLE] = TO(LOADING),
-	[RELOAD_LOADING] = TO(IDLE) | TO(ROLLING),
-	[RELOAD_ROLLING] = TO(IDLE),
-};
-
-static void move(struct reload *l, enum reload_state to)
-{
-	assert(next_states[l->state] & (1u << to));
-	l->state = to;
-}
 
 /* ---- loading, on a thread of its own ---- */
 
@@ -58,8 +44,9 @@ static int prepare(struct run *r)
 	return rollout_plan_set(&l->plan, r->workload, l->next, r->info, &l->err);
 }
 
-static void load(struct run *r)
+static void load(void *ctx)
 {
+	struct run *r = ctx;
 	struct reload *l = &r->reload;
 
 	l->result = check_files(l);
@@ -70,14 +57,6 @@ static void load(struct run *r)
 		l->result = prepare(r);
 }
 
-static void loader_main(void *arg)
-{
-	struct run *r = arg;
-
-	load(r);
-	uv_async_send(&r->reload.loaded);
-}
-
 static void drop_load(struct run *r)
 {
 	struct reload *l = &r->reload;
@@ -85,26 +64,16 @@ static void drop_load(struct run *r)
 	rollout_plan_done(&l->plan);
 	l->next = policy_unref(l->next);
 	diag_done(&l->diag);
-	l->diag = (struct diag){ 0 };
+	l->err.text[0] = '\0';
 }
 
 /* ---- putting it in force ---- */
 
-static void start_load(struct run *r);
-static void on_settled(uv_timer_t *timer);
-
 static void finish(struct run *r)
 {
-	struct reload *l = &r->reload;
-
 	drop_load(r);
-	move(l, RELOAD_IDLE);
-	if (l->closing)
-		return;
-	if (l->changed)
-		start_load(r);
-	else if ((l->blind || l->short_of) && !uv_is_active((uv_handle_t *)&l->settle))
-		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
+	r->reload.rolling = false;
+	follow_idle(&r->reload.files);
 }
 
 static void on_swept(void *ctx, const struct swept *e)
@@ -164,19 +133,18 @@ static const struct rollout_host host = {
 	.done = on_done,
 };
 
-static void join_loader(struct reload *l)
+static void loaded(void *ctx, int error)
 {
-	if (l->has_loader)
-		uv_thread_join(&l->loader);
-	l->has_loader = false;
-}
-
-static void take_loaded(struct run *r)
-{
+	struct run *r = ctx;
 	struct reload *l = &r->reload;
 
+	if (error < 0) {
+		error_set(&l->err, "cannot start a thread to load the policy: %s",
+			  uv_strerror(error));
+		l->result = error;
+	}
 	/* What is lacking may come back without a change of any file. */
-	l->short_of = l->result < 0 && l->result != -EINVAL;
+	l->files.short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
 		reload_say_failed(r);
 		finish(r);
@@ -188,95 +156,42 @@ static void take_loaded(struct run *r)
 		finish(r);
 		return;
 	}
-	move(l, RELOAD_ROLLING);
+	l->rolling = true;
 	rollout_begin(&l->rollout, &l->plan);
-}
-
-static void on_loaded(uv_async_t *async)
-{
-	struct run *r = async->data;
-
-	if (!r->reload.has_loader) /* it was waited for already */
-		return;
-	join_loader(&r->reload);
-	take_loaded(r);
 }
 
 /* ---- noticing ---- */
 
-/* Somebody who uses all of the user's watches must not keep a policy from being changed: then the
- * files are read from time to time. */
-static void set_watch(struct reload *l)
+static int watch_files(void *ctx, struct watch *watch)
 {
+	struct run *r = ctx;
+	struct reload *l = &r->reload;
 	const struct run_options *o = l->source->options;
-	int r = -EMFILE;
+	int code = -EMFILE;
 
-	if (l->watch)
-		r = watch_set(l->watch, o->policies, o->n_policies, o->secrets);
-	l->unguarded = l->guarded && (r == -EPERM || !l->watch);
-	l->blind = r < 0 && !l->unguarded;
-	if (!l->blind || l->said_blind)
-		return;
-	l->said_blind = true;
-	reload_say_blind(r, RELOAD_BLIND_MS / 1000);
+	if (watch)
+		code = watch_set(watch, o->policies, o->n_policies, o->secrets);
+	return l->guarded && (code == -EPERM || !watch) ? 1 : code;
 }
 
-static void start_load(struct run *r)
+static void unfollowed(void *ctx)
 {
-	struct reload *l = &r->reload;
-	int code;
-
-	l->changed = false;
-	l->latest_ms = 0;
-	l->err.text[0] = '\0';
-	set_watch(l);
-	if (l->unguarded) {
-		reload_say_unfollowed(r);
-		return;
-	}
-	move(l, RELOAD_LOADING);
-	code = uv_thread_create(&l->loader, loader_main, r);
-	l->has_loader = code == 0;
-	if (code == 0)
-		return;
-	error_set(&l->err, "cannot start a thread to load the policy: %s", uv_strerror(code));
-	l->result = code;
-	take_loaded(r);
+	reload_say_unfollowed(ctx);
 }
 
-static void on_settled(uv_timer_t *timer)
-{
-	struct run *r = timer->data;
+static const struct follow_host follower = {
+	.watch = watch_files,
+	.refused = unfollowed,
+	.load = load,
+	.loaded = loaded,
+};
 
-	if (r->reload.state == RELOAD_IDLE)
-		start_load(r);
-	else
-		r->reload.changed = true;
-}
-
-static void on_news(uv_poll_t *handle, int status, int events)
-{
-	struct run *r = handle->data;
-	struct reload *l = &r->reload;
-	enum watch_news news = watch_read(l->watch);
-	uint64_t now = uv_now(&r->loop), at;
-
-	(void)status;
-	(void)events;
-	if (news == WATCH_NOTHING)
-		return;
-	if (!l->latest_ms)
-		l->latest_ms = now + RELOAD_LATEST_MS;
-	at = now + (news == WATCH_SETTLED ? RELOAD_SETTLED_MS : RELOAD_UNSETTLED_MS);
-	if (at > l->latest_ms)
-		at = l->latest_ms;
-	uv_timer_start(&l->settle, on_settled, at > now ? at - now : 0, 0);
-}
-
-int reload_init(struct reload *l, const struct policy_source *source)
+int reload_init(struct run *r, const struct policy_source *source)
 {
 	const struct run_options *o = source->options;
+	struct reload *l = &r->reload;
 	size_t pipes = 0;
+	int code;
 
 	*l = (struct reload){ .source = source };
 	for (size_t i = 0; i < o->n_policies; i++)
@@ -286,11 +201,11 @@ int reload_init(struct reload *l, const struct policy_source *source)
 				"of it is in files\n");
 	if (o->n_policies == 0 || pipes > 0)
 		return 0;
-	l->watch = watch_new();
-	if (!l->watch && errno == ENOMEM)
-		return -ENOMEM;
+	code = follow_init(&l->files, &follower, r);
+	if (code < 0)
+		return code;
 	l->on = true;
-	set_watch(l);
+	follow_watch(&l->files);
 	return 0;
 }
 
@@ -322,11 +237,12 @@ static void guard(struct run *r)
 	if (c->change_user)
 		l->guard = (struct watch_guard){ c->uid, c->groups, (size_t)c->n_groups };
 	l->guarded = true;
-	if (l->watch)
-		watch_guard(l->watch, &l->guard);
-	set_watch(l); /* so far it has not looked at anybody */
-	if (!l->unguarded)
-		start_load(r); /* what has changed meanwhile is no news any more */
+	if (l->files.watch)
+		watch_guard(l->files.watch, &l->guard);
+	/* So far it has not looked at anybody, and what has changed meanwhile is no news any more.
+	 */
+	if (follow_watch(&l->files) <= 0)
+		follow_now(&l->files);
 }
 
 void reload_begin(struct run *r)
@@ -335,17 +251,9 @@ void reload_begin(struct run *r)
 
 	if (!reload_is_on(l))
 		return;
-	if (uv_async_init(&r->loop, &l->loaded, on_loaded) < 0 ||
-	    (l->watch && (uv_poll_init(&r->loop, &l->news, watch_fd(l->watch)) < 0 ||
-			  uv_poll_start(&l->news, UV_READABLE, on_news) < 0)))
-		abort(); /* a good descriptor and fresh handles */
-	uv_timer_init(&r->loop, &l->settle);
-	l->loaded.data = l->news.data = l->settle.data = r;
 	rollout_init(&l->rollout, &r->crew, r->steer, &r->loop, &host, r);
 	l->rollout.audit = r->options->audit;
-	if (l->blind)
-		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
-	l->begun = true;
+	follow_begin(&l->files, &r->loop);
 	guard(r);
 }
 
@@ -353,16 +261,11 @@ void reload_end(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (!l->begun || l->closing)
+	if (!l->files.begun || l->files.closing)
 		return;
-	l->closing = true;
-	if (l->watch)
-		uv_close((uv_handle_t *)&l->news, NULL);
-	uv_close((uv_handle_t *)&l->settle, NULL);
+	follow_end(&l->files);
 	rollout_end(&l->rollout);
-	uv_close((uv_handle_t *)&l->loaded, NULL);
-	join_loader(l);
-	if (l->state == RELOAD_LOADING)
+	if (!l->rolling)
 		drop_load(r); /* as long as there are workers */
 }
 
@@ -373,5 +276,5 @@ void reload_done(struct run *r)
 	rollout_done(&l->rollout);
 	drop_load(r);
 	free(l->last_errors);
-	watch_free(l->watch);
+	follow_done(&l->files);
 }

@@ -26,6 +26,7 @@ bool agent_state_is_file(const struct dirent *e)
 static int open_dir(struct agent_state *s, struct error *err)
 {
 	struct stat st;
+	int r;
 
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
 		goto fail;
@@ -38,8 +39,9 @@ static int open_dir(struct agent_state *s, struct error *err)
 		  s->dir);
 	return -EPERM;
 fail:
-	error_set(err, "cannot make the state directory %s: %s", s->dir, strerror(errno));
-	return -errno;
+	r = -errno;
+	error_set(err, "cannot make the state directory %s: %s", s->dir, strerror(-r));
+	return r;
 }
 
 /* Whose lock it is stands in the file. */
