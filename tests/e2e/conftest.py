@@ -16,7 +16,7 @@ import tempfile
 import pytest
 
 import leftovers
-from netns import Wire
+from netns import Home, Wire
 from node import Node
 from servers import Nginx, Origin, RawServer, UdpServer
 from sluice import BINARY, Sluice, cleanup
@@ -105,6 +105,12 @@ def lan():
     """The network of a node: its own namespace, which is this one, and those of its pods."""
     with Wire() as wire:
         yield wire
+
+
+@pytest.fixture
+def place(lan):
+    """Where the workloads of a scene live."""
+    return Home(lan)
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One agent holds many workloads, in both directions and in several network namespaces: what
+"""One agent holds many workloads, in both directions: what
 passes, who sees whom, and whom it leaves alone."""
 import contextlib
 import os
@@ -29,15 +29,15 @@ def url(lan, number, at, family, path):
 
 
 @pytest.fixture
-def pair(sluice, node, lan):
+def pair(sluice, node, lan, place):
     """A client that is held on its way out, a server that is held on what comes in, and one that is
-    nobody's workload, each in its own namespace."""
-    client, server = (node.member(f"pods/{name}", lan.pod(number))
+    nobody's workload, elsewhere."""
+    client, server = (node.member(f"pods/{name}", place.pod(number))
                       for name, number in (("client", 1), ("server", 2)))
     text = document("out", app("client"), egress=[
-        http(number, "/ok.*", "/out", peer=cidr(lan, 2, "toCIDR")) for number in (8080, 8081)])
+        http(number, "/ok.*", "/out", peer=cidr(place, 2, "toCIDR")) for number in (8080, 8081)])
     text += document("in", app("server"), ingress=[
-        *(http(number, "/ok.*", "/in", peer=cidr(lan, 1)) for number in (8080, 8081)),
+        *(http(number, "/ok.*", "/in", peer=cidr(place, 1)) for number in (8080, 8081)),
         http(8082, "/ok", peer=cidr(lan, 3)), port(8083, peer=cidr(lan, 3))])
     agent = sluice.agent([node.workload("pods/client", app="client"),
                           node.workload("pods/server", app="server")],
@@ -45,7 +45,7 @@ def pair(sluice, node, lan):
     yield agent.wait_for(client, server), client, server
 
 
-def test_both_directions_at_once(pair, lan, folder):
+def test_both_directions_at_once(pair, lan, place, folder):
     """A real server and real clients, by both families and by HTTP/1, HTTP/2 and gRPC."""
     agent, client, server = pair
     nginx = NginxWho(folder, "[::]:8080 ipv6only=off", "[::]:8081 ipv6only=off http2",
@@ -57,18 +57,18 @@ def test_both_directions_at_once(pair, lan, folder):
         mapped = "::ffff:" if family == AF_INET else ""
         for at, option, protocol in ((8080, "--http1.1", "HTTP/1.1"),
                                      (8081, "--http2-prior-knowledge", "HTTP/2.0")):
-            statuses = [curl(option, url(lan, 2, at, family, path), run=client.run)[0]
+            statuses = [curl(option, url(place, 2, at, family, path), run=client.run)[0]
                         for path in ("/ok", "/out", "/in", "/no")]
             assert statuses == [200, 403, 403, 403]
-            want.append(f"{mapped}{lan.address(1, family)} {protocol} /ok 200")
-        assert grpc_status(url(lan, 2, 8081, family, "/doors.Manager/Open"), client.run) == 7
+            want.append(f"{mapped}{place.address(1, family)} {protocol} /ok 200")
+        assert grpc_status(url(place, 2, 8081, family, "/doors.Manager/Open"), client.run) == 7
         # One whom nobody holds: the server sees its port as well.
-        status, number = curl(url(lan, 2, 8082, family, "/ok"), run=lan.pod(3).run)
+        status, number = curl(url(place, 2, 8082, family, "/ok"), run=lan.pod(3).run)
         assert status == 200
         want.append(f"{mapped}{lan.address(3, family)} {number} HTTP/1.1 /ok 200")
         for at in 8080, 8081:
             with pytest.raises(ConnectionRefusedError):
-                dial(lan.address(2, family), at, lan.pod(3))
+                dial(place.address(2, family), at, lan.pod(3))
     seen = [line.split(" ") for line in nginx.seen()]
     assert [" ".join(s if s[0].endswith((lan.address(3), lan.address(3, AF_INET6)))
                      else s[:1] + s[2:]) for s in seen] == want
@@ -81,55 +81,29 @@ def test_both_directions_at_once(pair, lan, folder):
 
 
 @FAMILIES
-def test_both_see_each_other(pair, lan, family):
+def test_both_see_each_other(pair, lan, place, family):
     """Through two legs; and without any where the policy has no rules for requests."""
     agent, client, server = pair
-    where = lan.address(2, family), 8080
+    where = place.address(2, family), 8080
     with Server(server, "::", 8080, AF_INET6) as listener, client.connect(where, family) as here:
         end, who = listener.accept()
         with end:
-            assert who[0].removeprefix("::ffff:") == lan.address(1, family)
+            assert who[0].removeprefix("::ffff:") == place.address(1, family)
             assert end.sock.getsockname()[0].removeprefix("::ffff:") == where[0]
             assert here.sock.getpeername()[:2] == where
-            assert here.sock.getsockname()[0] == lan.address(1, family)
+            assert here.sock.getsockname()[0] == place.address(1, family)
             exchange(here, end)
             deny(here, "/in")
             deny(here, "/out")
             exchange(here, end)
     for number, path in (8082, "/ok"), (8083, "/anything"):
-        with Server(server, lan.address(2, family), number) as listener, \
-                dial(lan.address(2, family), number, lan.pod(3)) as here:
+        with Server(server, place.address(2, family), number) as listener, \
+                dial(place.address(2, family), number, lan.pod(3)) as here:
             end, who = listener.accept()
             with end:
                 assert who[:2] == here.sock.getsockname()[:2]
-                assert here.sock.getpeername()[:2] == (lan.address(2, family), number)
+                assert here.sock.getpeername()[:2] == (place.address(2, family), number)
                 exchange(here, end, path)
-    agent.finish()
-
-
-def test_itself_and_its_host(sluice, node, lan):
-    """Loopback of a namespace of its own, and its host, are left alone, unless they are to be
-    held."""
-    member = node.member("pods/self", lan.pod(1))
-    policy = {"p.yaml": document("in", ingress=[], egress=[])}
-    entry = node.workload("pods/*")
-    agent = sluice.agent([entry], policy, prefix=lan.prefix).wait_for(member)
-    own = lan.address(1)
-    with Server(member, "0.0.0.0") as server:
-        for namespace, address in ((lan.pod(1), "127.0.0.1"), (lan.pod(1), own), (lan, own)):
-            sock = member.connect((address, server.port)) if namespace is not lan else \
-                dial(own, server.port, lan)
-            with sock as here, server.accept()[0] as end:
-                exchange(here, end, "/anything")
-        with pytest.raises(ConnectionRefusedError):
-            dial(own, server.port, lan.pod(3))
-        agent.change(workloads=[{**entry, "hold-loopback": True, "hold-host": True}])
-        for address in "127.0.0.1", own:
-            with pytest.raises(PermissionError):
-                member.connect((address, server.port))
-        with pytest.raises(ConnectionRefusedError):
-            dial(own, server.port, lan)
-        assert server.nobody_came()
     agent.finish()
 
 
@@ -194,7 +168,7 @@ def test_others_on_the_node(sluice, node, lan):
 def test_it_does_not_hold_itself(sluice, node, lan):
     """Also where its own cgroup is one of those that it is to hold."""
     own = node.tree.make("all/agent")
-    member = node.member("all/web", lan.pod(1))
+    member = node.member("all/web", lan)
     agent = sluice.agent([node.workload("all/*")],
                          {"p.yaml": document("p", egress=[http(8080, "/ok")])},
                          prefix=[*ENTER, own, *lan.prefix]).wait_for(member)
@@ -210,10 +184,10 @@ def test_it_does_not_hold_itself(sluice, node, lan):
 
 # ---- what it says of itself ----
 
-def test_status(pair, lan, sluice):
+def test_status(pair, place, sluice):
     agent, client, server = pair
     with Server(server, "::", 8080) as listener, \
-            client.connect((lan.address(2), 8080)) as here:
+            client.connect((place.address(2), 8080)) as here:
         with listener.accept()[0] as end:
             exchange(here, end)
             deny(here, "/in")
@@ -229,7 +203,7 @@ def test_status(pair, lan, sluice):
         assert workload["enforced"] and workload["populated"] and workload["connections"] == 1
         assert workload["requests_denied"] == 1
         assert [d["count"] for d in workload["denials"]] == [1]
-    assert len(status["network_namespaces"]) == 2 and status["hooks"]
+    assert status["network_namespaces"] == [] and status["hooks"]
     assert status["counters"]["conn.open"] == 2 and status["revision"]["error"] is None
     path = os.path.join(agent.config["state"], "status")
     shown = sluice.command("status", "--socket", path)

@@ -9,7 +9,6 @@ import pytest
 
 from ends import End
 from h2_frames import END_HEADERS, Frames, OK, RST_STREAM, greet, headers, post
-from netns import NetworkNamespace
 from policies import app, document, http, port
 from procfs import SANITIZED, descriptors, wait_until
 from servers import listen
@@ -27,10 +26,10 @@ def rules(direction, *paths, name="p", selector="{}"):
 
 
 @pytest.fixture
-def outside(lan):
+def outside(place):
     """A server that is nobody's workload."""
-    with lan.pod(3).inside():
-        sock = listen(lan.address(3), 8080)
+    with place.pod(3).inside():
+        sock = listen(place.address(3), 8080)
     with sock, Answering(sock) as server:
         yield server
 
@@ -38,28 +37,33 @@ def outside(lan):
 class Pair:
     """Somebody who asks and a server that answers, one of them a workload."""
 
-    def __init__(self, node, lan, direction, stack):
-        self.lan, self.direction = lan, direction
-        self.member = node.member("pods/held", lan.pod(1))
+    def __init__(self, node, place, direction, stack):
+        self.place, self.direction = place, direction
+        self.member = node.member("pods/held", place.pod(1))
         number = 1 if direction == "ingress" else 3
-        self.where = lan.address(number), 8080
-        if direction == "ingress":
-            self.listener = stack.enter_context(Server(self.member, "::", 8080)).sock
+        self.where = place.address(number), 8080
+        self.stack = stack
+
+    def listen(self):
+        """Once the agent is there: the server's socket."""
+        if self.direction == "ingress":
+            self.listener = self.stack.enter_context(Server(self.member, "::", 8080)).sock
         else:
-            with lan.pod(3).inside():
-                self.listener = stack.enter_context(listen(self.where[0], 8080))
+            with self.place.pod(3).inside():
+                self.listener = self.stack.enter_context(listen(self.where[0], 8080))
+        return self.listener
 
     def connect(self, address=None):
         address = address or self.where
         if self.direction == "egress":
             return self.member.connect(address)
-        return dial(*address, self.lan.pod(3))
+        return dial(*address, self.place.pod(3))
 
 
 @pytest.fixture(params=["egress", "ingress"])
-def pair(request, node, lan):
+def pair(request, node, place):
     with contextlib.ExitStack() as stack:
-        yield Pair(node, lan, request.param, stack)
+        yield Pair(node, place, request.param, stack)
 
 
 def change_often(agent, pair, steadies, truth, rounds):
@@ -84,13 +88,13 @@ def change_often(agent, pair, steadies, truth, rounds):
 
 @pytest.mark.parametrize("count,rounds", [
     (6, 4), pytest.param(100, 30, marks=pytest.mark.long)], ids=["few", "many"])
-def test_under_load(sluice, node, lan, pair, count, rounds):
+def test_under_load(sluice, node, place, pair, count, rounds):
     """Policies and labels, with connections that are kept."""
     truth = Truth("/both", "/a")
     agent = sluice.agent([node.workload("pods/*")],
                          {"p.yaml": rules(pair.direction, "/both", "/a")},
-                         prefix=lan.prefix).wait_for(pair.member)
-    with Answering(pair.listener) as server, Steady(pair.connect, truth, ALL, count // 2) as one, \
+                         prefix=place.prefix).wait_for(pair.member)
+    with Answering(pair.listen()) as server, Steady(pair.connect, truth, ALL, count // 2) as one, \
             Steady(pair.connect, truth, ALL, count - count // 2) as two:
         change_often(agent, pair, [one, two], truth, rounds)
         for steady in one, two:
@@ -102,11 +106,12 @@ def test_under_load(sluice, node, lan, pair, count, rounds):
     agent.finish()
 
 
-def test_streams_that_are_denied_now_end(sluice, node, lan, pair):
+def test_streams_that_are_denied_now_end(sluice, node, place, pair):
     """All of them, within 100 ms of the file's change; their neighbours on the connection live."""
     agent = sluice.agent([node.workload("pods/*")], {"p.yaml": rules(pair.direction, "/.*")},
-                         prefix=lan.prefix).wait_for(pair.member)
+                         prefix=place.prefix).wait_for(pair.member)
     took = []
+    pair.listen()
     for _ in range(3):
         client, upstream = greet(pair, ServerOf(pair))
         drop = range(3, 3 + 2 * STREAMS, 2)
@@ -143,56 +148,46 @@ class ServerOf:
         return End(self.sock.accept()[0], "server")
 
 
-@pytest.mark.parametrize("count,apart", [
-    (50, 5), pytest.param(200, 200, marks=pytest.mark.long)], ids=["50", "200"])
-def test_workloads_come_and_go(sluice, node, lan, outside, count, apart):
-    """COUNT of them, APART in namespaces of their own, while others talk. Each is held from the
-    moment the agent says so, and nothing of it is left."""
-    steady_member = node.member("steady/one", lan.pod(1))
+@pytest.mark.parametrize("count", [50, pytest.param(300, marks=pytest.mark.long)])
+def test_workloads_come_and_go(sluice, node, place, outside, count):
+    """COUNT of them while others talk. Each is held from the moment the agent says so, and nothing
+    of it is left."""
+    steady_member = node.member("steady/one", place.pod(1))
     agent = sluice.agent([node.workload("steady/*"), node.workload("pods/*")],
-                         {"p.yaml": rules("egress", "/both", "/a")}, prefix=lan.prefix)
+                         {"p.yaml": rules("egress", "/both", "/a")}, prefix=place.prefix)
     agent.wait_for(steady_member)
-    where = lan.address(3), 8080
+    where = place.address(3), 8080
     truth = Truth("/both", "/a")
     before = descriptors(agent.pid)
     with Steady(lambda: steady_member.connect(where), truth, ALL, 4, pause=0.002) as steady:
         for batch in range(0, count, 10):
-            with contextlib.ExitStack() as namespaces:
-                members = []
-                for number in range(batch, min(batch + 10, count)):
-                    own = number % (count // apart) == 0
-                    space = namespaces.enter_context(NetworkNamespace()) if own else lan.pod(2)
-                    members.append((node.member(f"pods/{number}", space), own))
-                agent.wait_for(*(member for member, _ in members))
-                for member, own in members:
-                    if own:  # without a way to anywhere
-                        with pytest.raises(PermissionError):
-                            member.connect(("192.0.2.1", 8082))
-                    else:
-                        with member.connect(where) as end:
-                            deny(end, "/never")
-                        with pytest.raises(PermissionError):
-                            member.connect((where[0], 8082))
-                for member, _ in members:
-                    node.remove(member)
+            members = [node.member(f"pods/{number}", place.pod(2))
+                       for number in range(batch, min(batch + 10, count))]
+            agent.wait_for(*members)
+            for member in members:
+                with member.connect(where) as end:
+                    deny(end, "/never")
+                with pytest.raises(PermissionError):
+                    member.connect((where[0], 8082))
+            for member in members:
+                node.remove(member)
         steady.wait()
         assert not steady.wrong, steady.wrong[:5]
-        agent.wait_until(lambda status: len(status["workloads"]) == 1
-                         and len(status["network_namespaces"]) == 1, "only one is left")
+        agent.wait_until(lambda status: len(status["workloads"]) == 1, "only one is left")
         # Four connections with two ends each.
         wait_until(lambda: descriptors(agent.pid) <= before + 8, "its descriptors")
     assert "/never" not in outside.paths
     agent.finish()
 
 
-def test_selected_while_it_talks(sluice, node, lan, outside):
+def test_selected_while_it_talks(sluice, node, place, outside):
     """A workload that no policy selects is not touched, until one does; connections that would have
     to be read, and were not, end then."""
-    member = node.member("pods/held", lan.pod(1))
+    member = node.member("pods/held", place.pod(1))
     another = document("another", app("another"), egress=[])
     agent = sluice.agent([node.workload("pods/*")], {"q.yaml": another},
-                         prefix=lan.prefix).wait_for(member)
-    where = lan.address(3), 8080
+                         prefix=place.prefix).wait_for(member)
+    where = place.address(3), 8080
     with member.connect(where) as free:
         free.send(b"GET /never HTTP/1.1\r\nHost: h\r\n\r\n")
         assert free.read_response().status == 200
@@ -208,11 +203,11 @@ def test_selected_while_it_talks(sluice, node, lan, outside):
     agent.finish()
 
 
-def test_a_change_with_an_error_is_none(sluice, node, lan, outside):
+def test_a_change_with_an_error_is_none(sluice, node, place, outside):
     """Of a policy or of the configuration: said with its place, and all stays as it was."""
-    member = node.member("pods/held", lan.pod(1))
+    member = node.member("pods/held", place.pod(1))
     agent = sluice.agent([node.workload("pods/*")], {"p.yaml": rules("egress", "/both")},
-                         prefix=lan.prefix).wait_for(member)
+                         prefix=place.prefix).wait_for(member)
     good = dict(agent.config)
     for wrong in {"policies": {"q.yaml": "kind: [\n"}}, {"config": {"workloads": [{"name": "x"}]}}:
         for name, text in wrong.get("policies", {}).items():
@@ -220,7 +215,7 @@ def test_a_change_with_an_error_is_none(sluice, node, lan, outside):
         if "config" in wrong:
             agent.put_config({**good, **wrong["config"]})
         agent.wait_until(lambda status: status["revision"]["error"], "an error")
-        with member.connect((lan.address(3), 8080)) as end:
+        with member.connect((place.address(3), 8080)) as end:
             deny(end, "/a")
         assert re.search(r"\.yaml:\d+:\d+: ", agent.status()["revision"]["error"])
         agent.put_config(good)
@@ -229,17 +224,17 @@ def test_a_change_with_an_error_is_none(sluice, node, lan, outside):
     agent.finish()
 
 
-def test_programs_are_where_workloads_are(sluice, node, lan, outside):
+def test_programs_are_where_workloads_are(sluice, node, place, outside):
     """An entry for a place that does not exist yet, and one that goes: the rest is not touched."""
-    one, two = (node.member(f"{name}/x", lan.pod(1)) for name in ("first", "second"))
+    one, two = (node.member(f"{name}/x", place.pod(1)) for name in ("first", "second"))
     entries = [node.workload("first/*"), node.workload("second/*")]
     agent = sluice.agent(entries[:1], {"p.yaml": rules("egress", "/both")},
-                         prefix=lan.prefix).wait_for(one)
+                         prefix=place.prefix).wait_for(one)
 
     def statuses():
         found = []
         for member in one, two:
-            with member.connect((lan.address(3), 8080)) as end:
+            with member.connect((place.address(3), 8080)) as end:
                 end.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
                 found.append(end.read_response().status)
         return found

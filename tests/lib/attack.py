@@ -140,21 +140,20 @@ def passed(report):
 
 
 class HeldAttack(Attack):
-    """The same from a workload of an agent, which lives in the namespace of the attack, and is
-    started there as a container is: with powers over nothing. Loopback is held. NETWORK is that of
-    the agent."""
+    """The same from a workload of an agent, which lives in the namespace of the attack, as the
+    agent does, and is started there with powers over nothing."""
 
-    def __init__(self, sluice, folder, user, node, network):
+    def __init__(self, sluice, folder, user, node):
         super().__init__(sluice, folder, user)
-        self.node, self.network = node, network
+        self.node = node
 
     def __enter__(self):
         super().__enter__()
         try:
             self.member = self.node.member("pods/victim", self.namespace)
-            entry = {**self.node.workload("pods/victim"), "hold-loopback": True}
-            self.agent = self.sluice.agent([entry], {"p.yaml": self.policy},
-                                           prefix=self.network.prefix).wait_for(self.member)
+            self.agent = self.sluice.agent(
+                [self.node.workload("pods/victim")], {"p.yaml": self.policy},
+                prefix=self.namespace.prefix).wait_for(self.member)
         except BaseException:
             self.stack.close()
             raise

@@ -97,6 +97,23 @@ class Wire(NetworkNamespace):
         return self.pods[number]
 
 
+class Home:
+    """A node whose workloads all live in its own namespace, with its own addresses, whatever their
+    number."""
+
+    def __init__(self, wire):
+        self.wire, self.prefix = wire, wire.prefix
+
+    def pod(self, _):
+        return self.wire
+
+    def address(self, _, family=socket.AF_INET):
+        return self.wire.address(self.wire.HOST, family)
+
+    def inside(self):
+        return self.wire.inside()
+
+
 class _Inside:
     def __init__(self, path):
         self.path = path
