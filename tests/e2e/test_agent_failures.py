@@ -180,8 +180,8 @@ def test_ten_thousand_silent_ones(sluice, node, place):
     with silent, Server(server, place.address(2), 8080) as listener, \
             Crowd(unit, silent, count) as crowd:
         assert crowd.standing() == count
-        workloads = {w["name"]: w for w in agent.status()["workloads"]}
-        assert sum(w["connections"] for w in workloads.values()) >= count
+        workloads = {w["cgroup"]: w for w in agent.status()["workloads"]}
+        assert workloads[unit.cgroup]["connections"] == count
         with client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
             exchange(here, end)
             deny(here)
