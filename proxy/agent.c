@@ -142,10 +142,34 @@ static int open_log(struct agent *a, struct error *err)
 	return r;
 }
 
+/* A flood of connections must not take the descriptors without which nobody can be made a workload:
+ * each connection has two. */
+static void keep_descriptors(const struct agent_config *c, struct limits *limits)
+{
+	struct rlimit files;
+	uint64_t most;
+
+	*limits = c->limits;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	most = files.rlim_cur > 2 * AGENT_DESCRIPTORS_KEPT
+		       ? (files.rlim_cur - AGENT_DESCRIPTORS_KEPT) / 2
+		       : 1;
+	if (limits->connections <= most)
+		return;
+	limits->connections = most;
+	fprintf(stderr,
+		"sluice: with at most %llu descriptors (LimitNOFILE) there can be %llu connections "
+		"at a time, not %llu\n",
+		(unsigned long long)files.rlim_cur, (unsigned long long)most,
+		(unsigned long long)c->limits.connections);
+}
+
 /* Before any thread exists. */
 static int take_signals(struct agent *a, struct error *err)
 {
-	struct rlimit files;
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -157,10 +181,6 @@ static int take_signals(struct agent *a, struct error *err)
 	if (a->signal_fd < 0 || sigprocmask(SIG_BLOCK, &mask, NULL) < 0) {
 		error_set(err, "signalfd: %s", strerror(errno));
 		return -errno;
-	}
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	return 0;
 }
@@ -180,15 +200,17 @@ static void make_timers(struct agent *a)
 static int open_loops(struct agent *a, struct error *err)
 {
 	const struct agent_config *c = a->plan->config;
-	const struct crew_options options = {
+	struct crew_options options = {
 		.n_workers = c->workers,
 		.max_workloads = AGENT_WORKLOADS_MAX,
 		.max_netns = AGENT_NETNS_MAX,
-		.limits = c->limits,
 		.audit = c->audit,
 		.log = a->log,
 	};
-	int r = loop_open(&a->loop, AGENT_DESCRIPTORS_MAX);
+	int r;
+
+	keep_descriptors(c, &options.limits);
+	r = loop_open(&a->loop, AGENT_DESCRIPTORS_MAX);
 
 	if (r < 0) {
 		error_set(err, "cannot make an event loop: %s", uv_strerror(r));

@@ -206,6 +206,8 @@ static void on_pid(void *ctx, pid_t pid)
 		}
 		if (fd >= 0)
 			close(fd);
+		else if (errno != ENOENT && errno != ESRCH)
+			agent_retry(a);
 	}
 	if (n)
 		stay(a, v->workload, n);

@@ -249,25 +249,40 @@ static void add(struct cgroup_watch *w, struct node *parent, const char *name, i
 		list(w, n);
 }
 
-/* What has happened to NAME in PARENT? */
+/* The directory NAME in PARENT, opened, and in *ST what it is; -ENOENT: there is none; or another
+ * negative errno: who knows. */
+static int open_child(const struct cgroup_watch *w, const struct node *parent, const char *name,
+		      struct stat *st)
+{
+	char *path;
+	int fd, r;
+
+	if (asprintf(&path, "%s%s/%s", w->root, parent->path, name) < 0)
+		return -ENOMEM;
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : 0;
+	free(path);
+	if (r == -ENOTDIR || r == -ELOOP || r == -ENODEV)
+		return -ENOENT;
+	if (r == 0 && fstat(fd, st) < 0) {
+		r = -errno;
+		close(fd);
+	}
+	return r < 0 ? r : fd;
+}
+
+/* What has happened to NAME in PARENT? What cannot be looked at, for want of descriptors say, is as
+ * it was. */
 static void look(struct cgroup_watch *w, struct node *parent, const char *name)
 {
 	struct node *n = child_of(parent, name);
-	char *path;
 	struct stat st;
-	int fd;
+	int fd = open_child(w, parent, name, &st);
 
-	if (asprintf(&path, "%s%s/%s", w->root, parent->path, name) < 0) {
-		fail(w, -ENOMEM);
-		return;
-	}
-	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENODEV)
-		fail(w, -errno);
-	free(path);
-	if (fd >= 0 && fstat(fd, &st) < 0) {
-		fail(w, -errno);
-		close(fd);
+	if (fd < 0 && fd != -ENOENT) {
+		fail(w, fd);
+		if (n)
+			n->seen = true;
 		return;
 	}
 	if (n && (fd < 0 || n->inode != st.st_ino)) {
@@ -283,6 +298,15 @@ static void look(struct cgroup_watch *w, struct node *parent, const char *name)
 	}
 	if (fd >= 0)
 		close(fd);
+}
+
+static void drop_unseen(struct cgroup_watch *w, const struct node *n)
+{
+	for (struct node *c = n->children, *next; c; c = next) {
+		next = c->next;
+		if (!c->seen)
+			drop(w, c, true);
+	}
 }
 
 /* Look at the directory of N as a whole. */
@@ -305,16 +329,18 @@ static void list(struct cgroup_watch *w, struct node *n)
 		return;
 	for (struct node *c = n->children; c; c = c->next)
 		c->seen = false;
-	while ((e = readdir(dir)))
-		if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) &&
+	do {
+		errno = 0;
+		e = readdir(dir);
+		if (e && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) &&
 		    strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			look(w, n, e->d_name);
+	} while (e);
+	if (errno)
+		fail(w, -errno);
+	else
+		drop_unseen(w, n);
 	closedir(dir);
-	for (struct node *c = n->children, *next; c; c = next) {
-		next = c->next;
-		if (!c->seen)
-			drop(w, c, true);
-	}
 }
 
 static void scan(struct cgroup_watch *w, struct node *n)
