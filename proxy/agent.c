@@ -146,6 +146,7 @@ static int open_log(struct agent *a, struct error *err)
  * each connection has two. */
 static void keep_descriptors(const struct agent_config *c, struct limits *limits)
 {
+	const struct limits presets = LIMITS_DEFAULT;
 	struct rlimit files;
 	uint64_t most;
 
@@ -160,6 +161,8 @@ static void keep_descriptors(const struct agent_config *c, struct limits *limits
 	if (limits->connections <= most)
 		return;
 	limits->connections = most;
+	if (c->limits.connections == presets.connections) /* nobody has asked for so many */
+		return;
 	fprintf(stderr,
 		"sluice: with at most %llu descriptors (LimitNOFILE) there can be %llu connections "
 		"at a time, not %llu\n",

@@ -136,23 +136,30 @@ static void node_free(struct node *n)
 	free(n);
 }
 
-/* N and what is below it are gone. Those below go first. */
-static void drop(struct cgroup_watch *w, struct node *n, bool tell)
+/* N, which hangs nowhere any more, and what is below it are gone. Those below go first. */
+static void drop_tree(struct cgroup_watch *w, struct node *n, bool tell)
 {
-	struct node **at;
+	struct node *child;
 
-	while (n->children)
-		drop(w, n->children, tell);
+	while ((child = n->children)) {
+		n->children = child->next;
+		drop_tree(w, child, tell);
+	}
 	remove_watch(w, n, true);
 	remove_watch(w, n, false);
-	if (n->parent) {
-		for (at = &n->parent->children; *at != n;)
-			at = &(*at)->next;
-		*at = n->next;
-	}
 	if (n->is_found && tell)
 		w->host->vanished(w->ctx, &n->found);
 	node_free(n);
+}
+
+static void drop(struct cgroup_watch *w, struct node *n)
+{
+	struct node **at = &n->parent->children;
+
+	while (*at != n)
+		at = &(*at)->next;
+	*at = n->next;
+	drop_tree(w, n, true);
 }
 
 static struct node *node_new(struct node *parent, const char *name)
@@ -286,7 +293,7 @@ static void look(struct cgroup_watch *w, struct node *parent, const char *name)
 		return;
 	}
 	if (n && (fd < 0 || n->inode != st.st_ino)) {
-		drop(w, n, true);
+		drop(w, n);
 		n = NULL;
 	}
 	if (n) {
@@ -305,7 +312,7 @@ static void drop_unseen(struct cgroup_watch *w, const struct node *n)
 	for (struct node *c = n->children, *next; c; c = next) {
 		next = c->next;
 		if (!c->seen)
-			drop(w, c, true);
+			drop(w, c);
 	}
 }
 
@@ -441,7 +448,7 @@ fail:
 static void drop_all(struct cgroup_watch *w)
 {
 	if (w->top)
-		drop(w, w->top, false);
+		drop_tree(w, w->top, false);
 	free_patterns(w->patterns, w->n);
 }
 
