@@ -163,28 +163,28 @@ def test_peers(sluice, node, lan):
 
 def test_others_on_the_node(sluice, node, lan):
     """A unit in the host's own namespace, a `sluice run` beside it and one within it, and who is
-    in no workload: each is held to its own policy and to no other."""
+    in no workload: each is held to its own policy and to no other. The unit has to let the run
+    within it come to its own listener."""
     unit, free = node.member("units/web", lan), node.member("free", lan)
-    agent = sluice.agent([node.workload("units/*")], {"p.yaml": document(
-        "unit", egress=[http(8080, "/ok", "/unit"), port(8081)])},
+    there = lan.address(lan.HOST)
+    agent = sluice.agent([node.workload("units/*")], {"p.yaml": document("unit", egress=[
+        http(8080, "/ok", "/unit"), port(8081), "- {toCIDR: [127.0.0.1/32]}"])},
         prefix=lan.prefix).wait_for(unit)
     run_policy = document("run", egress=[http(8080, "/ok", "/run"), port(8081)])
     beside = sluice.workload(run_policy, prefix=[*ENTER, free.path, *lan.prefix])
     within = sluice.workload(run_policy, prefix=[*ENTER, unit.path, *lan.prefix])
     with lan.inside():
-        listener = socket.create_server(("127.0.0.1", 8080))
-        other = socket.create_server(("127.0.0.1", 8081))
+        listener, other = (socket.create_server((there, number)) for number in (8080, 8081))
     with listener, other:
         allowed = {unit: {"/ok", "/unit"}, beside: {"/ok", "/run"}, within: {"/ok"}, free: None}
         for who, paths in allowed.items():
-            with who.connect(("127.0.0.1", 8080)) as here, \
-                    End(listener.accept()[0], "server") as end:
+            with who.connect((there, 8080)) as here, End(listener.accept()[0], "server") as end:
                 for path in "/ok", "/unit", "/run":
                     if paths is None or path in paths:
                         exchange(here, end, path)
                     else:
                         deny(here, path)
-            with who.connect(("127.0.0.1", 8081)):
+            with who.connect((there, 8081)):
                 other.accept()[0].close()
     within.finish()
     beside.finish()

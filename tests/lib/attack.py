@@ -137,3 +137,31 @@ def landlock_version():
 def passed(report):
     """The names of the tries that were not refused."""
     return {what for what, how in report.items() if how == "ok"}
+
+
+class HeldAttack(Attack):
+    """The same from a workload of an agent, which lives in the namespace of the attack, and is
+    started there as a container is: with powers over nothing. Loopback is held. NETWORK is that of
+    the agent."""
+
+    def __init__(self, sluice, folder, user, node, network):
+        super().__init__(sluice, folder, user)
+        self.node, self.network = node, network
+
+    def __enter__(self):
+        super().__enter__()
+        try:
+            self.member = self.node.member("pods/victim", self.namespace)
+            entry = {**self.node.workload("pods/victim"), "hold-loopback": True}
+            self.agent = self.sluice.agent([entry], {"p.yaml": self.policy},
+                                           prefix=self.network.prefix).wait_for(self.member)
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def run(self, name, options=(), facts=None, **how):
+        assert not options and not how
+        out = self.member.run(*WITHOUT_POWERS[self.user], "/usr/bin/python3", ESCAPE, name,
+                              self.facts(facts or {}))
+        return json.loads(out.splitlines()[-1])
