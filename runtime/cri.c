@@ -175,10 +175,22 @@ static bool complete(const struct cri_status *s)
 	return s->known && s->pid && (s->host_network || s->n_addresses > 0);
 }
 
+static bool same(const struct cri_status *a, const struct cri_status *b)
+{
+	if (a->known != b->known || a->host_network != b->host_network || a->pid != b->pid ||
+	    a->n_addresses != b->n_addresses || strcmp(a->netns, b->netns) != 0 ||
+	    strcmp(a->cgroup_parent, b->cgroup_parent) != 0)
+		return false;
+	for (size_t i = 0; i < a->n_addresses; i++)
+		if (!address_same(&a->addresses[i], &b->addresses[i]))
+			return false;
+	return true;
+}
+
 void cri_on_details(struct cri *c, struct entry *e, const struct cri_status *status,
 		    bool retry_soon)
 {
-	bool changed = status && memcmp(status, &e->pod.status, sizeof(*status)) != 0;
+	bool changed = status && !same(status, &e->pod.status);
 
 	if (!e->pod.ready)
 		return; /* it has ended meanwhile */

@@ -190,14 +190,15 @@ void grpc_slot_data(struct grpc_client *c, struct grpc_slot *s, const uint8_t *d
 
 void grpc_slot_finish(struct grpc_slot *s)
 {
+	bool failed = s->result.status != 0;
+	bool lacking = !s->on_message && !s->whole && !failed;
+
 	if (s->over)
 		return;
-	if (!s->headed || !s->has_status || s->prefix_len > 0) {
+	if (!s->headed || !s->has_status || s->prefix_len > 0 || lacking) {
 		grpc_slot_fail(s, -EPROTO);
-	} else if (s->result.status != 0) {
+	} else if (failed) {
 		grpc_slot_fail(s, -EREMOTEIO);
-	} else if (!s->on_message && !s->whole) {
-		grpc_slot_fail(s, -EPROTO);
 	} else {
 		s->result.message = s->message;
 		s->result.len = s->len;

@@ -83,7 +83,7 @@ static void test_members(void **state)
 {
 	struct span value, list, item;
 	char text[8];
-	int64_t n;
+	int64_t n = 0;
 
 	assert_true(
 		json_check(span_of(" {\"x\": {\"pid\": 1}, \"pid\" : 42, \"pid\": 43, \"l\": [1, "
