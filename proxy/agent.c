@@ -70,63 +70,6 @@ void agent_retry(struct agent *a)
 		uv_timer_start(&a->retry, on_retry, AGENT_RETRY_MS, 0);
 }
 
-/* ---- sockets that are older than what they are held to ---- */
-
-static void adopt(struct agent *a)
-{
-	struct error err = { "" };
-	int r = steer_adopt(a->steer, 0, &err);
-
-	for (const struct agent_netns *n = a->netns; r == 0 && n; n = n->next)
-		if (!n->leaving)
-			r = steer_adopt(a->steer, n->netns->number, &err);
-	a->unadopted = r < 0;
-	if (r == 0)
-		return;
-	if (!a->said_unadopted)
-		fprintf(stderr,
-			"sluice: sockets that are older than sluice cannot all be found: %s; "
-			"nothing passes on those that the policy does not leave alone\n",
-			err.text[0] ? err.text : strerror(-r));
-	a->said_unadopted = true;
-}
-
-static bool sweep(struct agent *a)
-{
-	int r;
-
-	if (a->unadopted)
-		adopt(a);
-	r = a->plan->config->audit ? 0 : steer_sweep(a->steer, agent_on_swept, a);
-	if (r < 0)
-		agent_on_unlisted(a, r);
-	return r == 0 && !a->unadopted;
-}
-
-static void on_sweep(uv_timer_t *timer)
-{
-	struct agent *a = timer->data;
-
-	a->swept_ms = uv_now(&a->loop);
-	a->sweeps--;
-	if (!sweep(a))
-		a->sweeps = 1;
-	/* Once more, for a connect() that was between its hook and its SYN. */
-	if (a->sweeps > 0)
-		uv_timer_start(timer, on_sweep, AGENT_RETRY_MS, 0);
-}
-
-/* Workloads that come together share a sweep, which looks at all connections of the host. */
-void agent_sweep_soon(struct agent *a)
-{
-	uint64_t now = uv_now(&a->loop), at = a->swept_ms + AGENT_SWEEP_MS;
-
-	if (a->ending)
-		return;
-	a->sweeps = 2;
-	uv_timer_start(&a->sweep, on_sweep, at > now ? at - now : 0, 0);
-}
-
 /* ---- opening ---- */
 
 static int open_log(struct agent *a, struct error *err)
@@ -142,10 +85,37 @@ static int open_log(struct agent *a, struct error *err)
 	return r;
 }
 
+/* A flood of connections must not take the descriptors without which nobody can be made a workload:
+ * each connection has two. */
+static void keep_descriptors(const struct agent_config *c, struct limits *limits)
+{
+	const struct limits presets = LIMITS_DEFAULT;
+	struct rlimit files;
+	uint64_t most;
+
+	*limits = c->limits;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	most = files.rlim_cur > 2 * AGENT_DESCRIPTORS_KEPT
+		       ? (files.rlim_cur - AGENT_DESCRIPTORS_KEPT) / 2
+		       : 1;
+	if (limits->connections <= most)
+		return;
+	limits->connections = most;
+	if (c->limits.connections == presets.connections) /* nobody has asked for so many */
+		return;
+	fprintf(stderr,
+		"sluice: with at most %llu descriptors (LimitNOFILE) there can be %llu connections "
+		"at a time, not %llu\n",
+		(unsigned long long)files.rlim_cur, (unsigned long long)most,
+		(unsigned long long)c->limits.connections);
+}
+
 /* Before any thread exists. */
 static int take_signals(struct agent *a, struct error *err)
 {
-	struct rlimit files;
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -157,10 +127,6 @@ static int take_signals(struct agent *a, struct error *err)
 	if (a->signal_fd < 0 || sigprocmask(SIG_BLOCK, &mask, NULL) < 0) {
 		error_set(err, "signalfd: %s", strerror(errno));
 		return -errno;
-	}
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	return 0;
 }
@@ -180,15 +146,17 @@ static void make_timers(struct agent *a)
 static int open_loops(struct agent *a, struct error *err)
 {
 	const struct agent_config *c = a->plan->config;
-	const struct crew_options options = {
+	struct crew_options options = {
 		.n_workers = c->workers,
 		.max_workloads = AGENT_WORKLOADS_MAX,
 		.max_netns = AGENT_NETNS_MAX,
-		.limits = c->limits,
 		.audit = c->audit,
 		.log = a->log,
 	};
-	int r = loop_open(&a->loop, AGENT_DESCRIPTORS_MAX);
+	int r;
+
+	keep_descriptors(c, &options.limits);
+	r = loop_open(&a->loop, AGENT_DESCRIPTORS_MAX);
 
 	if (r < 0) {
 		error_set(err, "cannot make an event loop: %s", uv_strerror(r));
@@ -238,7 +206,7 @@ static void take_over(struct agent *a)
 	struct agent_remains report = { 0 };
 	struct error err = { "" };
 
-	adopt(a);
+	agent_adopt(a);
 	if (agent_state_cleanup(&a->state, &report, &err) < 0)
 		fprintf(stderr, "sluice: %s\n", err.text);
 	else if (report.removed > 0)

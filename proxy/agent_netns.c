@@ -206,6 +206,8 @@ static void on_pid(void *ctx, pid_t pid)
 		}
 		if (fd >= 0)
 			close(fd);
+		else if (errno != ENOENT && errno != ESRCH)
+			agent_retry(a);
 	}
 	if (n)
 		stay(a, v->workload, n);
@@ -306,12 +308,12 @@ int agent_netns_open(struct agent *a, struct error *err)
 	struct stat st;
 	int r = netns_home(&a->home);
 
-	if (r == 0 && stat("/proc/self/ns/net", &st) < 0)
-		r = -errno;
-	if (r < 0)
-		error_set(err, "cannot read /proc/self/ns/net: %s", strerror(-r));
-	else
+	if (r == 0 && stat("/proc/self/ns/net", &st) == 0) {
 		a->home_inode = st.st_ino;
+		return 0;
+	}
+	r = r == 0 ? -errno : r;
+	error_set(err, "cannot read /proc/self/ns/net: %s", strerror(-r));
 	return r;
 }
 

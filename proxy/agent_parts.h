@@ -49,6 +49,11 @@ void agent_workloads_close(struct agent *a);
 long agent_workload_entry(const struct agent *a, const struct agent_plan *plan,
 			  const struct agent_workload *w);
 unsigned agent_entry_flags(const struct agent_entry *e);
+
+/* ---- agent_sweep.c ---- */
+
+/* Make known the sockets that are older than the programs. */
+void agent_adopt(struct agent *a);
 /* Connections may be older than what they are held to now. */
 void agent_sweep_soon(struct agent *a);
 

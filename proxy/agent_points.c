@@ -50,14 +50,17 @@ static struct agent_point *point_above(const struct agent *a, const char *path)
 	return p;
 }
 
-/* Is the directory of that name still the one that we are attached to? */
+/* Is the directory of that name still the one that we are attached to? If that cannot be told it
+ * is: to detach would let go of everybody. */
 static bool is_alive(const struct agent *a, const struct agent_point *p)
 {
 	struct cgroup cg = { .fd = agent_open_cgroup(a, p->path) };
-	bool alive = cg.fd >= 0 && cgroup_id(&cg) == p->id;
+	bool gone = cg.fd == -ENOENT || cg.fd == -ENOTDIR || cg.fd == -ENODEV;
 
+	if (cg.fd >= 0)
+		gone = cgroup_id(&cg) != p->id;
 	cgroup_done(&cg);
-	return alive;
+	return !gone;
 }
 
 static void drop(struct agent *a, struct agent_point *p)

@@ -2,7 +2,6 @@
 /* A tree of nodes, one for each directory that some pattern leads to or through. What is known of a
  * directory is found anew whenever its name is mentioned; events only say where to look, so that
  * none of them can be wrong. */
-#include "cgroup_watch.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,165 +13,9 @@
 #include <unistd.h>
 #include "cgroup.h"
 #include "cgroup_pattern.h"
+#include "cgroup_watch_private.h"
 
-#define ON_NAMES (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
-#define BUCKETS	 1024
 #define READ_MAX (64 * 1024)
-
-/* What is left of a pattern below a directory: "/name..." */
-struct rest {
-	const char *text;
-	size_t pattern;
-};
-
-struct node {
-	struct node *parent, *children, *next;
-	char *path; /* from the root; "" is the root */
-	ino_t inode;
-	struct rest *rests; /* that go on below */
-	size_t n_rests;
-	bool is_found;
-	struct cgroup_found found;
-	int names_wd, events_wd; /* -1: none */
-	struct node *names_chain, *events_chain;
-	bool seen; /* in the listing that goes on */
-};
-
-struct cgroup_watch {
-	int inotify;
-	char *root;
-	char **patterns;
-	size_t n;
-	const struct cgroup_watch_host *host;
-	void *ctx;
-	struct node *top;
-	struct node *by_names[BUCKETS], *by_events[BUCKETS];
-	size_t n_watches;
-	int error; /* the first since the last scan began */
-};
-
-static void fail(struct cgroup_watch *w, int error)
-{
-	if (w->error == 0)
-		w->error = error;
-}
-
-/* ---- watches ---- */
-
-static struct node **chain_of(struct node *n, bool names)
-{
-	return names ? &n->names_chain : &n->events_chain;
-}
-
-static int *wd_of(struct node *n, bool names)
-{
-	return names ? &n->names_wd : &n->events_wd;
-}
-
-static struct node **bucket_of(struct cgroup_watch *w, bool names, int wd)
-{
-	return &(names ? w->by_names : w->by_events)[(unsigned)wd % BUCKETS];
-}
-
-static struct node *node_of(struct cgroup_watch *w, bool names, int wd)
-{
-	struct node *n = *bucket_of(w, names, wd);
-
-	while (n && *wd_of(n, names) != wd)
-		n = *chain_of(n, names);
-	return n;
-}
-
-static void add_watch(struct cgroup_watch *w, struct node *n, bool names)
-{
-	struct node **bucket;
-	char *path;
-	int wd;
-
-	if (*wd_of(n, names) >= 0)
-		return;
-	if (asprintf(&path, "%s%s%s", w->root, n->path, names ? "" : "/cgroup.events") < 0) {
-		fail(w, -ENOMEM);
-		return;
-	}
-	wd = inotify_add_watch(w->inotify, path, names ? ON_NAMES : IN_MODIFY);
-	free(path);
-	/* One that has just gone is told of in its parent; in a plain tree there is no such file.
-	 */
-	if (wd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ENODEV)
-		fail(w, -errno);
-	/* Two nodes of one watch: the directory was removed and made again by the same name. The
-	 * old node is about to go. */
-	if (wd < 0 || node_of(w, names, wd))
-		return;
-	bucket = bucket_of(w, names, wd);
-	*wd_of(n, names) = wd;
-	*chain_of(n, names) = *bucket;
-	*bucket = n;
-	w->n_watches++;
-}
-
-static void remove_watch(struct cgroup_watch *w, struct node *n, bool names)
-{
-	int *wd = wd_of(n, names);
-	struct node **at;
-
-	if (*wd < 0)
-		return;
-	for (at = bucket_of(w, names, *wd); *at != n;)
-		at = chain_of(*at, names);
-	*at = *chain_of(n, names);
-	inotify_rm_watch(w->inotify, *wd); /* the kernel may have done so */
-	*wd = -1;
-	w->n_watches--;
-}
-
-/* ---- nodes ---- */
-
-static void node_free(struct node *n)
-{
-	free(n->path);
-	free(n->rests);
-	free(n);
-}
-
-/* N and what is below it are gone. Those below go first. */
-static void drop(struct cgroup_watch *w, struct node *n, bool tell)
-{
-	struct node **at;
-
-	while (n->children)
-		drop(w, n->children, tell);
-	remove_watch(w, n, true);
-	remove_watch(w, n, false);
-	if (n->parent) {
-		for (at = &n->parent->children; *at != n;)
-			at = &(*at)->next;
-		*at = n->next;
-	}
-	if (n->is_found && tell)
-		w->host->vanished(w->ctx, &n->found);
-	node_free(n);
-}
-
-static struct node *node_new(struct node *parent, const char *name)
-{
-	struct node *n = calloc(1, sizeof(*n));
-
-	if (!n)
-		return NULL;
-	n->names_wd = n->events_wd = -1;
-	if (!parent)
-		n->path = strdup("");
-	else if (asprintf(&n->path, "%s/%s", parent->path, name) < 0)
-		n->path = NULL;
-	if (!n->path) {
-		free(n);
-		return NULL;
-	}
-	n->parent = parent;
-	return n;
-}
 
 /* Which patterns are about NAME in the directory PARENT: those that go on below, and whether one
  * ends there. Returns false if none is; no memory is -ENOMEM in *ERROR. */
@@ -230,7 +73,7 @@ static void add(struct cgroup_watch *w, struct node *parent, const char *name, i
 
 	if (!n || !match(parent, name, n, &error)) {
 		if (!n || error)
-			fail(w, -ENOMEM);
+			cgroup_watch_fail(w, -ENOMEM);
 		if (n)
 			node_free(n);
 		return;
@@ -242,47 +85,71 @@ static void add(struct cgroup_watch *w, struct node *parent, const char *name, i
 	if (n->is_found) {
 		n->found.id = id_of(fd, st);
 		n->found.path = n->path;
-		add_watch(w, n, false);
+		node_watch(w, n, false);
 		w->host->appeared(w->ctx, &n->found);
 	}
 	if (n->n_rests)
 		list(w, n);
 }
 
-/* What has happened to NAME in PARENT? */
+/* The directory NAME in PARENT, opened, and in *ST what it is; -ENOENT: there is none; or another
+ * negative errno: who knows. */
+static int open_child(const struct cgroup_watch *w, const struct node *parent, const char *name,
+		      struct stat *st)
+{
+	char *path;
+	int fd, r;
+
+	if (asprintf(&path, "%s%s/%s", w->root, parent->path, name) < 0)
+		return -ENOMEM;
+	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : 0;
+	free(path);
+	if (r == -ENOTDIR || r == -ELOOP || r == -ENODEV)
+		return -ENOENT;
+	if (r == 0 && fstat(fd, st) < 0) {
+		r = -errno;
+		close(fd);
+	}
+	return r < 0 ? r : fd;
+}
+
+/* What has happened to NAME in PARENT? What cannot be looked at, for want of descriptors say, is as
+ * it was. */
 static void look(struct cgroup_watch *w, struct node *parent, const char *name)
 {
 	struct node *n = child_of(parent, name);
-	char *path;
 	struct stat st;
-	int fd;
+	int fd = open_child(w, parent, name, &st);
 
-	if (asprintf(&path, "%s%s/%s", w->root, parent->path, name) < 0) {
-		fail(w, -ENOMEM);
-		return;
-	}
-	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENODEV)
-		fail(w, -errno);
-	free(path);
-	if (fd >= 0 && fstat(fd, &st) < 0) {
-		fail(w, -errno);
-		close(fd);
+	if (fd < 0 && fd != -ENOENT) {
+		cgroup_watch_fail(w, fd);
+		if (n)
+			n->seen = true;
 		return;
 	}
 	if (n && (fd < 0 || n->inode != st.st_ino)) {
-		drop(w, n, true);
+		node_drop(w, n);
 		n = NULL;
 	}
 	if (n) {
 		n->seen = true;
 		if (n->is_found)
-			add_watch(w, n, false); /* there may have been none left */
+			node_watch(w, n, false); /* there may have been none left */
 	} else if (fd >= 0) {
 		add(w, parent, name, fd, &st);
 	}
 	if (fd >= 0)
 		close(fd);
+}
+
+static void drop_unseen(struct cgroup_watch *w, const struct node *n)
+{
+	for (struct node *c = n->children, *next; c; c = next) {
+		next = c->next;
+		if (!c->seen)
+			node_drop(w, c);
+	}
 }
 
 /* Look at the directory of N as a whole. */
@@ -292,29 +159,31 @@ static void list(struct cgroup_watch *w, struct node *n)
 	struct dirent *e;
 	DIR *dir;
 
-	add_watch(w, n, true);
+	node_watch(w, n, true);
 	if (asprintf(&path, "%s%s", w->root, n->path) < 0) {
-		fail(w, -ENOMEM);
+		cgroup_watch_fail(w, -ENOMEM);
 		return;
 	}
 	dir = opendir(path);
 	if (!dir && errno != ENOENT)
-		fail(w, -errno);
+		cgroup_watch_fail(w, -errno);
 	free(path);
 	if (!dir) /* its parent will tell that it has gone */
 		return;
 	for (struct node *c = n->children; c; c = c->next)
 		c->seen = false;
-	while ((e = readdir(dir)))
-		if ((e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) &&
+	do {
+		errno = 0;
+		e = readdir(dir);
+		if (e && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) &&
 		    strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			look(w, n, e->d_name);
+	} while (e);
+	if (errno)
+		cgroup_watch_fail(w, -errno);
+	else
+		drop_unseen(w, n);
 	closedir(dir);
-	for (struct node *c = n->children, *next; c; c = next) {
-		next = c->next;
-		if (!c->seen)
-			drop(w, c, true);
-	}
 }
 
 static void scan(struct cgroup_watch *w, struct node *n)
@@ -344,10 +213,10 @@ static void on_event(struct cgroup_watch *w, const struct inotify_event *e)
 	}
 	if (e->mask & IN_IGNORED) /* its parent tells */
 		return;
-	n = node_of(w, true, e->wd);
+	n = node_of_watch(w, true, e->wd);
 	if (n && e->len)
 		look(w, n, e->name);
-	n = node_of(w, false, e->wd);
+	n = node_of_watch(w, false, e->wd);
 	if (n && (e->mask & IN_MODIFY))
 		w->host->changed(w->ctx, &n->found);
 }
@@ -415,7 +284,7 @@ fail:
 static void drop_all(struct cgroup_watch *w)
 {
 	if (w->top)
-		drop(w, w->top, false);
+		node_drop_tree(w, w->top, false);
 	free_patterns(w->patterns, w->n);
 }
 

@@ -282,7 +282,7 @@ void conn_step(struct conn *c)
 	if (c->state == CONN_CLOSING || !pass_ends(c))
 		return;
 	time_head(c);
-	if (c->worker->stop_at_ms)
+	if (c->worker->stop_at_ms || c->left_behind)
 		conn_wind_up(c);
 	if (c->state == CONN_CLOSING)
 		return;
@@ -400,6 +400,10 @@ void conn_tick(struct conn *c, uint64_t now_ms)
 		return;
 	if (c->state == CONN_DRAIN && (now_ms >= c->deadline_ms || now_ms >= c->drain_until_ms)) {
 		conn_close(c, (enum close_reason)c->why);
+		return;
+	}
+	if (c->left_behind && now_ms >= c->workload->gone_until_ms) {
+		conn_close(c, CLOSE_NO_WORKLOAD);
 		return;
 	}
 	if (c->deadline_ms && now_ms >= c->deadline_ms)

@@ -53,6 +53,7 @@ struct conn {
 	uint8_t why;	      /* enum close_reason */
 	bool starved;	      /* reading waits for buffers */
 	bool waits_for_turn;  /* see turns.h */
+	bool left_behind;     /* its workload is gone, and had ended its half before */
 	uint16_t short_ticks; /* of want of buffers, in which it held some all the time */
 };
 
@@ -69,13 +70,16 @@ void conn_close(struct conn *c, enum close_reason why);
  * allowed any more, or if a request of which something is in flight would be denied. Returns false
  * when C is closed. */
 bool conn_hold(struct conn *c);
-/* Its workload is gone: close it. */
+/* Its workload is gone. What it had sent before it ended is delivered, as the kernel would do;
+ * everything else is closed. */
+void conn_leave_behind(struct conn *c);
+/* There is no place for it any more: close it. */
 void conn_cast_off(struct conn *c);
 
 /* Once a worker tick: let the time pass. */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
-/* The command has ended: its connections go as soon as what it sent is delivered. */
+/* Nobody is left behind it: it goes as soon as what was sent is delivered. */
 void conn_wind_up(struct conn *c);
 
 /* What the relays call. */

@@ -134,12 +134,23 @@ static void tell(struct worker *w)
 		uv_async_send(w->progress);
 }
 
+/* Connections that are being closed are gone at the end of the turn. */
+static bool is_ending(const struct workload *wl)
+{
+	for (struct conn *c = wl->conns; c; c = workload_next_conn(c))
+		if (!c->left_behind)
+			return true;
+	return false;
+}
+
 bool worker_reap_workloads(struct worker *w)
 {
 	struct workload **at = &w->gone, *wl;
+	bool ending = false;
 
 	while ((wl = *at)) {
 		if (wl->conns) {
+			ending = ending || is_ending(wl);
 			at = &wl->next;
 			continue;
 		}
@@ -147,7 +158,7 @@ bool worker_reap_workloads(struct worker *w)
 		workload_merge_denials(wl, &w->reporter.denials);
 		workload_free(wl);
 	}
-	return w->gone != NULL;
+	return ending;
 }
 
 /* A workload that is gone has been swept when its connections are. */
@@ -175,7 +186,7 @@ static void sweep_some(struct worker *w)
 		}
 		wl->sweep_next = workload_next_conn(c);
 		if (wl->gone)
-			conn_cast_off(c);
+			conn_leave_behind(c);
 		else
 			conn_hold(c);
 	}
@@ -256,6 +267,7 @@ static void remove_workload(struct worker *w, struct workload **place)
 
 	*place = NULL;
 	wl->gone = true;
+	wl->gone_until_ms = uv_now(&w->loop) + w->shared->limits.wind_up;
 	if (!w->relay_env.audit)
 		wl->policy_generation++;
 	sweep(w, wl);

@@ -31,8 +31,9 @@ void worker_changes_free(struct worker_changes *changes); /* accepts NULL */
  * references are taken; it is new, or has been known by this id. */
 int worker_changes_set_policy(struct worker_changes *changes, uint64_t workload,
 			      struct policy *policy, struct workload_info *info);
-/* The workload is known no more: its connections end, and who comes in its name is reset. In audit
- * those that are open go on. */
+/* The workload is known no more, and who comes in its name is reset. Its connections end; where it
+ * had closed its socket before, what it had sent is delivered, for at most limits.wind_up. In audit
+ * all go on. */
 int worker_changes_remove_workload(struct worker_changes *changes, uint64_t workload);
 
 /* From now on the worker accepts in that namespace, which is of no number that it knows. *WN is
@@ -65,7 +66,7 @@ void worker_take_changes(struct worker *w);
 /* There are no connections any more: free what is in the mailbox, and what is gone. */
 void worker_drop_changes(struct worker *w);
 /* Free the workloads that are gone and have no connections any more. Returns whether there are
- * others. */
+ * others with connections that are being closed. */
 bool worker_reap_workloads(struct worker *w);
 
 #endif

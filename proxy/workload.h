@@ -25,6 +25,7 @@ struct workload {
 	struct reporter reporter;   /* of what happens in its name */
 	uint32_t policy_generation; /* raised with every new policy, from 1, and when it is gone */
 	bool gone;		    /* it was removed; its connections end */
+	uint64_t gone_until_ms;	    /* when the last of its connections ends at the latest */
 	bool sweeping;		    /* it stands among those that are being swept */
 	struct conn *conns; /* the first; all of them stand next to each other in the worker's list
 			     */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -277,6 +278,49 @@ static void test_no_memory(void **state)
 	}
 }
 
+/* Without descriptors nothing is taken for gone. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit all, none;
+	struct scene s;
+
+	scene_tree(&s);
+	make(&s, "/a");
+	make(&s, "/a/b");
+	scene_watch(&s, (const char *const[]){ "/a/*" }, 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	none = (struct rlimit){ 0, all.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(cgroup_watch_scan(s.watch), -EMFILE);
+	make(&s, "/a/c");
+	assert_int_equal(cgroup_watch_read(s.watch), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_string_equal(s.told, "+/a/b#0 ");
+	assert_int_equal(cgroup_watch_scan(s.watch), 0);
+	assert_string_equal(s.told, "+/a/b#0 +/a/c#0 ");
+	scene_done(&s);
+}
+
+/* Other patterns: everything is told anew, of what was nothing. */
+static void test_other_patterns(void **state)
+{
+	struct scene s;
+
+	scene_tree(&s);
+	make(&s, "/a");
+	make(&s, "/b");
+	scene_watch(&s, (const char *const[]){ "/a", "/b" }, 2);
+	assert_int_equal(cgroup_watch_set(s.watch, (const char *const[]){ "/c", "/b" }, 2), 0);
+	assert_int_equal(cgroup_watch_scan(s.watch), 0);
+	unmake(&s, "/a");
+	make(&s, "/c");
+	assert_int_equal(cgroup_watch_read(s.watch), 0);
+	assert_non_null(strstr(s.told, " +/b#1 +/c#0 "));
+	assert_int_equal(s.appeared, 4);
+	assert_int_equal(s.vanished, 0);
+	scene_done(&s);
+}
+
 /* ---- the real tree ---- */
 
 static void wait_for(struct scene *s, const unsigned *count, unsigned n)
@@ -336,9 +380,10 @@ static void test_real(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),	  cmocka_unit_test(test_below_root),
-		cmocka_unit_test(test_scan),	  cmocka_unit_test(test_many),
-		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_real),
+		cmocka_unit_test(test_cases),	       cmocka_unit_test(test_below_root),
+		cmocka_unit_test(test_scan),	       cmocka_unit_test(test_many),
+		cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_real),
+		cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_other_patterns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
