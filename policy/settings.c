@@ -125,7 +125,7 @@ int settings_read(const char *path, const struct settings_section *sections, siz
 	free(text);
 	if (error == 0 && (g.reader.oom || diag->oom))
 		error = -ENOMEM;
-	if (error == 0 && diag->n + diag->dropped > 0)
+	if (error == 0 && diag_count(diag) > 0)
 		error = -EINVAL;
 	if (error == -ENOMEM)
 		diag->oom = 1;
