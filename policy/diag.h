@@ -33,6 +33,12 @@ struct diag {
 void diag_print(const struct diag *d, FILE *to);
 void diag_done(struct diag *d);
 
+/* How many errors there were, also those that were dropped. */
+static inline size_t diag_count(const struct diag *d)
+{
+	return d->n + d->dropped;
+}
+
 /* For those who fill it. Returns the new item, or NULL when it was dropped or memory ran out. */
 __attribute__((format(printf, 5, 6))) struct diag_item *
 diag_add(struct diag *d, const char *file, unsigned line, unsigned column, const char *format, ...);

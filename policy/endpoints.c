@@ -48,24 +48,17 @@ static void replace_list(struct endpoints *e, struct address_list *old, struct a
 	old->serial = ++e->serials;
 }
 
-/* False: it is no address of the Internet. A mapped address is on the wire what it maps. */
+/* False: it is no address of the Internet. */
 static bool convert(const struct address *from, struct cidr *to)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct address a = *from;
 
+	address_unmap(&a);
 	memset(to, 0, sizeof(*to));
-	if (from->family == AF_INET) {
-		to->family = 4;
-		memcpy(to->ip, from->ip, 4);
-	} else if (from->family == AF_INET6 && memcmp(from->ip, mapped, sizeof(mapped)) == 0) {
-		to->family = 4;
-		memcpy(to->ip, from->ip + sizeof(mapped), 4);
-	} else if (from->family == AF_INET6) {
-		to->family = 6;
-		memcpy(to->ip, from->ip, 16);
-	}
-	to->len = to->family == 4 ? 32 : 128;
-	return to->family != 0;
+	to->family = a.family == AF_INET ? 4 : 6;
+	to->len = a.family == AF_INET ? 32 : 128;
+	memcpy(to->ip, a.ip, to->len / 8);
+	return a.family == AF_INET || a.family == AF_INET6;
 }
 
 static int copy_endpoint(struct arena *mem, const struct policy_endpoint *from, struct endpoint *to)

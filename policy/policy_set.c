@@ -24,11 +24,6 @@ void policy_base_unref(struct policy_base *b)
 	free(b);
 }
 
-static size_t count_errors(const struct diag *d)
-{
-	return d->n + d->dropped;
-}
-
 static const struct policy_base *base_before(const struct policy_options *o)
 {
 	if (o->before_set)
@@ -66,7 +61,7 @@ static bool can_match(struct diag *diag)
 
 static int read_all(struct policy_set *set, const struct policy_options *options, struct diag *diag)
 {
-	size_t before = count_errors(diag);
+	size_t before = diag_count(diag);
 	struct loader l = { .reader = { .mem = &set->mem,
 					.keep = &set->base->keep,
 					.patterns = &set->base->patterns,
@@ -84,7 +79,7 @@ static int read_all(struct policy_set *set, const struct policy_options *options
 	set->digest = l.reader.digest;
 	if (l.reader.oom || diag->oom)
 		return -ENOMEM;
-	if (count_errors(diag) != before)
+	if (diag_count(diag) != before)
 		return l.error ? l.error : -EINVAL;
 	return 0;
 }

@@ -100,11 +100,11 @@ static void read_endpoint(struct reader *r, const struct node *node, enum l4_dir
 {
 	const char *what = direction == L4_INGRESS ? "an entry of fromEndpoints"
 						   : "an entry of toEndpoints";
-	size_t errors = r->diag->n + r->diag->dropped;
+	size_t errors = diag_count(r->diag);
 	struct selector s = { .all = NULL };
 	const struct requirement *q;
 
-	if (!read_selector(r, node, what, &s) || r->diag->n + r->diag->dropped != errors)
+	if (!read_selector(r, node, what, &s) || diag_count(r->diag) != errors)
 		return;
 	s.anywhere = doc->cluster_wide || names_namespace(&s);
 	q = find_reserved(&s);

@@ -161,13 +161,13 @@ static void read_grpc_rule(struct reader *r, const struct node *node, struct htt
 		{ "method", accept_value, NULL, NULL },
 		{ "description", NULL, NULL, NULL },
 	};
-	size_t errors = r->diag->n + r->diag->dropped;
+	size_t errors = diag_count(r->diag);
 	struct span service, method;
 	const char *path;
 
 	if (!reader_fields(r, node, "a gRPC rule", fields, ARRAY_SIZE(fields), NULL))
 		return;
-	if (r->diag->n + r->diag->dropped != errors)
+	if (diag_count(r->diag) != errors)
 		return;
 	service = read_name(r, node, "service");
 	method = read_name(r, node, "method");

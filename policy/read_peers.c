@@ -6,13 +6,6 @@
 
 #include "sluice/array.h"
 
-static bool is_mapped(const uint8_t *ip)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	return memcmp(ip, mapped, sizeof(mapped)) == 0;
-}
-
 static void mask_bits(struct cidr *c)
 {
 	for (unsigned bit = c->len; bit < sizeof(c->ip) * 8; bit++)
@@ -61,7 +54,7 @@ bool read_cidr(struct reader *r, const struct node *node, struct cidr *ret)
 		goto refuse;
 	if (!parse_length(slash, ret->family == 4 ? 32 : 128, &ret->len))
 		goto refuse;
-	if (ret->family == 6 && ret->len >= 96 && is_mapped(ret->ip)) {
+	if (ret->family == 6 && ret->len >= 96 && address_ip_is_mapped(ret->ip)) {
 		diag_hint(r->diag, reader_error(r, node, "an IPv4-mapped address never matches"),
 			  "write it as IPv4");
 		return false;

@@ -79,7 +79,7 @@ int settings_read_document_text(struct settings_document *doc, const char *name,
 	error = r->file ? read_text(doc, text, len) : -ENOMEM;
 	if (error == 0 && (r->oom || diag->oom))
 		error = -ENOMEM;
-	if (error == 0 && diag->n + diag->dropped > 0)
+	if (error == 0 && diag_count(diag) > 0)
 		error = -EINVAL;
 	if (error == -ENOMEM)
 		diag->oom = 1;

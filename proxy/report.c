@@ -120,13 +120,12 @@ void report_add_l7(struct text *t, const struct report_ask *ask)
 {
 	text_add(t, "\"protocol\":\"");
 	text_add(t, ask->protocol);
+	text_add(t, "\"");
 	if (ask->stream) {
-		text_add(t, "\",\"stream\":");
+		text_add(t, ",\"stream\":");
 		text_add_number(t, ask->stream);
-		text_add(t, ",\"method\":\"");
-	} else {
-		text_add(t, "\",\"method\":\"");
 	}
+	text_add(t, ",\"method\":\"");
 	text_add_json(t, ask->req->method);
 	text_add(t, "\",\"url\":\"");
 	if (report_add_url(t, ask, text_add_json))

@@ -39,13 +39,9 @@ int sockaddr_to(const struct sockaddr_storage *ss, struct address *ret)
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
 
 		a.port = ntohs(in6->sin6_port);
-		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-			a.family = AF_INET;
-			memcpy(a.ip, in6->sin6_addr.s6_addr + 12, 4);
-		} else {
-			a.scope = in6->sin6_scope_id;
-			memcpy(a.ip, &in6->sin6_addr, sizeof(in6->sin6_addr));
-		}
+		a.scope = in6->sin6_scope_id;
+		memcpy(a.ip, &in6->sin6_addr, sizeof(in6->sin6_addr));
+		address_unmap(&a);
 	} else {
 		return -EAFNOSUPPORT;
 	}

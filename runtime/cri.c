@@ -132,11 +132,6 @@ void cri_on_version(struct cri *c, const Cri__VersionResponse *m)
 	c->streams = can_stream(m) && cri_call_events(c) == 0;
 }
 
-void cri_on_event(struct cri *c)
-{
-	cri_refresh(c);
-}
-
 /* All that there were when we began have been asked about. */
 static void check_synced(struct cri *c)
 {
@@ -208,14 +203,22 @@ void cri_on_details(struct cri *c, struct entry *e, const struct cri_status *sta
 
 /* ---- the order of things ---- */
 
+/* Of how many sandboxes the details are on their way. */
+static size_t count_asked(const struct cri *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_entries; i++)
+		n += c->entries[i]->call != 0;
+	return n;
+}
+
 static void ask_details(struct cri *c)
 {
-	size_t running = 0;
+	size_t running = count_asked(c);
 
 	if (!c->listed) /* what was known before may be gone */
 		return;
-	for (size_t i = 0; i < c->n_entries; i++)
-		running += c->entries[i]->call != 0;
 	for (size_t i = 0; i < c->n_entries && running < AT_ONCE && !c->broken; i++) {
 		struct entry *e = c->entries[i];
 		int r;
@@ -292,16 +295,15 @@ short cri_events(const struct cri *c)
 uint64_t cri_deadline(const struct cri *c)
 {
 	uint64_t first = c->stage == CRI_IDLE || c->stage == CRI_DOWN ? c->next : CRI_NEVER, call;
-	size_t running = 0;
 
 	if (!c->client)
 		return first;
 	call = grpc_client_deadline(c->client);
 	if (call < first)
 		first = call;
+	if (!c->listed || count_asked(c) >= AT_ONCE)
+		return first;
 	for (size_t i = 0; i < c->n_entries; i++)
-		running += c->entries[i]->call != 0;
-	for (size_t i = 0; i < c->n_entries && c->listed && running < AT_ONCE; i++)
 		if (!c->entries[i]->call && c->entries[i]->ask_at < first)
 			first = c->entries[i]->ask_at;
 	return first;

@@ -19,7 +19,8 @@ static void give_back(void *ctx, void *memory)
 	pool_drop(ctx, memory);
 }
 
-ProtobufCAllocator cri_allocator(struct pool *p)
+/* Memory of a pool for what protobuf-c unpacks. */
+static ProtobufCAllocator allocator_of(struct pool *p)
 {
 	return (ProtobufCAllocator){ allocate, give_back, p };
 }
@@ -75,7 +76,7 @@ static int call(struct cri *c, const char *path, const ProtobufCMessage *request
 static void on_version_end(void *ctx, const struct grpc_result *r)
 {
 	struct pool pool = { .left = UNPACKED_MAX };
-	ProtobufCAllocator allocator = cri_allocator(&pool);
+	ProtobufCAllocator allocator = allocator_of(&pool);
 	Cri__VersionResponse *m;
 	struct cri *c = ctx;
 
@@ -102,7 +103,7 @@ int cri_call_version(struct cri *c)
 static void on_containers_end(void *ctx, const struct grpc_result *r)
 {
 	struct pool pool = { .left = UNPACKED_MAX };
-	ProtobufCAllocator allocator = cri_allocator(&pool);
+	ProtobufCAllocator allocator = allocator_of(&pool);
 	Cri__ListContainersResponse *m;
 	struct cri *c = ctx;
 
@@ -122,7 +123,7 @@ static void on_pods_end(void *ctx, const struct grpc_result *r)
 {
 	Cri__ListContainersRequest request = CRI__LIST_CONTAINERS_REQUEST__INIT;
 	struct cri *c = ctx;
-	ProtobufCAllocator allocator = cri_allocator(&c->list_pool);
+	ProtobufCAllocator allocator = allocator_of(&c->list_pool);
 	uint32_t number;
 	int error;
 
@@ -155,7 +156,7 @@ int cri_call_pods(struct cri *c)
 static void on_container_end(void *ctx, const struct grpc_result *r)
 {
 	struct pool pool = { .left = UNPACKED_MAX };
-	ProtobufCAllocator allocator = cri_allocator(&pool);
+	ProtobufCAllocator allocator = allocator_of(&pool);
 	Cri__ContainerStatusResponse *m = NULL;
 	struct entry *e = ctx;
 
@@ -189,7 +190,7 @@ static bool ask_container(struct cri *c, struct entry *e)
 static void on_details_end(void *ctx, const struct grpc_result *r)
 {
 	struct pool pool = { .left = UNPACKED_MAX };
-	ProtobufCAllocator allocator = cri_allocator(&pool);
+	ProtobufCAllocator allocator = allocator_of(&pool);
 	Cri__PodSandboxStatusResponse *m = NULL;
 	struct entry *e = ctx;
 	struct cri *c = e->cri;
@@ -223,7 +224,7 @@ int cri_call_details(struct cri *c, struct entry *e)
 
 static void on_event(void *ctx, const uint8_t *bytes, size_t len)
 {
-	cri_on_event(ctx); /* whatever it says: the lists tell it better */
+	cri_refresh(ctx); /* whatever it says: the lists tell it better */
 }
 
 static void on_events_end(void *ctx, const struct grpc_result *r)
@@ -231,7 +232,7 @@ static void on_events_end(void *ctx, const struct grpc_result *r)
 	struct cri *c = ctx;
 
 	c->streams = false; /* polled from now on, until the next connection */
-	cri_on_event(c);
+	cri_refresh(c);
 }
 
 int cri_call_events(struct cri *c)

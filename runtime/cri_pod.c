@@ -93,13 +93,20 @@ static bool same_containers(const struct cri_pod *pod, Cri__Container *const *to
 	return true;
 }
 
+/* All of it empty if there is none. */
+static const Cri__PodSandboxMetadata *metadata_of(const Cri__PodSandbox *told)
+{
+	static const Cri__PodSandboxMetadata none = CRI__POD_SANDBOX_METADATA__INIT;
+
+	return told->metadata ? told->metadata : &none;
+}
+
 static bool same(const struct cri_pod *pod, const Cri__PodSandbox *told)
 {
-	const Cri__PodSandboxMetadata *m = told->metadata;
+	const Cri__PodSandboxMetadata *m = metadata_of(told);
 
-	return pod->ready == (told->state == 0) && strcmp(pod->name, m ? m->name : "") == 0 &&
-	       strcmp(pod->namespace, m ? m->namespace_ : "") == 0 &&
-	       strcmp(pod->uid, m ? m->uid : "") == 0 &&
+	return pod->ready == (told->state == 0) && strcmp(pod->name, m->name) == 0 &&
+	       strcmp(pod->namespace, m->namespace_) == 0 && strcmp(pod->uid, m->uid) == 0 &&
 	       same_pairs(pod->labels, pod->n_labels, told->labels, told->n_labels) &&
 	       same_pairs(pod->annotations, pod->n_annotations, told->annotations,
 			  told->n_annotations);
@@ -148,13 +155,13 @@ static int copy_containers(struct pool *p, Cri__Container *const *told, size_t n
 static int copy_pod(struct pool *p, const Cri__PodSandbox *told, Cri__Container *const *containers,
 		    size_t n_containers, struct cri_pod *pod)
 {
-	const Cri__PodSandboxMetadata *m = told->metadata;
+	const Cri__PodSandboxMetadata *m = metadata_of(told);
 
 	pod->id = pool_text(p, told->id);
-	pod->name = pool_text(p, m ? m->name : "");
-	pod->namespace = pool_text(p, m ? m->namespace_ : "");
-	pod->uid = pool_text(p, m ? m->uid : "");
-	pod->attempt = m ? m->attempt : 0;
+	pod->name = pool_text(p, m->name);
+	pod->namespace = pool_text(p, m->namespace_);
+	pod->uid = pool_text(p, m->uid);
+	pod->attempt = m->attempt;
 	pod->ready = told->state == 0;
 	pod->n_labels = told->n_labels;
 	pod->n_annotations = told->n_annotations;

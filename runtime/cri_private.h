@@ -57,14 +57,11 @@ int cri_call_pods(struct cri *);
 int cri_call_details(struct cri *, struct entry *);
 int cri_call_events(struct cri *);
 void cri_trouble(struct cri *, const char *what, const struct grpc_result *);
-/* Memory of a pool for what protobuf-c unpacks. */
-ProtobufCAllocator cri_allocator(struct pool *);
 
 /* cri.c: the answers */
 void cri_on_version(struct cri *, const Cri__VersionResponse *);
 void cri_on_lists(struct cri *, const Cri__ListContainersResponse *);
 void cri_on_details(struct cri *, struct entry *, const struct cri_status *, bool retry_soon);
-void cri_on_event(struct cri *);
 
 /* cri_pod.c: entries from the two lists, which are sorted by this. */
 int cri_merge(struct cri *, const Cri__ListContainersResponse *);

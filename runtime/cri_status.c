@@ -11,7 +11,6 @@
 
 static bool read_address(const char *text, struct address *ret)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	struct address a = { .family = AF_INET };
 
 	if (inet_pton(AF_INET, text, a.ip) != 1) {
@@ -19,11 +18,7 @@ static bool read_address(const char *text, struct address *ret)
 		if (inet_pton(AF_INET6, text, a.ip) != 1)
 			return false;
 	}
-	if (a.family == AF_INET6 && memcmp(a.ip, mapped, sizeof(mapped)) == 0) {
-		memmove(a.ip, a.ip + 12, 4);
-		memset(a.ip + 4, 0, 12);
-		a.family = AF_INET;
-	}
+	address_unmap(&a);
 	*ret = a;
 	return true;
 }

@@ -19,11 +19,12 @@
 int grpc_connect(const char *path)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	size_t size = strlen(path) + 1;
 	int fd, r;
 
-	if (strlen(path) >= sizeof(name.sun_path))
+	if (size > sizeof(name.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(name.sun_path, path);
+	memcpy(name.sun_path, path, size);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;

@@ -127,9 +127,11 @@ static int find_told(const char *parent, const char *uid, struct pod_cgroup *ret
 			return -EINVAL;
 	}
 	if (parent[0] == '/') {
-		if (strlen(parent) >= sizeof(path))
+		size_t size = strlen(parent) + 1;
+
+		if (size > sizeof(path))
 			return -EINVAL;
-		strcpy(path, parent);
+		memcpy(path, parent, size);
 	} else {
 		if (strchr(parent, '/') || !ends_with(span_of(parent), ".slice"))
 			return -EINVAL;

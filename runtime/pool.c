@@ -61,6 +61,12 @@ void pool_move(struct pool *to, struct pool *from)
 
 void pool_done(struct pool *p)
 {
-	while (p->pieces)
-		pool_drop(p, p->pieces->memory);
+	struct pool_piece *next;
+
+	for (struct pool_piece *piece = p->pieces; piece; piece = next) {
+		next = piece->next;
+		p->left += piece->size;
+		free(piece);
+	}
+	p->pieces = NULL;
 }

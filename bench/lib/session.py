@@ -80,22 +80,18 @@ class Group:
         try:
             waiting = [s for s in todo if s.kind != scenarios.IDLE]
             with contextlib.ExitStack() as stack:
-                if len({s.setup for s in waiting}) > 1:
-                    self._rounds_in_turn(stack, waiting)
-                elif waiting:
-                    running = self._start_all(stack, waiting[0].setup, waiting)
-                    for scenario in waiting:
-                        self._rounds([(scenario, running)])
+                running = {setup: self._start_all(stack, setup,
+                                                  [s for s in waiting if s.setup == setup])
+                           for setup in dict.fromkeys(s.setup for s in waiting)}
+                # Those with setups of their own are compared with each other: a round has all.
+                batches = [waiting] if len(running) > 1 else [[s] for s in waiting]
+                for batch in batches:
+                    self._rounds({scenario: running[scenario.setup] for scenario in batch})
             for scenario in todo:
                 if scenario.kind == scenarios.IDLE:
                     self._rounds_anew(scenario)
         finally:
             self.server.stop()
-
-    def _rounds_in_turn(self, stack, todo):
-        """The scenarios are compared with each other, so a round has all of them."""
-        self._rounds([(scenario, self._start_all(stack, scenario.setup, [scenario]))
-                      for scenario in todo])
 
     def _arms(self, setup):
         return [arm for arm in self.session.arms if setup.protocol in arm.protocols]
@@ -125,20 +121,21 @@ class Group:
                 self.session.fail(why_not)
         return running
 
-    def _rounds(self, todo):
-        """TODO: scenarios, each with the arms that run for it."""
-        samples = {(scenario.name, name): [] for scenario, running in todo for name in running}
+    def _rounds(self, arms_of):
+        """ARMS_OF has, for each scenario, the arms that run for it."""
+        samples = {scenario: {name: [] for name in running}
+                   for scenario, running in arms_of.items()}
         for _ in range(self.session.mode.rounds):
-            for scenario, running in todo:
+            for scenario, running in arms_of.items():
                 for name, arm in list(running.items()):
                     try:
-                        samples[scenario.name, name].append(
+                        samples[scenario][name].append(
                             load.measure(arm, scenario, self.server, self.session.mode))
                     except BenchError as why:
                         self.session.fail(why)
-                        del running[name], samples[scenario.name, name]
-        for scenario, running in todo:
-            self._record(scenario, {name: samples[scenario.name, name] for name in running})
+                        del running[name], samples[scenario][name]
+        for scenario, taken in samples.items():
+            self._record(scenario, taken)
 
     def _rounds_anew(self, scenario):
         """A new proxy for every round: memory that it keeps would hide what the next ones cost."""

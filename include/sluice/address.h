@@ -33,6 +33,25 @@ static inline bool address_same(const struct address *a, const struct address *b
 	       memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
+/* Of an IPv6 address: is it ::ffff:a.b.c.d? */
+static inline bool address_ip_is_mapped(const uint8_t ip[static 16])
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(ip, mapped, sizeof(mapped)) == 0;
+}
+
+/* Make A what it is on the wire, however it was written. */
+static inline void address_unmap(struct address *a)
+{
+	if (a->family != AF_INET6 || !address_ip_is_mapped(a->ip))
+		return;
+	a->family = AF_INET;
+	a->scope = 0;
+	memcpy(a->ip, a->ip + 12, 4);
+	memset(a->ip + 4, 0, 12);
+}
+
 /* Long enough for "[ffff:...:ffff%4294967295]:65535" with its NUL. */
 #define ADDRESS_TEXT_MAX 72
 

@@ -67,13 +67,8 @@ static void on_pod(void *ctx, enum cri_news news, const struct cri_pod *pod)
 static int on_connect(void *ctx, const char *path)
 {
 	struct scene *s = ctx;
-	int ends[2];
 
-	if (s->server >= 0)
-		close(s->server);
-	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-	s->server = ends[1];
-	return ends[0];
+	return fake_accept(&s->server);
 }
 
 static void turn(struct scene *s, uint64_t later)

@@ -91,10 +91,11 @@ def kill_sluice(report, facts):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Its parent is gone a moment before its sockets are.
         until = time.monotonic() + 2
-        report.tried("take the port", sock.bind, ("127.0.0.1", port))
-        while report["take the port"] == "EADDRINUSE" and time.monotonic() < until:
-            time.sleep(0.01)
+        while True:
             report.tried("take the port", sock.bind, ("127.0.0.1", port))
+            if report["take the port"] != "EADDRINUSE" or time.monotonic() >= until:
+                break
+            time.sleep(0.01)
         if report["take the port"] == "ok":
             sock.listen()
         impostors.append(sock)

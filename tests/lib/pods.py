@@ -57,6 +57,11 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 """
 
 
+def _hierarchies():
+    """Where cgroups are, of either version."""
+    return glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*")
+
+
 # ---- messages, without their description: a list of (number, value) ----
 
 def _varint(n):
@@ -204,8 +209,7 @@ class Pod:
         return [a.decode() for a in (_first(network, 1), *more)]
 
     def remove(self):
-        self.pods.call("StopPodSandbox", [(1, self.id)])
-        self.pods.call("RemovePodSandbox", [(1, self.id)])
+        self.pods.remove_sandbox(self.id)
         self.pods.remove_cgroup(self.cgroup)
 
 
@@ -301,38 +305,43 @@ class Pods:
 
     def remove_cgroup(self, path):
         """runc leaves the pods' directories, in each hierarchy."""
-        for root in glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*"):
+        for root in _hierarchies():
             top = root + path
             for folder, _, _ in os.walk(top, topdown=False) if os.path.isdir(top) else ():
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
+
+    def remove_sandbox(self, sandbox):
+        self.call("StopPodSandbox", [(1, sandbox)])
+        self.call("RemovePodSandbox", [(1, sandbox)])
 
     def _remove_pods(self):
         if not self.process or not self.channel:
             self.start()
         for number, item in self.call("ListPodSandbox", []):
             if number == 1:
-                sandbox = _first(decode(item), 1).decode()
-                self.call("StopPodSandbox", [(1, sandbox)])
-                self.call("RemovePodSandbox", [(1, sandbox)])
+                self.remove_sandbox(_first(decode(item), 1).decode())
+
+    def _processes(self):
+        """Those that were told of our folder."""
+        return [pid for pid, words in procfs.command_lines().items()
+                if any(self.dir in word for word in words)]
 
     def left(self):
         """What there is of ours outside of the folder."""
         found = [path for path, _ in procfs.mounts() if path.startswith(self.dir)]
-        found += [f"process {pid}" for pid, words in procfs.command_lines().items()
-                  if any(self.dir in word for word in words)]
-        found += [p for root in glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*")
-                  if os.path.isdir(p := root + self.kubepods)]
+        found += [f"process {pid}" for pid in self._processes()]
+        found += [p for root in _hierarchies() if os.path.isdir(p := root + self.kubepods)]
         if os.path.exists(f"/sys/class/net/{self.bridge}"):
             found.append(self.bridge)
         return found
 
     def _kill_rest(self):
-        for pid, words in procfs.command_lines().items():
-            if any(self.dir in word for word in words) and pid != os.getpid():
+        for pid in self._processes():
+            if pid != os.getpid():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for root in glob.glob("/sys/fs/cgroup") + glob.glob("/sys/fs/cgroup/*"):
+        for root in _hierarchies():
             for kill in glob.glob(f"{root}{self.kubepods}/cgroup.kill"):
                 with open(kill, "w") as file:
                     file.write("1")

@@ -36,6 +36,17 @@ static void put(const char *name, const char *text)
 	put_text(text);
 }
 
+static void begin_line(const char *news)
+{
+	printf("{\"news\": \"%s\"", news);
+}
+
+static void end_line(void)
+{
+	printf("}\n");
+	fflush(stdout);
+}
+
 static void put_pairs(const char *name, const struct cri_pair *pairs, size_t n)
 {
 	printf(", \"%s\": {", name);
@@ -99,7 +110,7 @@ static void on_pod(void *ctx, enum cri_news news, const struct cri_pod *pod)
 {
 	static const char *const names[] = { "appeared", "changed", "vanished" };
 
-	printf("{\"news\": \"%s\"", names[news]);
+	begin_line(names[news]);
 	put("id", pod->id);
 	put("name", pod->name);
 	put("namespace", pod->namespace);
@@ -115,24 +126,21 @@ static void on_pod(void *ctx, enum cri_news news, const struct cri_pod *pod)
 	put("netns", pod->status.netns);
 	put("cgroup_parent", pod->status.cgroup_parent);
 	put_cgroup(pod);
-	printf("}\n");
-	fflush(stdout);
+	end_line();
 }
 
 static void on_synced(void *ctx, const char *runtime)
 {
-	printf("{\"news\": \"synced\"");
+	begin_line("synced");
 	put("runtime", runtime);
-	printf("}\n");
-	fflush(stdout);
+	end_line();
 }
 
 static void on_trouble(void *ctx, const char *what)
 {
-	printf("{\"news\": \"trouble\"");
+	begin_line("trouble");
 	put("what", what);
-	printf("}\n");
-	fflush(stdout);
+	end_line();
 }
 
 int main(int argc, char **argv)

@@ -24,6 +24,10 @@ enum fake_answer {
 	FAKE_MAX
 };
 
+/* A connection to the runtime: returns the client's end, *SERVER is the other one. That of the
+ * connection before it, or -1, is closed. */
+int fake_accept(int *server);
+
 void fake_say(struct bytes *to, uint32_t stream, enum fake_answer what);
 /* LEN bytes as the message of an answer. */
 void fake_say_message(struct bytes *to, uint32_t stream, const void *message, size_t len);

@@ -59,15 +59,8 @@ static void on_trouble(void *ctx, const char *what)
 static int on_connect(void *ctx, const char *path)
 {
 	struct scene *s = ctx;
-	int ends[2];
 
-	if (s->refuses)
-		return -ECONNREFUSED;
-	if (s->server >= 0)
-		close(s->server);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-	s->server = ends[1];
-	return ends[0];
+	return s->refuses ? -ECONNREFUSED : fake_accept(&s->server);
 }
 
 static int begin(struct scene *s)
@@ -120,28 +113,41 @@ static void expect(struct scene *s, const char *what)
 	s->told[0] = '\0';
 }
 
-/* Version, the two lists, then each pod's details: streams 1, 3, 5; 7 and 9. */
+/* The two lists, of which the first is asked for on STREAM. */
+static void say_lists(struct scene *s, uint32_t stream, enum fake_answer pods,
+		      enum fake_answer containers)
+{
+	say(s, stream, pods);
+	say(s, stream + 2, containers);
+}
+
+/* Version and the two lists: streams 1, 3, 5. Then it asks for each pod's details: 7 and 9. */
 static void first_round(struct scene *s)
 {
+	assert_int_equal(begin(s), 0);
 	turn(s, 0);
 	say(s, 0, FAKE_HELLO);
 	say(s, 1, FAKE_VERSION);
-	say(s, 3, FAKE_PODS);
-	say(s, 5, FAKE_CONTAINERS);
+	say_lists(s, 3, FAKE_PODS, FAKE_CONTAINERS);
 }
 
 #define BOTH "+sandbox-a(a 42 2 1) +sandbox-b(b 42 2 0) synced "
+
+/* Both pods' details as well. */
+static void all_told(struct scene *s)
+{
+	say(s, 7, FAKE_STATUS);
+	say(s, 9, FAKE_STATUS);
+	expect(s, BOTH);
+}
 
 static void test_a_life(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
 	expect(&s, ""); /* without details nobody is told */
-	say(&s, 7, FAKE_STATUS);
-	say(&s, 9, FAKE_STATUS);
-	expect(&s, BOTH);
+	all_told(&s);
 	turn(&s, 999);
 	say(&s, 11, FAKE_PODS); /* nobody has asked */
 	expect(&s, "trouble ");
@@ -152,22 +158,16 @@ static void test_polled(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
-	say(&s, 7, FAKE_STATUS);
-	say(&s, 9, FAKE_STATUS);
-	expect(&s, BOTH);
+	all_told(&s);
 	turn(&s, 1000);
-	say(&s, 11, FAKE_PODS);
-	say(&s, 13, FAKE_CONTAINERS);
+	say_lists(&s, 11, FAKE_PODS, FAKE_CONTAINERS);
 	expect(&s, ""); /* nothing has changed */
 	turn(&s, 1000);
-	say(&s, 15, FAKE_PODS);
-	say(&s, 17, FAKE_NO_PODS);
+	say_lists(&s, 15, FAKE_PODS, FAKE_NO_PODS);
 	expect(&s, "~sandbox-a(a 42 2 0) ");
 	turn(&s, 1000);
-	say(&s, 19, FAKE_POD_B);
-	say(&s, 21, FAKE_NO_PODS);
+	say_lists(&s, 19, FAKE_POD_B, FAKE_NO_PODS);
 	expect(&s, "-sandbox-a(a 42 2 0) ");
 	end(&s);
 }
@@ -176,7 +176,6 @@ static void test_without_a_process(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
 	say(&s, 7, FAKE_NO_PROCESS);
 	say(&s, 9, FAKE_NO_PROCESS);
@@ -191,7 +190,6 @@ static void test_no_details(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
 	say(&s, 7, FAKE_GONE);
 	expect(&s, "+sandbox-a(a 0 0 1) ");
@@ -204,13 +202,11 @@ static void test_no_answer_about_one(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
 	say(&s, 9, FAKE_STATUS);
 	expect(&s, "+sandbox-b(b 42 2 0) ");
 	turn(&s, 1000); /* the others go on: the lists are asked for again */
-	say(&s, 11, FAKE_POD_B);
-	say(&s, 13, FAKE_NO_PODS);
+	say_lists(&s, 11, FAKE_POD_B, FAKE_NO_PODS);
 	expect(&s, "synced ");
 	end(&s);
 }
@@ -219,12 +215,10 @@ static void test_time_out(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
 	say(&s, 9, FAKE_STATUS);
 	turn(&s, 1000);
-	say(&s, 11, FAKE_PODS);
-	say(&s, 13, FAKE_CONTAINERS);
+	say_lists(&s, 11, FAKE_PODS, FAKE_CONTAINERS);
 	expect(&s, "+sandbox-b(b 42 2 0) ");
 	turn(&s, 9000);
 	expect(&s, "trouble +sandbox-a(a 0 0 1) synced ");
@@ -237,11 +231,8 @@ static void test_back_again(void **state)
 {
 	struct scene s;
 
-	assert_int_equal(begin(&s), 0);
 	first_round(&s);
-	say(&s, 7, FAKE_STATUS);
-	say(&s, 9, FAKE_STATUS);
-	expect(&s, BOTH);
+	all_told(&s);
 	s.refuses = true;
 	close(s.server);
 	s.server = -1;
@@ -260,8 +251,7 @@ static void test_back_again(void **state)
 	turn(&s, 5000);
 	say(&s, 0, FAKE_HELLO);
 	say(&s, 1, FAKE_VERSION);
-	say(&s, 3, FAKE_POD_B);
-	say(&s, 5, FAKE_NO_PODS);
+	say_lists(&s, 3, FAKE_POD_B, FAKE_NO_PODS);
 	expect(&s, "-sandbox-a(a 42 2 1) synced ");
 	end(&s);
 }
@@ -275,14 +265,12 @@ static void test_events(void **state)
 	turn(&s, 0);
 	say(&s, 0, FAKE_HELLO);
 	say(&s, 1, FAKE_VERSION_2);
-	say(&s, 5, FAKE_NO_PODS);
-	say(&s, 7, FAKE_NO_PODS);
+	say_lists(&s, 5, FAKE_NO_PODS, FAKE_NO_PODS);
 	expect(&s, "synced ");
 	turn(&s, 1000);
 	assert_true(cri_deadline(s.cri) == s.now + 9000);
 	say(&s, 3, FAKE_EVENT);
-	say(&s, 9, FAKE_POD_B);
-	say(&s, 11, FAKE_NO_PODS);
+	say_lists(&s, 9, FAKE_POD_B, FAKE_NO_PODS);
 	say(&s, 13, FAKE_STATUS);
 	expect(&s, "+sandbox-b(b 42 2 0) ");
 	end(&s);

@@ -220,42 +220,51 @@ static void check(const struct talk *t, const struct heard *h, const char *how, 
 			 h->result.text);
 }
 
-static void test_cut_anywhere(void **state)
+/* At every byte of every script, and behind the last; of the longest ones at some. */
+static void go_through(void (*at)(const struct talk *t, const struct bytes *script, size_t place))
 {
 	for (size_t i = 0; i < ARRAY_SIZE(talks); i++) {
 		struct bytes script = { 0 };
-		struct heard h;
 		size_t step;
 
 		h2_text_compile(talks[i].script, 1, &script);
 		step = script.len > 2000 ? 997 : 1;
-		for (size_t cut = 0; cut <= script.len; cut += step) {
-			play(&talks[i], script.data, script.len, cut, &h);
-			check(&talks[i], &h, "cut", cut);
-		}
+		for (size_t place = 0; place <= script.len; place += step)
+			at(&talks[i], &script, place);
 		bytes_free(&script);
 	}
 }
 
+static void cut_at(const struct talk *t, const struct bytes *script, size_t place)
+{
+	struct heard h;
+
+	play(t, script->data, script->len, place, &h);
+	check(t, &h, "cut", place);
+}
+
+static void test_cut_anywhere(void **state)
+{
+	go_through(cut_at);
+}
+
 /* Whatever was said by then, the call has ended once; and with an error, since nothing is complete
  * before its last byte. */
+static void end_at(const struct talk *t, const struct bytes *script, size_t place)
+{
+	struct heard h;
+
+	if (place == script->len)
+		return;
+	play(t, script->data, place, place / 2, &h);
+	if (h.ends != 1 || h.result.error == 0)
+		fail_msg("%s, ends at %zu: %u ends, error %d", t->name, place, h.ends,
+			 h.result.error);
+}
+
 static void test_connection_ends_anywhere(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(talks); i++) {
-		struct bytes script = { 0 };
-		struct heard h;
-		size_t step;
-
-		h2_text_compile(talks[i].script, 1, &script);
-		step = script.len > 2000 ? 997 : 1;
-		for (size_t len = 0; len < script.len; len += step) {
-			play(&talks[i], script.data, len, len / 2, &h);
-			if (h.ends != 1 || h.result.error == 0)
-				fail_msg("%s, ends at %zu: %u ends, error %d", talks[i].name, len,
-					 h.ends, h.result.error);
-		}
-		bytes_free(&script);
-	}
+	go_through(end_at);
 }
 
 /* Every allocation, ours and nghttp2's: it is an error, or it did not matter. */
