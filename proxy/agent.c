@@ -133,7 +133,7 @@ static int take_signals(struct agent *a, struct error *err)
 
 static void make_timers(struct agent *a)
 {
-	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->sweep };
+	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->rest, &a->sweep };
 
 	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
 		uv_timer_init(&a->loop, timers[i]);
@@ -384,7 +384,7 @@ void agent_loop(struct agent *a)
 /* Whatever is left of the loop; libuv calls nothing back that is not closed. */
 static void close_timers(struct agent *a)
 {
-	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->sweep };
+	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->rest, &a->sweep };
 
 	a->ending = true;
 	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)

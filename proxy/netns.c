@@ -17,6 +17,7 @@ static int make(struct netns *home, int fd, uint32_t number, struct netns **ret)
 		return -ENOMEM;
 	}
 	atomic_init(&n->refs, 1);
+	atomic_init(&n->carried, 0);
 	n->number = number;
 	n->fd = fd;
 	n->home = home ? netns_ref(home) : NULL;

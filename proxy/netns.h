@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netns.h - a network namespace in which sockets of ours are born.
  *
- * Immutable and reference-counted: all threads share one for each namespace. A thread goes there
+ * Immutable but for two counters: all threads share one for each namespace. A thread goes there
  * for the moment of a socket() and comes back; the socket stays where it was made. */
 #ifndef SLUICE_NETNS_H
 #define SLUICE_NETNS_H
@@ -11,9 +11,10 @@
 
 struct netns {
 	atomic_uint refs;
-	uint32_t number;    /* as steer.h counts; 0: the host's, where all threads live */
-	int fd;		    /* of the namespace */
-	struct netns *home; /* the host's; NULL: it is that itself */
+	atomic_uint carried; /* connections there, of all workers; not counted for the host's */
+	uint32_t number;     /* as steer.h counts; 0: the host's, where all threads live */
+	int fd;		     /* of the namespace */
+	struct netns *home;  /* the host's; NULL: it is that itself */
 };
 
 /* The namespace in which the caller is, as number 0. Returns 0 or a negative errno. */

@@ -82,6 +82,20 @@ void worker_netns_close(struct worker_netns *wn)
 		listener_close(&wn->listeners[i]);
 }
 
+void worker_netns_count(struct worker_netns *wn, bool come)
+{
+	if (come)
+		wn->n_conns++;
+	else
+		wn->n_conns--;
+	if (!wn->netns)
+		return;
+	if (come)
+		atomic_fetch_add_explicit(&wn->netns->carried, 1, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(&wn->netns->carried, 1, memory_order_relaxed);
+}
+
 bool worker_netns_over(const struct worker_netns *wn)
 {
 	for (int i = 0; i < WORKER_LISTENERS; i++)
