@@ -136,6 +136,9 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 		return drop(who, p, m);
 	if (is_first_syn(word))
 		return pass_syn(skb, p, m, who, word);
+	/* To our listener, whatever rules its namespace has for packets. */
+	if (m && m->fate == FATE_STEERED && skb->ifindex != LOOPBACK_IFINDEX)
+		return drop(who, p, m);
 	if (!m || m->fate == FATE_STEERED)
 		return 1; /* no mark: it is about to be accepted */
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
@@ -244,7 +247,9 @@ static __always_inline bool is_of_vetted(struct __sk_buff *skb, const struct mar
 	}
 	if (m->fate == FATE_ALONE)
 		return m->generation == generation_of(m);
-	return (m->fate == FATE_STEERED || m->fate == FATE_CARRIED) && !is_first_syn(flags);
+	if (m->fate == FATE_STEERED)
+		return skb->ifindex == LOOPBACK_IFINDEX && !is_first_syn(flags);
+	return m->fate == FATE_CARRIED && !is_first_syn(flags);
 }
 
 /* Of a socket that sends for itself, or of none. */
