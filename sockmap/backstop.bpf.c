@@ -47,13 +47,15 @@ static __always_inline int drop_astray(const struct subject *who, const struct p
 	return 0;
 }
 
-/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
+/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there, and it
+ * goes nowhere else. */
 static __always_inline bool is_harmless(struct __sk_buff *skb, const struct packet *p,
 					__u16 flags_word)
 {
 	__u32 header = (__u32)(flags_word >> 12) * 4;
 
-	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
+	return skb->ifindex == LOOPBACK_IFINDEX && skb->len == p->offset + header &&
+	       listener_at(skb, &p->to) == LISTENS_NOBODY;
 }
 
 /* A listener that connect() does not see. This SYN must not reach it; the next connect() is steered
