@@ -31,7 +31,7 @@ static bool parse_length(const char *slash, unsigned most, uint8_t *ret)
 	return value <= most;
 }
 
-static bool read_cidr(struct reader *r, const struct node *node, struct cidr *ret)
+bool read_cidr(struct reader *r, const struct node *node, struct cidr *ret)
 {
 	char text[INET6_ADDRSTRLEN];
 	const char *slash;

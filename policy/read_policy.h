@@ -23,6 +23,9 @@ bool read_selector(struct reader *r, const struct node *value, const char *what,
 void read_rules(struct reader *r, const struct node *list, struct spec *spec,
 		enum l4_direction direction, const struct place *place, const char *key);
 
+/* An address, or a prefix. False, and an error, if it is neither. */
+bool read_cidr(struct reader *r, const struct node *node, struct cidr *ret);
+
 /* toCIDR, toCIDRSet and toEntities, or what they are called in ingress. */
 void read_cidr_list(struct reader *r, const struct node *value, enum l4_direction direction,
 		    struct peers *peers);

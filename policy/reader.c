@@ -169,8 +169,10 @@ static void read_field(struct reader *r, const struct node *key, const struct no
 			diag_hint(r->diag, item, "%s", f->hint);
 	} else if (f->read && node_is_null(value)) {
 		item = reader_error(r, value, "\"%s\" has no value", f->key);
-		diag_hint(r->diag, item,
-			  "leave the key out for no restriction, or write [] for none at all");
+		diag_hint(r->diag, item, "%s",
+			  r->null_hint ? r->null_hint
+				       : "leave the key out for no restriction, or write [] for "
+					 "none at all");
 	} else if (f->read) {
 		f->read(r, value, into);
 	}

@@ -22,6 +22,7 @@ struct reader {
 	const char *file;
 	const struct policy_options *options;
 	const char *namespace_; /* of the document that is being read */
+	const char *null_hint;	/* what to do where there is no value; NULL: as in a policy */
 	size_t rules;		/* HTTP rules read so far, in all files */
 	uint64_t digest;	/* of everything that was read: names, texts, secrets */
 	bool oom;

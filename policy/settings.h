@@ -23,6 +23,7 @@ struct settings_section {
 struct setting {
 	const char *section, *key, *value;
 	unsigned line, column; /* of the value */
+	unsigned key_line, key_column;
 };
 
 /* Zero it before first use. */

@@ -12,7 +12,9 @@
 #define EXIT_NOT_FOUND	127
 
 int cmd_run(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 
 #endif

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include "agent_state.h"
 #include "cmd.h"
 #include "run_state.h"
 
 static const char help[] = "Usage: sluice cleanup\n\n"
-			   "Remove what a killed `sluice run` left: its BPF links and maps, and "
-			   "its cgroup. As long as a\n"
-			   "process of the killed run still lives, its policy stays in force, "
-			   "nothing of it is removed, and the\n"
-			   "exit status is 1.\n";
+			   "Remove what a killed `sluice run` or `sluice agent` left: BPF links "
+			   "and maps, and the run's\n"
+			   "cgroup. As long as a process of a killed run still lives, its policy "
+			   "stays in force, nothing of it\n"
+			   "is removed, and the exit status is 1. The workloads of a killed agent "
+			   "are free from now on.\n";
 
 int cmd_cleanup(int argc, char **argv)
 {
 	struct cleanup_report report = { 0 };
+	struct agent_remains agents = { 0 };
 	struct error err = { 0 };
 
 	if (argc > 1) {
@@ -22,10 +25,13 @@ int cmd_cleanup(int argc, char **argv)
 		fputs(help, wanted ? stdout : stderr);
 		return wanted ? 0 : EXIT_USAGE;
 	}
-	if (run_state_cleanup(&report, &err) < 0) {
+	if (run_state_cleanup(&report, &err) < 0 || agent_state_cleanup(NULL, &agents, &err) < 0) {
 		fprintf(stderr, "sluice: %s\n", err.text);
 		return 1;
 	}
+	if (agents.removed > 0)
+		printf("removed what %u killed agent%s left\n", agents.removed,
+		       agents.removed == 1 ? "" : "s");
 	if (report.removed > 0)
 		printf("removed what %u killed run%s left\n", report.removed,
 		       report.removed == 1 ? "" : "s");

@@ -96,7 +96,7 @@ static int run(const struct policy_source *source)
 		return EXIT_SLUICE;
 	}
 	r = calloc(1, sizeof(*r));
-	if (!r || reload_init(&r->reload, source) < 0) {
+	if (!r || reload_init(r, source) < 0) {
 		fprintf(stderr, "sluice: out of memory\n");
 		if (r)
 			reload_done(r);

@@ -44,15 +44,12 @@ static void on_side_closed(struct polled *polled)
 		return;
 	conn_relays_done(c);
 	leg_forget(w->steer, &c->flow);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		w->conns = c->next;
-	if (w->sweep_next == c)
-		w->sweep_next = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
+	if (w->netns_next == c)
+		w->netns_next = c->next;
+	workload_remove_conn(&w->conns, c);
+	w->netns[c->flow.netns]->n_conns--;
 	w->metrics.open--;
+	c->workload->metrics.open--;
 	worker_release(w);
 	free(c);
 }
@@ -71,8 +68,8 @@ void conn_close(struct conn *c, enum close_reason why)
 	}
 	c->why = (uint8_t)why;
 	conn_move(c, CONN_CLOSING);
-	w->metrics.closed[why]++;
-	report_close(&w->reporter, &c->flow, why);
+	CONN_COUNT(c, closed[why]);
+	report_close(&c->workload->reporter, &c->flow, why);
 	side_close(&c->down, &w->poller, reset, on_side_closed);
 	side_close(&c->up, &w->poller, reset, on_side_closed);
 }
@@ -104,22 +101,22 @@ static void host_answered(void *ctx, const struct exchange *x, unsigned status)
 {
 	struct conn *c = ctx;
 
-	report_response(&c->worker->reporter, &c->flow, x, status);
+	report_response(&c->workload->reporter, &c->flow, x, status);
 }
 
 static void host_refused(void *ctx, unsigned status, const char *why)
 {
 	struct conn *c = ctx;
 
-	c->worker->metrics.requests_refused++;
-	report_refused(&c->worker->reporter, &c->flow, status, why);
+	CONN_COUNT(c, requests_refused);
+	report_refused(&c->workload->reporter, &c->flow, status, why);
 }
 
 static void host_audited(void *ctx, enum close_reason why)
 {
 	struct conn *c = ctx;
 
-	report_audited(&c->worker->reporter, &c->flow, why);
+	report_audited(&c->workload->reporter, &c->flow, why);
 }
 
 static void host_finish(void *ctx, enum relay_side to)
@@ -201,7 +198,7 @@ static void on_connected(struct conn *c)
 	/* What getsockname() answers to the application; on loopback it is true already. */
 	if (!address_is_loopback(&c->flow.destination) && !c->flow.source.family &&
 	    upstream_local(c->up.fd, &local) == 0)
-		steer_set_local(c->worker->steer, &c->flow.client, &local);
+		steer_set_local(c->worker->steer, &c->flow, &local);
 }
 
 /* Buffers are short. An answer that bytes of the client wait for gives some back; anything else has
@@ -285,7 +282,7 @@ void conn_step(struct conn *c)
 	if (c->state == CONN_CLOSING || !pass_ends(c))
 		return;
 	time_head(c);
-	if (c->worker->stop_at_ms)
+	if (c->worker->stop_at_ms || c->left_behind)
 		conn_wind_up(c);
 	if (c->state == CONN_CLOSING)
 		return;
@@ -321,7 +318,7 @@ static void on_readable(struct conn *c, enum relay_side from)
 
 	if (buffer_pool_low(&w->buffers) && !frees_buffers(c, from)) {
 		c->starved = true;
-		w->metrics.buffers_short++;
+		CONN_COUNT(c, buffers_short);
 		return;
 	}
 	n = side_read(s, &w->buffers, w->scratch, read_size(c, from));
@@ -405,6 +402,10 @@ void conn_tick(struct conn *c, uint64_t now_ms)
 		conn_close(c, (enum close_reason)c->why);
 		return;
 	}
+	if (c->left_behind && now_ms >= c->workload->gone_until_ms) {
+		conn_close(c, CLOSE_NO_WORKLOAD);
+		return;
+	}
 	if (c->deadline_ms && now_ms >= c->deadline_ms)
 		conn_rest_timeout(c);
 	c->starved = false;
@@ -426,9 +427,10 @@ void conn_wind_up(struct conn *c)
 
 static int open_up(struct conn *c)
 {
+	const struct netns *netns = c->worker->netns[c->flow.netns]->netns;
 	int stands, r,
-		fd = c->flow.ingress ? leg_connect(c->worker->steer, &c->flow)
-				     : upstream_connect(&c->flow);
+		fd = c->flow.ingress ? leg_connect(c->worker->steer, netns, &c->flow)
+				     : upstream_connect(netns, &c->flow);
 
 	if (fd < 0)
 		return fd;
@@ -445,7 +447,7 @@ static int open_up(struct conn *c)
 	return 0;
 }
 
-int conn_open(struct worker *w, int fd, const struct flow *flow)
+int conn_open(struct worker *w, struct workload *wl, int fd, const struct flow *flow)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	int r;
@@ -455,6 +457,7 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 		return -ENOMEM;
 	}
 	c->worker = w;
+	c->workload = wl;
 	c->moved_ms = uv_now(&w->loop);
 	c->flow = *flow;
 	c->up.fd = -1;
@@ -465,12 +468,10 @@ int conn_open(struct worker *w, int fd, const struct flow *flow)
 		return r;
 	}
 	c->open_sides++;
-	c->next = w->conns;
-	if (c->next)
-		c->next->prev = c;
-	w->conns = c;
-	w->metrics.opened++;
-	w->metrics.open++;
+	workload_add_conn(wl, &w->conns, c);
+	w->netns[flow->netns]->n_conns++;
+	CONN_COUNT(c, opened);
+	CONN_COUNT(c, open);
 	if (!conn_hold(c))
 		return 0;
 	r = open_up(c);

@@ -21,8 +21,8 @@
 #include "sluice/flow.h"
 
 struct worker;
+struct workload;
 struct ruleset;
-struct policy;
 
 /* Made when the preface of HTTP/2 is seen, so that a connection of HTTP/1 does not pay for it. */
 struct conn_h2 {
@@ -33,18 +33,19 @@ struct conn_h2 {
 enum conn_state { CONN_CONNECT, CONN_RELAY, CONN_DRAIN, CONN_CLOSING, CONN_STATE_MAX };
 
 struct conn {
-	struct conn *next, *prev; /* all connections of the worker */
+	struct conn *next, *prev; /* all connections of the worker, see workload.h */
 	struct conn *turn_next;	  /* of those that wait for a turn */
 	struct worker *worker;
+	struct workload *workload;
 	struct side down, up;
 	struct h1_relay relay;
 	struct conn_h2 *h2; /* NULL: not HTTP/2, or not known yet */
 	struct flow flow;
 	const struct ruleset *rules; /* NULL: the destination needs no L7 rule any more */
-	uint32_t
-		policy_generation; /* of the worker's policy that RULES was looked up in; 0: none */
-	uint32_t heads_timed;	   /* heads that had been read when DEADLINE_MS was set */
-	uint64_t deadline_ms;	   /* of a head or of a drain; 0: none */
+	uint32_t policy_generation; /* of the workload's policy that RULES was looked up in; 0: none
+				     */
+	uint32_t heads_timed;	    /* heads that had been read when DEADLINE_MS was set */
+	uint64_t deadline_ms;	    /* of a head or of a drain; 0: none */
 	uint64_t drain_until_ms;
 	uint64_t moved_ms;    /* when bytes last came or went */
 	uint8_t state;	      /* enum conn_state */
@@ -52,30 +53,41 @@ struct conn {
 	uint8_t why;	      /* enum close_reason */
 	bool starved;	      /* reading waits for buffers */
 	bool waits_for_turn;  /* see turns.h */
+	bool left_behind;     /* its workload is gone, and had ended its half before */
 	uint16_t short_ticks; /* of want of buffers, in which it held some all the time */
 };
 
-/* Begin with the accepted socket FD, for which worker_admit() was asked. Resets FD on failure. */
-int conn_open(struct worker *w, int fd, const struct flow *flow);
+/* Begin with the accepted socket FD of WL, for which worker_admit() was asked. Resets FD on
+ * failure.
+ */
+int conn_open(struct worker *w, struct workload *wl, int fd, const struct flow *flow);
 
 /* Callable from any state or callback, any number of times; the first reason wins. C stays valid
  * until the loop runs. CLOSE_DONE ends both sockets in order, everything else resets them. */
 void conn_close(struct conn *c, enum close_reason why);
 
-/* Hold C to the newest policy, if it has not met it: close it if its destination is not allowed any
- * more, or if a request of which something is in flight would be denied. Returns false when C is
- * closed. */
+/* Hold C to its workload's newest policy, if it has not met it: close it if its destination is not
+ * allowed any more, or if a request of which something is in flight would be denied. Returns false
+ * when C is closed. */
 bool conn_hold(struct conn *c);
+/* Its workload is gone. What it had sent before it ended is delivered, as the kernel would do;
+ * everything else is closed. */
+void conn_leave_behind(struct conn *c);
+/* There is no place for it any more: close it. */
+void conn_cast_off(struct conn *c);
 
 /* Once a worker tick: let the time pass. */
 void conn_tick(struct conn *c, uint64_t now_ms);
 
-/* The command has ended: its connections go as soon as what it sent is delivered. */
+/* Nobody is left behind it: it goes as soon as what was sent is delivered. */
 void conn_wind_up(struct conn *c);
 
 /* What the relays call. */
 extern const struct relay_host conn_relay_host;
 extern const struct h2_relay_host conn_h2_host;
+
+/* Count WHAT of a connection: for its worker, and for its workload. */
+#define CONN_COUNT(c, what) ((c)->worker->metrics.what++, (c)->workload->metrics.what++)
 
 /* Private to conn*.c. */
 void conn_move(struct conn *c, enum conn_state to);

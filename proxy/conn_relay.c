@@ -9,9 +9,9 @@ void conn_h2_hold(struct conn *c)
 {
 	struct conn_h2 *h2 = c->h2;
 
-	if (!h2 || h2->policy_generation == c->worker->policy_generation)
+	if (!h2 || h2->policy_generation == c->workload->policy_generation)
 		return;
-	h2->policy_generation = c->worker->policy_generation;
+	h2->policy_generation = c->workload->policy_generation;
 	h2_relay_rejudge(&h2->relay);
 }
 
@@ -88,7 +88,7 @@ bool conn_h2_begin(void *ctx)
 		free(h2);
 		return false;
 	}
-	h2->policy_generation = w->policy_generation;
+	h2->policy_generation = c->workload->policy_generation;
 	c->h2 = h2;
 	return true;
 }
@@ -132,7 +132,7 @@ static void host_answered(void *ctx, const struct h2_stream *s)
 {
 	struct conn *c = ctx;
 
-	report_response(&c->worker->reporter, &c->flow, &s->x, s->status);
+	report_response(&c->workload->reporter, &c->flow, &s->x, s->status);
 }
 
 /* Of ordinary requests the answer has said it all. */
@@ -141,7 +141,7 @@ static void host_over(void *ctx, const struct h2_stream *s, uint32_t reset)
 	struct conn *c = ctx;
 
 	if (s->grpc == GRPC_CALL || s->tunnel || reset)
-		report_stream_end(&c->worker->reporter, &c->flow, &s->x, s->grpc_status, reset);
+		report_stream_end(&c->workload->reporter, &c->flow, &s->x, s->grpc_status, reset);
 }
 
 static void host_refused(void *ctx, unsigned status, const char *why)
@@ -153,14 +153,14 @@ static void host_broken(void *ctx, enum close_reason close, const char *why)
 {
 	struct conn *c = ctx;
 
-	report_broken(&c->worker->reporter, &c->flow, close, why);
+	report_broken(&c->workload->reporter, &c->flow, close, why);
 }
 
 static void host_passed_again(void *ctx, uint32_t stream)
 {
 	struct conn *c = ctx;
 
-	c->worker->metrics.requests_allowed++;
+	CONN_COUNT(c, requests_allowed);
 }
 
 const struct h2_relay_host conn_h2_host = {

@@ -70,11 +70,30 @@ void denials_add(struct denials *d, const char *text, size_t len, uint64_t count
 	add(d, false, text, len, count);
 }
 
-void denials_merge(struct denials *into, const struct denials *from)
+static void add_prefixed(struct denials *d, const struct denial *from, const char *prefix)
+{
+	size_t before = strlen(prefix), len = strlen(from->text);
+	char *text;
+
+	if (before == 0) {
+		add(d, from->audited, from->text, len, from->count);
+		return;
+	}
+	text = malloc(before + len + 1);
+	if (!text) {
+		add_other(d, from->audited, from->count);
+		return;
+	}
+	memcpy(text, prefix, before);
+	memcpy(text + before, from->text, len + 1);
+	add(d, from->audited, text, before + len, from->count);
+	free(text);
+}
+
+void denials_merge(struct denials *into, const struct denials *from, const char *prefix)
 {
 	for (unsigned i = 0; i < from->n; i++)
-		add(into, from->entries[i].audited, from->entries[i].text,
-		    strlen(from->entries[i].text), from->entries[i].count);
+		add_prefixed(into, &from->entries[i], prefix);
 	into->others += from->others;
 	into->others_audited += from->others_audited;
 }

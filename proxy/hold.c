@@ -2,6 +2,9 @@
 /* hold.c - a connection meets a policy that is newer than it: may its destination still be talked
  * to, and would what is in flight still be allowed? */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include "conn.h"
 #include "worker.h"
 
@@ -35,7 +38,7 @@ static bool hold_request(void *ctx, const struct kept_request *k)
 		v = judge_again(c, k);
 	if (v.action == VERDICT_ALLOW)
 		return true;
-	report_revoked(&c->worker->reporter, &c->flow, k, &v);
+	report_revoked(&c->workload->reporter, &c->flow, k, &v);
 	return audit;
 }
 
@@ -46,10 +49,53 @@ static bool end(struct conn *c, enum close_reason why)
 	return false;
 }
 
+/* Has the workload closed its socket, whether or not all it sent was read? */
+static bool has_ended(const struct conn *c)
+{
+	const struct side *own = c->flow.ingress ? &c->up : &c->down;
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (own->eof)
+		return true;
+	if (own->fd < 0 || getsockopt(own->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return false;
+	return info.tcpi_state == TCP_CLOSE_WAIT || info.tcpi_state == TCP_LAST_ACK ||
+	       info.tcpi_state == TCP_CLOSING;
+}
+
+/* It goes on under the policy that it has met. Returns false when it is closed. */
+static bool leave_behind(struct conn *c)
+{
+	if (!has_ended(c))
+		return end(c, CLOSE_NO_WORKLOAD);
+	c->policy_generation = c->workload->policy_generation;
+	c->left_behind = true;
+	return true;
+}
+
+void conn_leave_behind(struct conn *c)
+{
+	if (c->left_behind)
+		return;
+	if (c->state >= CONN_DRAIN)
+		conn_cast_off(c);
+	else if (leave_behind(c))
+		conn_step(c);
+}
+
+void conn_cast_off(struct conn *c)
+{
+	if (c->state != CONN_CLOSING)
+		end(c, CLOSE_NO_WORKLOAD);
+}
+
 bool conn_hold(struct conn *c)
 {
-	if (c->policy_generation == c->worker->policy_generation || c->state >= CONN_DRAIN)
+	if (c->policy_generation == c->workload->policy_generation || c->state >= CONN_DRAIN)
 		return c->state != CONN_CLOSING;
+	if (c->workload->gone)
+		return leave_behind(c);
 	if (!conn_refresh_rules(c)) /* in audit its next request says so */
 		return c->worker->relay_env.audit || end(c, CLOSE_NOT_ALLOWED);
 	if (!h1_relay_in_flight(&c->relay, hold_request, c))

@@ -5,6 +5,7 @@
 #include "conn.h"
 #include "h1_edit.h"
 #include "h2_edit.h"
+#include "policy.h"
 #include "worker.h"
 
 static enum l4_action find_action(const struct policy *p, const struct flow *flow,
@@ -18,12 +19,14 @@ static enum l4_action find_action(const struct policy *p, const struct flow *flo
 
 bool conn_refresh_rules(struct conn *c)
 {
-	struct worker *w = c->worker;
+	const struct workload *wl = c->workload;
 
-	if (c->policy_generation == w->policy_generation)
+	if (c->policy_generation == wl->policy_generation)
 		return true;
 	c->rules = NULL;
-	switch (find_action(w->policy, &c->flow, &c->rules)) {
+	if (wl->gone)
+		return false;
+	switch (find_action(wl->policy, &c->flow, &c->rules)) {
 	case L4_STEER:
 		if (!c->rules)
 			return false;
@@ -34,20 +37,20 @@ bool conn_refresh_rules(struct conn *c)
 	case L4_REFUSE:
 		return false;
 	}
-	c->policy_generation = w->policy_generation;
+	c->policy_generation = wl->policy_generation;
 	return true;
 }
 
 struct verdict conn_verdict(struct conn *c, const struct request *req)
 {
-	struct worker *w = c->worker;
+	struct judge_scratch *judge = c->workload->judge;
 	struct verdict v;
 
 	if (!c->rules)
 		return (struct verdict){ .action = VERDICT_ALLOW };
-	v = ruleset_judge(c->rules, req, w->judge);
+	v = ruleset_judge(c->rules, req, judge);
 	if (v.action == VERDICT_DENY)
-		ruleset_explain(c->rules, req, w->judge, &v);
+		ruleset_explain(c->rules, req, judge, &v);
 	return v;
 }
 
@@ -102,13 +105,12 @@ static enum judged read_path(struct conn *c, struct request *req)
 
 static enum judged count(struct conn *c, const struct verdict *v)
 {
-	struct metrics *m = &c->worker->metrics;
-
 	if (v->action != VERDICT_ALLOW) {
-		m->requests_denied++;
+		CONN_COUNT(c, requests_denied);
+		rule_counts_add(&c->workload->denied_by, v->rule, 1);
 		return JUDGED_DENY;
 	}
-	m->requests_allowed++;
+	CONN_COUNT(c, requests_allowed);
 	return JUDGED_ALLOW;
 }
 
@@ -130,7 +132,7 @@ static enum judged conclude(struct conn *c, struct exchange *x, const struct rep
 {
 	enum judged r;
 
-	report_request(&c->worker->reporter, &c->flow, ask, v, x);
+	report_request(&c->workload->reporter, &c->flow, ask, v, x);
 	r = count(c, v);
 	if (r == JUDGED_ALLOW)
 		keep(c, x, ask);

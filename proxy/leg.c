@@ -24,9 +24,9 @@ static int bind_near(int fd, struct flow *flow)
 	return upstream_local(fd, &flow->source);
 }
 
-static int open_one(struct steer *steer, struct flow *flow)
+static int open_one(struct steer *steer, const struct netns *netns, struct flow *flow)
 {
-	int fd = upstream_socket(flow), r;
+	int fd = upstream_socket(netns, flow), r;
 
 	if (fd < 0)
 		return fd;
@@ -43,12 +43,12 @@ static int open_one(struct steer *steer, struct flow *flow)
 	return r;
 }
 
-int leg_connect(struct steer *steer, struct flow *flow)
+int leg_connect(struct steer *steer, const struct netns *netns, struct flow *flow)
 {
 	int fd = -EADDRNOTAVAIL;
 
 	for (int i = 0; i < LEG_TRIES && fd == -EADDRNOTAVAIL; i++)
-		fd = open_one(steer, flow);
+		fd = open_one(steer, netns, flow);
 	return fd;
 }
 

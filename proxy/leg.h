@@ -11,10 +11,11 @@
 
 #define LEG_TRIES 16 /* of source ports, some of which may rest in TIME_WAIT */
 
+struct netns;
 struct steer;
 
 /* As upstream_connect(), and stores the near end in FLOW->source. */
-int leg_connect(struct steer *steer, struct flow *flow);
+int leg_connect(struct steer *steer, const struct netns *netns, struct flow *flow);
 
 /* The socket of the leg is closed, if there ever was one. */
 void leg_forget(struct steer *steer, const struct flow *flow);

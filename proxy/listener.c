@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "conn.h"
+#include "netns.h"
 #include "side.h"
 #include "sockaddr.h"
 #include "steer.h"
@@ -21,8 +22,7 @@ static bool find_client(struct listener *l, int fd, const struct address *client
 
 	if (upstream_local(fd, &server) < 0 || address_same(&server, &l->place))
 		return false;
-	steer_client(w->steer, client, &server, ret);
-	return true;
+	return steer_client(w->steer, l->netns, client, &server, ret) == 0;
 }
 
 /* Whose connection is it? False: the kernel steered none to us from PEER. */
@@ -35,15 +35,19 @@ static bool find_flow(struct listener *l, int fd, const struct sockaddr_storage 
 	if (sockaddr_to(peer, &client) < 0)
 		return false;
 	return l->inbound ? find_client(l, fd, &client, ret)
-			  : steer_take(w->steer, &client, ret) == 0;
+			  : steer_take(w->steer, l->netns, &client, ret) == 0;
 }
 
 /* What was accepted cannot be carried: count it and say so. */
 static void give_up(struct worker *w, const struct flow *flow, enum close_reason why)
 {
+	struct workload *wl = flow ? workload_find(&w->workloads, flow->workload) : NULL;
+
 	w->metrics.closed[why]++;
+	if (wl)
+		wl->metrics.closed[why]++;
 	if (flow)
-		report_close(&w->reporter, flow, why);
+		report_close(wl ? &wl->reporter : &w->reporter, flow, why);
 }
 
 /* Descriptors have run out: without one the connection would wait, and wake us, for ever. Returns
@@ -80,18 +84,21 @@ static void take(struct listener *l, int fd, const struct sockaddr_storage *peer
 {
 	struct worker *w = l->polled.owner;
 	struct flow flow = { 0 };
+	struct workload *wl;
 
 	if (!find_flow(l, fd, peer, &flow)) {
 		give_up(w, NULL, CLOSE_NOT_STEERED);
 		side_reset(fd);
 		return;
 	}
-	if (!worker_admit(w)) {
-		give_up(w, &flow, CLOSE_LIMIT);
+	flow.netns = l->netns;
+	wl = workload_find(&w->workloads, flow.workload);
+	if (!wl || !worker_admit(w)) {
+		give_up(w, &flow, wl ? CLOSE_LIMIT : CLOSE_NO_WORKLOAD);
 		side_reset(fd);
 		return;
 	}
-	if (conn_open(w, fd, &flow) < 0) {
+	if (conn_open(w, wl, fd, &flow) < 0) {
 		worker_release(w);
 		give_up(w, &flow, CLOSE_OOM);
 	}
@@ -128,6 +135,8 @@ void listener_tick(struct listener *l)
 {
 	if (l->fd < 0)
 		return;
+	if (!l->started)
+		listener_start(l, l->polled.owner);
 	if (l->spare < 0)
 		l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (l->paused && l->spare >= 0) {
@@ -170,48 +179,65 @@ static int listen_on_loopback(int fd, int family, struct address *ret)
 }
 
 /* L->inbound and the port of L->place are set. */
-static int open_listener(struct listener *l, struct worker *w, int family, struct error *err)
+static int open_listener(struct listener *l, const struct netns *netns, struct steer *steer,
+			 int family, struct error *err)
 {
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), r;
+	int fd = netns_socket(netns, family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			      IPPROTO_TCP),
+	    r;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = listen_on_loopback(fd, family, &l->place);
-	if (r < 0)
-		goto fail;
-	r = l->inbound ? steer_add_inbound(w->steer, fd, err)
-		       : steer_add_listener(w->steer, fd, err);
-	if (r < 0)
-		goto fail;
-	r = poller_add(&w->poller, &l->polled, fd, EPOLLIN, on_connection, w);
-	if (r < 0)
-		goto fail;
+	if (r == 0)
+		r = l->inbound ? steer_add_inbound(steer, fd, err)
+			       : steer_add_listener(steer, fd, err);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	l->netns = netns ? netns->number : 0;
 	l->fd = fd;
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return 0;
-fail:
-	close(fd);
-	return r;
 }
 
-int listener_open(struct listener *l, struct worker *w, int family, uint16_t *port,
-		  struct error *err)
+int listener_open(struct listener *l, const struct netns *netns, struct steer *steer, int family,
+		  uint16_t *port, struct error *err)
 {
 	int r;
 
 	l->inbound = false;
 	l->place.port = *port;
-	r = open_listener(l, w, family, err);
+	r = open_listener(l, netns, steer, family, err);
 	if (r == 0)
 		*port = l->place.port;
 	return r;
 }
 
-int listener_open_inbound(struct listener *l, struct worker *w, int family, struct error *err)
+int listener_open_inbound(struct listener *l, const struct netns *netns, struct steer *steer,
+			  int family, struct error *err)
 {
 	l->inbound = true;
 	l->place.port = 0;
-	return open_listener(l, w, family, err);
+	return open_listener(l, netns, steer, family, err);
+}
+
+int listener_start(struct listener *l, struct worker *w)
+{
+	int r;
+
+	if (l->fd < 0 || l->started)
+		return 0;
+	l->polled.owner = w;
+	r = poller_add(&w->poller, &l->polled, l->fd, EPOLLIN, on_connection, w);
+	l->started = r == 0;
+	return r;
+}
+
+static void on_closed(struct polled *polled)
+{
+	((struct listener *)polled)->closing = false;
 }
 
 void listener_close(struct listener *l)
@@ -220,10 +246,14 @@ void listener_close(struct listener *l)
 
 	if (l->fd < 0)
 		return;
-	/* What the command connected before it ended has its turn. */
-	for (int i = 0; i < LISTENER_BACKLOG && accept_one(l); i++)
-		;
-	poller_remove(&w->poller, &l->polled, NULL);
+	if (l->started) {
+		/* What the command connected before it ended has its turn. */
+		for (int i = 0; i < LISTENER_BACKLOG && accept_one(l); i++)
+			;
+		poller_remove(&w->poller, &l->polled, on_closed);
+		l->closing = true;
+	}
+	l->started = false;
 	close(l->fd);
 	l->fd = -1;
 	if (l->spare >= 0)

@@ -12,14 +12,17 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", cmd_run, "run a command and hold its connections to a policy" },
+	{ "agent", cmd_agent, "hold many workloads of a node to policies" },
 	{ "check", cmd_check, "check policy files and report every error" },
-	{ "cleanup", cmd_cleanup, "remove what a killed `sluice run` left behind" },
+	{ "cleanup", cmd_cleanup, "remove what a killed sluice left behind" },
+	{ "status", cmd_status, "tell what the running agent holds and refuses" },
 };
 
 static void usage(FILE *to)
 {
 	fprintf(to, "Usage: sluice COMMAND [ARGUMENT...]\n\n"
-		    "A transparent proxy that lets a workload send only what a policy allows.\n\n"
+		    "A transparent proxy that lets workloads send and get only what a policy "
+		    "allows.\n\n"
 		    "Commands:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);

@@ -50,15 +50,29 @@ void metrics_add(struct metrics *sum, const struct metrics *m)
 		sum->closed[i] += m->closed[i];
 }
 
-void metrics_print(const struct metrics *m, uint64_t flows_open, uint64_t events_lost, FILE *to)
+void metrics_each(const struct metrics *m, void (*fn)(void *ctx, const char *name, uint64_t value),
+		  void *ctx)
 {
 	struct metrics copy = *m;
+	char name[64];
 
-	fprintf(to, "{");
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		fprintf(to, "\"%s\":%" PRIu64 ",", counters[i].name, *counter_at(&copy, i));
-	for (size_t i = 0; i < CLOSE_REASON_MAX; i++)
-		fprintf(to, "\"close.%s\":%" PRIu64 ",", reasons[i].name, m->closed[i]);
+		fn(ctx, counters[i].name, *counter_at(&copy, i));
+	for (size_t i = 0; i < CLOSE_REASON_MAX; i++) {
+		snprintf(name, sizeof(name), "close.%s", reasons[i].name);
+		fn(ctx, name, m->closed[i]);
+	}
+}
+
+static void print_one(void *ctx, const char *name, uint64_t value)
+{
+	fprintf(ctx, "\"%s\":%" PRIu64 ",", name, value);
+}
+
+void metrics_print(const struct metrics *m, uint64_t flows_open, uint64_t events_lost, FILE *to)
+{
+	fprintf(to, "{");
+	metrics_each(m, print_one, to);
 	fprintf(to, "\"flows.open\":%" PRIu64 ",\"events.lost\":%" PRIu64 "}\n", flows_open,
 		events_lost);
 }

@@ -24,6 +24,10 @@ const char *close_reason_text(enum close_reason why); /* "the client reset the c
 
 void metrics_add(struct metrics *sum, const struct metrics *m);
 
+/* Call FN with the name and the value of each. */
+void metrics_each(const struct metrics *m, void (*fn)(void *ctx, const char *name, uint64_t value),
+		  void *ctx);
+
 /* One JSON object: {"conn.opened":1,...,"close.done":1,...}; FLOWS_OPEN and EVENTS_LOST come from
  * the kernel. */
 void metrics_print(const struct metrics *m, uint64_t flows_open, uint64_t events_lost, FILE *to);

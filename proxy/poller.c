@@ -94,7 +94,9 @@ int poller_add(struct poller *p, struct polled *it, int fd, uint32_t events, pol
 {
 	struct epoll_event e;
 
-	*it = (struct polled){ .fd = fd, .events = events, .on_event = on_event, .owner = owner };
+	*it = (struct polled){
+		.fd = fd, .events = (uint16_t)events, .on_event = on_event, .owner = owner
+	};
 	e = wanted(it);
 	if (epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &e) < 0)
 		return -errno;
@@ -108,7 +110,7 @@ void poller_set(struct poller *p, struct polled *it, uint32_t events)
 
 	if (events == it->events || it->closed)
 		return;
-	it->events = events;
+	it->events = (uint16_t)events;
 	e = wanted(it);
 	/* What is polled was added, and changing it needs no memory. */
 	if (epoll_ctl(p->fd, EPOLL_CTL_MOD, it->fd, &e) < 0)

@@ -27,12 +27,12 @@ typedef void (*polled_closed_cb)(struct polled *it);
 
 struct polled {
 	int fd;
-	uint32_t events; /* waited for */
+	uint16_t events; /* waited for; all of them are among the lowest bits */
+	bool closed;
 	polled_cb on_event;
 	polled_closed_cb on_closed; /* once it is closed; NULL: nobody asks */
 	void *owner;
 	struct polled *next_closed;
-	bool closed;
 };
 
 struct poller {

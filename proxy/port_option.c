@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int refuse(const char *value, const char *why)
-{
-	fprintf(stderr, "sluice: --port %s: %s\n", value, why);
-	return -EINVAL;
-}
-
 /* What follows the number: nothing is both protocols. */
 static int parse_protocol(const char *text, uint8_t *ret)
 {
@@ -26,24 +20,42 @@ static int parse_protocol(const char *text, uint8_t *ret)
 	return 0;
 }
 
-int port_option_parse(char *value, struct named_port *ret)
+int port_option_set(const char *name, const char *value, struct named_port *ret, struct error *err)
 {
-	char *equals = strchr(value, '='), *end;
-	struct named_port port = { .name = value };
+	struct named_port port = { .name = name };
 	unsigned long number;
+	char *end;
 
-	if (!equals)
-		return refuse(value, "a port is NAME=NUMBER, NAME=NUMBER/tcp or NAME=NUMBER/udp");
-	if (!policy_is_port_name((struct span){ value, (size_t)(equals - value) }))
-		return refuse(value, "a name is 1 to 15 letters, digits and single dashes within, "
-				     "with a letter among them");
-	number = strtoul(equals + 1, &end, 10);
-	if (equals[1] < '0' || equals[1] > '9' || number < 1 || number > 65535)
-		return refuse(value, "a port is a number from 1 to 65535");
-	if (parse_protocol(end, &port.protocol) < 0)
-		return refuse(value, "behind the number only /tcp or /udp can stand");
-	*equals = '\0';
+	if (!policy_is_port_name(span_of(name))) {
+		error_set(err, "a name is 1 to 15 letters, digits and single dashes within, with a "
+			       "letter among them");
+		return -EINVAL;
+	}
+	number = strtoul(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || number < 1 || number > 65535) {
+		error_set(err, "a port is a number from 1 to 65535");
+		return -EINVAL;
+	}
+	if (parse_protocol(end, &port.protocol) < 0) {
+		error_set(err, "behind the number only /tcp or /udp can stand");
+		return -EINVAL;
+	}
 	port.port = (uint16_t)number;
 	*ret = port;
 	return 0;
+}
+
+int port_option_parse(char *value, struct named_port *ret)
+{
+	char *equals = strchr(value, '=');
+	struct error err = { "a port is NAME=NUMBER, NAME=NUMBER/tcp or NAME=NUMBER/udp" };
+
+	if (equals) {
+		*equals = '\0';
+		if (port_option_set(value, equals + 1, ret, &err) == 0)
+			return 0;
+		*equals = '=';
+	}
+	fprintf(stderr, "sluice: --port %s: %s\n", value, err.text);
+	return -EINVAL;
 }

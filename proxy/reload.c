@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,21 +8,6 @@
 #include <unistd.h>
 #include "reload_say.h"
 #include "run.h"
-#include "sweep.h"
-
-#define TO(s) (1u << RELOAD_##s)
-static const unsigned next_states[RELOAD_STATE_MAX] = {
-	[RELOAD_IDLE] = TO(LOADING),
-	[RELOAD_LOADING] = TO(IDLE) | TO(TAKING),
-	[RELOAD_TAKING] = TO(SWEEPING),
-	[RELOAD_SWEEPING] = TO(IDLE),
-};
-
-static void move(struct reload *l, enum reload_state to)
-{
-	assert(next_states[l->state] & (1u << to));
-	l->state = to;
-}
 
 /* ---- loading, on a thread of its own ---- */
 
@@ -48,76 +32,48 @@ static int check_files(struct reload *l)
 	return 0;
 }
 
-/* What each worker needs, and the kernel. */
+/* What the workers need, and the kernel. */
 static int prepare(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	l->table = steer_build_table(policy_l4_table(l->next), &l->err);
-	if (l->table < 0)
-		return l->table;
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		l->parcels[i] = worker_policy_new(l->next, l->serial);
-		if (!l->parcels[i]) {
-			error_set(&l->err, "out of memory for the policy");
-			return -ENOMEM;
-		}
+	if (rollout_plan_init(&l->plan, r->crew.n) < 0) {
+		error_set(&l->err, "out of memory for the policy");
+		return -ENOMEM;
 	}
-	return 0;
+	return rollout_plan_set(&l->plan, r->workload, l->next, r->info, &l->err);
 }
 
-static void load(struct run *r)
+static void load(void *ctx)
 {
+	struct run *r = ctx;
 	struct reload *l = &r->reload;
 
 	l->result = check_files(l);
 	if (l->result == 0)
 		l->result = policy_source_load(l->source, r->policy, &l->next, &l->diag);
-	if (l->result == 0 && !policy_same_text(l->next, r->policy))
+	l->differs = l->result == 0 && !policy_same_text(l->next, r->policy);
+	if (l->differs)
 		l->result = prepare(r);
-}
-
-static void loader_main(void *arg)
-{
-	struct run *r = arg;
-
-	load(r);
-	uv_async_send(&r->reload.loaded);
 }
 
 static void drop_load(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	for (unsigned i = 0; l->parcels && i < r->n_workers; i++) {
-		worker_policy_free(l->parcels[i]);
-		l->parcels[i] = NULL;
-	}
-	if (l->table >= 0)
-		close(l->table);
-	l->table = -1;
+	rollout_plan_done(&l->plan);
 	l->next = policy_unref(l->next);
 	diag_done(&l->diag);
-	l->diag = (struct diag){ 0 };
+	l->err.text[0] = '\0';
 }
 
 /* ---- putting it in force ---- */
 
-static void start_load(struct run *r);
-static void on_settled(uv_timer_t *timer);
-
 static void finish(struct run *r)
 {
-	struct reload *l = &r->reload;
-
 	drop_load(r);
-	move(l, RELOAD_IDLE);
-	if (l->closing)
-		return;
-	if (l->changed)
-		start_load(r);
-	else if ((l->blind || l->short_of) && !uv_is_active((uv_handle_t *)&l->settle))
-		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
+	r->reload.rolling = false;
+	follow_idle(&r->reload.files);
 }
 
 static void on_swept(void *ctx, const struct swept *e)
@@ -126,113 +82,69 @@ static void on_swept(void *ctx, const struct swept *e)
 	struct reload *l = &r->reload;
 
 	report_swept(&r->reporter, e);
-	if (e->result == 0) {
-		l->ended++;
-	} else if (e->result == -EOPNOTSUPP && !l->said_helpless) {
+	if (e->result == -EOPNOTSUPP && !l->said_helpless) {
 		l->said_helpless = true;
-		fprintf(stderr, "sluice: this kernel cannot end connections "
-				"(CONFIG_INET_DIAG_DESTROY): what "
-				"the new policy no longer leaves alone hangs instead\n");
+		reload_say_helpless();
 	}
 }
 
-static void on_again(uv_timer_t *timer);
-
-static void sweep(struct run *r)
+static void on_unlisted(void *ctx, int error)
 {
+	struct run *r = ctx;
 	struct reload *l = &r->reload;
-	int code;
 
-	if (r->options->audit) /* nothing is refused */
-		return;
-	code = steer_sweep(r->steer, on_swept, r);
-	if (code == 0)
-		return;
 	if (!l->said_unlisted)
-		fprintf(stderr,
-			"sluice: cannot list the connections that sluice does not carry: %s; "
-			"nothing "
-			"passes on those that the policy does not leave alone\n",
-			strerror(-code));
+		reload_say_unlisted(error);
 	l->said_unlisted = true;
-	uv_timer_start(&l->again, on_again, RELOAD_AGAIN_MS, 0);
 }
 
-static bool all_reached(const struct run *r, bool swept)
+static void on_behind(void *ctx, uint64_t workload, const char *why)
 {
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		const struct worker *w = &r->workers[i];
-
-		if (atomic_load(swept ? &w->swept : &w->taken) != r->reload.serial)
-			return false;
-	}
-	return true;
+	(void)ctx;
+	(void)workload;
+	fprintf(stderr,
+		"sluice: %s; requests are judged by the new policy, connections by the one "
+		"before, until that succeeds\n",
+		why);
 }
 
-static bool switch_table(struct run *r)
+static void on_in_force(void *ctx)
 {
+	struct run *r = ctx;
+
+	policy_unref(r->policy);
+	r->policy = policy_ref(r->reload.next);
+}
+
+static void on_done(void *ctx, unsigned ended)
+{
+	struct run *r = ctx;
+
+	r->reload.ended = ended;
+	reload_say_changed(r);
+	finish(r);
+}
+
+static const struct rollout_host host = {
+	.in_force = on_in_force,
+	.behind = on_behind,
+	.swept = on_swept,
+	.unlisted = on_unlisted,
+	.done = on_done,
+};
+
+static void loaded(void *ctx, int error)
+{
+	struct run *r = ctx;
 	struct reload *l = &r->reload;
 
-	if (steer_switch_table(r->steer, l->table, policy_l4_table(l->next), &l->err) == 0)
-		return true;
-	if (!l->said_behind)
-		fprintf(stderr,
-			"sluice: %s; requests are judged by the new policy, connections by the one "
-			"before, until that succeeds\n",
-			l->err.text);
-	l->said_behind = true;
-	uv_timer_start(&l->again, on_again, RELOAD_AGAIN_MS, 0);
-	return false;
-}
-
-static void step(struct run *r)
-{
-	struct reload *l = &r->reload;
-
-	if (l->state == RELOAD_TAKING && all_reached(r, false) && switch_table(r)) {
-		l->said_behind = false;
-		policy_unref(r->policy);
-		r->policy = policy_ref(l->next);
-		move(l, RELOAD_SWEEPING);
-		uv_timer_start(&l->again, on_again, RELOAD_AGAIN_MS, 0);
-		sweep(r);
+	if (error < 0) {
+		error_set(&l->err, "cannot start a thread to load the policy: %s",
+			  uv_strerror(error));
+		l->result = error;
 	}
-	if (l->state == RELOAD_SWEEPING && all_reached(r, true)) {
-		for (unsigned i = 0; i < r->n_workers; i++)
-			l->ended += atomic_exchange(&r->workers[i].ended, 0);
-		reload_say_changed(r);
-		finish(r);
-	}
-}
-
-static void on_progress(uv_async_t *async)
-{
-	step(async->data);
-}
-
-static void on_again(uv_timer_t *timer)
-{
-	struct run *r = timer->data;
-
-	if (r->reload.state == RELOAD_TAKING)
-		step(r);
-	else
-		sweep(r);
-}
-
-static void join_loader(struct reload *l)
-{
-	if (l->has_loader)
-		uv_thread_join(&l->loader);
-	l->has_loader = false;
-}
-
-static void take_loaded(struct run *r)
-{
-	struct reload *l = &r->reload;
-
 	/* What is lacking may come back without a change of any file. */
-	l->short_of = l->result < 0 && l->result != -EINVAL;
+	l->files.short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
 		reload_say_failed(r);
 		finish(r);
@@ -240,112 +152,48 @@ static void take_loaded(struct run *r)
 	}
 	free(l->last_errors);
 	l->last_errors = NULL;
-	if (l->table < 0) { /* it says what is in force */
+	if (!l->differs) { /* it says what is in force */
 		finish(r);
 		return;
 	}
-	move(l, RELOAD_TAKING);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		worker_set_policy(&r->workers[i], l->parcels[i]);
-		l->parcels[i] = NULL;
-	}
-}
-
-static void on_loaded(uv_async_t *async)
-{
-	struct run *r = async->data;
-
-	if (!r->reload.has_loader) /* it was waited for already */
-		return;
-	join_loader(&r->reload);
-	take_loaded(r);
+	l->rolling = true;
+	rollout_begin(&l->rollout, &l->plan);
 }
 
 /* ---- noticing ---- */
 
-/* Somebody who uses all of the user's watches must not keep a policy from being changed: then the
- * files are read from time to time. */
-static void set_watch(struct reload *l)
+static int watch_files(void *ctx, struct watch *watch)
 {
+	struct run *r = ctx;
+	struct reload *l = &r->reload;
 	const struct run_options *o = l->source->options;
-	int r = -EMFILE;
+	int code = -EMFILE;
 
-	if (l->watch)
-		r = watch_set(l->watch, o->policies, o->n_policies, o->secrets);
-	l->unguarded = l->guarded && (r == -EPERM || !l->watch);
-	l->blind = r < 0 && !l->unguarded;
-	if (!l->blind || l->said_blind)
-		return;
-	l->said_blind = true;
-	fprintf(stderr,
-		"sluice: the policy's files cannot all be watched (%s), so they are read every %d "
-		"seconds\n",
-		r == -ENOSPC   ? "fs.inotify.max_user_watches"
-		: r == -EMFILE ? "fs.inotify.max_user_instances"
-			       : strerror(-r),
-		RELOAD_BLIND_MS / 1000);
+	if (watch)
+		code = watch_set(watch, o->policies, o->n_policies, o->secrets);
+	return l->guarded && (code == -EPERM || !watch) ? 1 : code;
 }
 
-static void start_load(struct run *r)
+static void unfollowed(void *ctx)
 {
-	struct reload *l = &r->reload;
-	int code;
-
-	l->changed = false;
-	l->latest_ms = 0;
-	l->ended = 0;
-	l->err.text[0] = '\0';
-	set_watch(l);
-	if (l->unguarded) {
-		reload_say_unfollowed(r);
-		return;
-	}
-	l->serial++;
-	move(l, RELOAD_LOADING);
-	code = uv_thread_create(&l->loader, loader_main, r);
-	l->has_loader = code == 0;
-	if (code == 0)
-		return;
-	error_set(&l->err, "cannot start a thread to load the policy: %s", uv_strerror(code));
-	l->result = code;
-	take_loaded(r);
+	reload_say_unfollowed(ctx);
 }
 
-static void on_settled(uv_timer_t *timer)
-{
-	struct run *r = timer->data;
+static const struct follow_host follower = {
+	.watch = watch_files,
+	.refused = unfollowed,
+	.load = load,
+	.loaded = loaded,
+};
 
-	if (r->reload.state == RELOAD_IDLE)
-		start_load(r);
-	else
-		r->reload.changed = true;
-}
-
-static void on_news(uv_poll_t *handle, int status, int events)
-{
-	struct run *r = handle->data;
-	struct reload *l = &r->reload;
-	enum watch_news news = watch_read(l->watch);
-	uint64_t now = uv_now(&r->loop), at;
-
-	(void)status;
-	(void)events;
-	if (news == WATCH_NOTHING)
-		return;
-	if (!l->latest_ms)
-		l->latest_ms = now + RELOAD_LATEST_MS;
-	at = now + (news == WATCH_SETTLED ? RELOAD_SETTLED_MS : RELOAD_UNSETTLED_MS);
-	if (at > l->latest_ms)
-		at = l->latest_ms;
-	uv_timer_start(&l->settle, on_settled, at > now ? at - now : 0, 0);
-}
-
-int reload_init(struct reload *l, const struct policy_source *source)
+int reload_init(struct run *r, const struct policy_source *source)
 {
 	const struct run_options *o = source->options;
+	struct reload *l = &r->reload;
 	size_t pipes = 0;
+	int code;
 
-	*l = (struct reload){ .source = source, .table = -1 };
+	*l = (struct reload){ .source = source };
 	for (size_t i = 0; i < o->n_policies; i++)
 		pipes += !can_be_read_again(o->policies[i]);
 	if (pipes > 0 && pipes < o->n_policies)
@@ -353,17 +201,17 @@ int reload_init(struct reload *l, const struct policy_source *source)
 				"of it is in files\n");
 	if (o->n_policies == 0 || pipes > 0)
 		return 0;
-	l->parcels = calloc(o->workers, sizeof(*l->parcels));
-	l->watch = watch_new();
-	if (!l->parcels || (!l->watch && errno == ENOMEM))
-		return -ENOMEM;
-	set_watch(l);
+	code = follow_init(&l->files, &follower, r);
+	if (code < 0)
+		return code;
+	l->on = true;
+	follow_watch(&l->files);
 	return 0;
 }
 
 bool reload_is_on(const struct reload *l)
 {
-	return l->parcels != NULL;
+	return l->on;
 }
 
 /* Changes are taken whoever may have made them: on demand, or where nothing is refused. */
@@ -389,11 +237,12 @@ static void guard(struct run *r)
 	if (c->change_user)
 		l->guard = (struct watch_guard){ c->uid, c->groups, (size_t)c->n_groups };
 	l->guarded = true;
-	if (l->watch)
-		watch_guard(l->watch, &l->guard);
-	set_watch(l); /* so far it has not looked at anybody */
-	if (!l->unguarded)
-		start_load(r); /* what has changed meanwhile is no news any more */
+	if (l->files.watch)
+		watch_guard(l->files.watch, &l->guard);
+	/* So far it has not looked at anybody, and what has changed meanwhile is no news any more.
+	 */
+	if (follow_watch(&l->files) <= 0)
+		follow_now(&l->files);
 }
 
 void reload_begin(struct run *r)
@@ -402,20 +251,9 @@ void reload_begin(struct run *r)
 
 	if (!reload_is_on(l))
 		return;
-	if (uv_async_init(&r->loop, &l->progress, on_progress) < 0 ||
-	    uv_async_init(&r->loop, &l->loaded, on_loaded) < 0 ||
-	    (l->watch && (uv_poll_init(&r->loop, &l->news, watch_fd(l->watch)) < 0 ||
-			  uv_poll_start(&l->news, UV_READABLE, on_news) < 0)))
-		abort(); /* a good descriptor and fresh handles */
-	uv_timer_init(&r->loop, &l->settle);
-	uv_timer_init(&r->loop, &l->again);
-	l->progress.data = l->loaded.data = l->news.data = l->settle.data = l->again.data = r;
-	uv_unref((uv_handle_t *)&l->progress); /* stays for the workers until they have ended */
-	for (unsigned i = 0; i < r->n_workers; i++)
-		r->workers[i].progress = &l->progress;
-	if (l->blind)
-		uv_timer_start(&l->settle, on_settled, RELOAD_BLIND_MS, 0);
-	l->begun = true;
+	rollout_init(&l->rollout, &r->crew, r->steer, &r->loop, &host, r);
+	l->rollout.audit = r->options->audit;
+	follow_begin(&l->files, &r->loop);
 	guard(r);
 }
 
@@ -423,16 +261,11 @@ void reload_end(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (!l->begun || l->closing)
+	if (!l->files.begun || l->files.closing)
 		return;
-	l->closing = true;
-	if (l->watch)
-		uv_close((uv_handle_t *)&l->news, NULL);
-	uv_close((uv_handle_t *)&l->settle, NULL);
-	uv_close((uv_handle_t *)&l->again, NULL);
-	uv_close((uv_handle_t *)&l->loaded, NULL);
-	join_loader(l);
-	if (l->state == RELOAD_LOADING)
+	follow_end(&l->files);
+	rollout_end(&l->rollout);
+	if (!l->rolling)
 		drop_load(r); /* as long as there are workers */
 }
 
@@ -440,13 +273,8 @@ void reload_done(struct run *r)
 {
 	struct reload *l = &r->reload;
 
-	if (l->begun) {
-		reload_end(r);
-		uv_close((uv_handle_t *)&l->progress, NULL);
-		uv_run(&r->loop, UV_RUN_DEFAULT);
-	}
+	rollout_done(&l->rollout);
 	drop_load(r);
-	free(l->parcels);
 	free(l->last_errors);
-	watch_free(l->watch);
+	follow_done(&l->files);
 }

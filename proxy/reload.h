@@ -4,13 +4,8 @@
  * On the main thread's loop. One change at a time, in this order:
  *   LOADING  on a thread of its own everything is made that takes long or can fail: the policy, the
  *            kernel's table, what each worker needs. With any error nothing has changed.
- *   TAKING   every worker is handed the policy. Still in force in the kernel: the old table.
- *   SWEEPING all workers have taken it; the kernel's table is switched, and the connections that
- *            sluice does not carry and that the new table would not leave alone are ended. Waits
- *            for the workers, who hold their connections to it.
- * So no worker judges by an older policy than the kernel's table is. If the switch fails, workers
- * judge by the new policy, connect() and what is left alone by the old one, and it is tried again
- * until it succeeds. What changes on the way is loaded afterwards. */
+ *   ROLLING  it is put in force, see rollout.h.
+ * What changes on the way is loaded afterwards. */
 #ifndef SLUICE_RELOAD_H
 #define SLUICE_RELOAD_H
 
@@ -19,50 +14,30 @@
 #include <uv.h>
 #include "diag.h"
 #include "policy_source.h"
+#include "rollout.h"
 #include "sluice/error.h"
-#include "watch.h"
-
-#define RELOAD_SETTLED_MS   20	 /* after a change that is complete */
-#define RELOAD_UNSETTLED_MS 500	 /* after one that goes on: a file that is being written */
-#define RELOAD_BLIND_MS	    2000 /* how often files are read that cannot be watched */
-#define RELOAD_LATEST_MS    1000 /* but not later than this after the first one */
-#define RELOAD_AGAIN_MS	    1000 /* a switch that failed; a second sweep, see sweep.h */
+#include "follow.h"
 
 struct run;
-struct worker_policy;
 
-enum reload_state { RELOAD_IDLE, RELOAD_LOADING, RELOAD_TAKING, RELOAD_SWEEPING, RELOAD_STATE_MAX };
-
-/* Embedded in a run; what is being loaded is the loading thread's while it is LOADING. */
+/* Embedded in a run; what is being loaded is the loading thread's meanwhile. */
 struct reload {
 	const struct policy_source *source;
-	struct watch *watch; /* NULL: there are no more of them */
-	enum reload_state state;
-	bool begun, closing;
-	bool guarded;	/* nothing is followed that the command's user could write */
-	bool unguarded; /* that user could write what is watched now */
+	struct follow files;
+	bool on;
+	bool guarded; /* nothing is followed that the command's user could write */
 	struct watch_guard guard;
-	bool blind;	    /* not everything is watched */
-	bool short_of;	    /* something, so that the last load could not be done */
-	bool changed;	    /* again, since it began */
 	bool said_unlisted; /* that connections cannot be listed */
 	bool said_unguarded;
-	bool said_blind;    /* that something cannot be watched */
 	bool said_helpless; /* that this kernel cannot end connections */
-	bool said_behind;   /* that the switch failed */
-	uint64_t latest_ms; /* when what has changed is loaded at the latest; 0: nothing has */
-	uv_poll_t news;
-	uv_timer_t settle, again;
-	uv_async_t progress, loaded;
-	uv_thread_t loader; /* while LOADING, unless there was none to be had */
-	bool has_loader;
-	char *last_errors; /* printed for the text that is in the files now */
+	char *last_errors;  /* printed for the text that is in the files now */
 
 	int result; /* of the load */
 	struct policy *next;
-	int table; /* descriptor, -1: none */
-	struct worker_policy **parcels;
-	uint32_t serial;
+	bool differs; /* from the one in force */
+	bool rolling; /* it is being put in force */
+	struct rollout_plan plan;
+	struct rollout rollout;
 	unsigned ended; /* connections */
 	struct diag diag;
 	struct error err;
@@ -71,7 +46,7 @@ struct reload {
 /* Begin to follow the files of SOURCE, before they are read for the first time. Where there is
  * nothing to follow, or nothing that could be read again (a pipe), reloading stays off. Returns 0
  * or -ENOMEM; reload_done() is due in either case. */
-int reload_init(struct reload *l, const struct policy_source *source);
+int reload_init(struct run *r, const struct policy_source *source);
 bool reload_is_on(const struct reload *l);
 /* Whether a change can ever be put in force. Known once the command's user is. */
 bool reload_may_follow(const struct run *r);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload_say.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "run.h"
 
-static char *render(const struct diag *diag)
+char *reload_render(const struct diag *diag)
 {
 	char *text = NULL;
 	size_t size;
@@ -29,7 +30,7 @@ void reload_say_failed(struct run *r)
 {
 	static const char stays[] = "the policy before stays in force";
 	struct reload *l = &r->reload;
-	char *errors = l->err.text[0] ? strdup(l->err.text) : render(&l->diag);
+	char *errors = l->err.text[0] ? strdup(l->err.text) : reload_render(&l->diag);
 	struct report_change change = { .error = errors ? errors : "out of memory" };
 
 	if (same(errors, l->last_errors)) {
@@ -83,4 +84,29 @@ void reload_say_unfollowed(struct run *r)
 	l->said_unguarded = true;
 	fprintf(stderr, "sluice: %s\n", text);
 	report_reload(&r->reporter, &(struct report_change){ .error = text });
+}
+
+void reload_say_blind(int error, unsigned seconds)
+{
+	fprintf(stderr,
+		"sluice: the policy's files cannot all be watched (%s), so they are read every %u "
+		"seconds\n",
+		error == -ENOSPC   ? "fs.inotify.max_user_watches"
+		: error == -EMFILE ? "fs.inotify.max_user_instances"
+				   : strerror(-error),
+		seconds);
+}
+
+void reload_say_helpless(void)
+{
+	fprintf(stderr, "sluice: this kernel cannot end connections (CONFIG_INET_DIAG_DESTROY): "
+			"what the new policy no longer leaves alone hangs instead\n");
+}
+
+void reload_say_unlisted(int error)
+{
+	fprintf(stderr,
+		"sluice: cannot list the connections that sluice does not carry: %s; nothing "
+		"passes on those that the policy does not leave alone\n",
+		strerror(-error));
 }

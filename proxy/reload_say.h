@@ -12,4 +12,15 @@ void reload_say_changed(struct run *r);
 /* There is a change which the command could have made, and it is not followed. Once. */
 void reload_say_unfollowed(struct run *r);
 
+/* Files cannot be watched, for this reason. */
+void reload_say_blind(int error, unsigned seconds);
+/* The kernel ends no connections. */
+void reload_say_helpless(void);
+/* Connections could not be listed, for this reason. */
+void reload_say_unlisted(int error);
+
+struct diag;
+/* What DIAG says, for the caller to free; NULL when out of memory. */
+char *reload_render(const struct diag *diag);
+
 #endif

@@ -22,7 +22,8 @@ uint64_t report_now(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void add_end(struct text *t, const char *name, const struct address *a, const char *labels)
+static void add_end(struct text *t, const char *name, const struct address *a,
+		    const struct workload_info *who)
 {
 	text_add(t, ",\"");
 	text_add(t, name);
@@ -31,16 +32,13 @@ static void add_end(struct text *t, const char *name, const struct address *a, c
 		text_add_ip(t, a);
 	text_add(t, "\",\"port\":");
 	text_add_number(t, a->port);
-	if (labels[0]) {
-		text_add(t, ",\"labels\":[");
-		text_add(t, labels);
-		text_add(t, "]");
-	}
+	if (who)
+		text_add(t, who->record);
 	text_add(t, "}");
 }
 
-/* Everything up to the part that differs between kinds of records. The labels are those of the
- * workload. */
+/* Everything up to the part that differs between kinds of records. What is known of the
+ * workload stands at its own end. */
 void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, bool ingress,
 		       const struct address *source, const struct address *destination)
 {
@@ -51,8 +49,8 @@ void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, 
 	text_add(t, "\",\"verdict\":\"");
 	text_add(t, verdict);
 	text_add(t, ingress ? "\",\"direction\":\"ingress\"" : "\",\"direction\":\"egress\"");
-	add_end(t, "source", source, ingress ? "" : r->labels);
-	add_end(t, "destination", destination, ingress ? r->labels : "");
+	add_end(t, "source", source, ingress ? NULL : r->who);
+	add_end(t, "destination", destination, ingress ? r->who : NULL);
 }
 
 void report_begin(struct reporter *r, struct text *t, const char *verdict, const struct flow *flow)
@@ -413,6 +411,7 @@ static const char *verdict_for(enum close_reason why)
 {
 	switch (why) {
 	case CLOSE_NOT_ALLOWED:
+	case CLOSE_NO_WORKLOAD:
 	case CLOSE_NOT_HTTP:
 	case CLOSE_TLS:
 	case CLOSE_UNSOLICITED:

@@ -2,8 +2,8 @@
 /* report.h - what is said about requests, connections and refusals: the JSON record, if there is a
  * log, and the line of the summary for everything that was denied.
  *
- * One reporter per thread. Nothing here fails or waits: a record that does not fit or has no memory
- * is lost and counted. The fields are those of docs/record.md. */
+ * One reporter per thread and workload. Nothing here fails or waits: a record that does not fit or
+ * has no memory is lost and counted. The fields are those of docs/record.md. */
 #ifndef SLUICE_REPORT_H
 #define SLUICE_REPORT_H
 
@@ -16,8 +16,8 @@
 #include "sluice/verdict.h"
 #include "steer.h"
 #include "sweep.h"
+#include "workload_info.h"
 
-#define REPORT_LABELS_MAX 4096 /* of a workload, as they are in a record */
 #define REPORT_URL_MAX	  4096 /* bytes of a URL in a record, escapes included */
 #define REPORT_HEADER_MAX 128  /* of a header's name, and of its value, escapes included */
 #define REPORT_HEADERS_MAX \
@@ -25,14 +25,14 @@
 #define REPORT_LINE_MAX 2048				     /* of the summary */
 /* With room for all of these at their most, so that nobody makes a record too long to be kept. */
 #define REPORT_RECORD_MAX \
-	(REPORT_LABELS_MAX + REPORT_URL_MAX + REPORT_HEADERS_MAX + 2 * REPORT_LINE_MAX + 2048)
+	(WORKLOAD_RECORD_MAX + REPORT_URL_MAX + REPORT_HEADERS_MAX + 2 * REPORT_LINE_MAX + 2048)
 
 struct reporter {
 	struct log_writer *log; /* NULL: no records */
 	struct kept *kept;	/* of whom the parts of records are that wait for an answer */
 	struct denials denials;
-	const char *labels; /* of the workload, as the inside of a JSON array; not NULL */
-	bool audit;	    /* what is denied passes all the same, and is recorded as AUDIT */
+	const struct workload_info *who; /* whom it is about; NULL: nobody that is known */
+	bool audit; /* what is denied passes all the same, and is recorded as AUDIT */
 };
 
 /* A request, as it is reported. */

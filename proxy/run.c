@@ -4,23 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include "loop.h"
-#include "text.h"
+#include "rollout.h"
+#include "stats.h"
 
-static int render_labels(struct run *r, struct error *err)
+/* It has labels, and no name but the command itself. */
+static int open_info(struct run *r, struct error *err)
 {
-	struct text t = { .buf = r->labels, .size = sizeof(r->labels) - 1 };
+	struct workload_names names = { .labels = r->options->labels,
+					.n_labels = r->options->n_labels };
+	int code = workload_info_new(&names, &r->info, err);
 
-	for (size_t i = 0; i < r->options->n_labels; i++) {
-		text_add(&t, i ? ",\"" : "\"");
-		text_add_json(&t, span_of(r->options->labels[i].key));
-		text_add(&t, "=");
-		text_add_json(&t, span_of(r->options->labels[i].value));
-		text_add(&t, "\"");
-	}
-	if (!t.cut)
-		return 0;
-	error_set(err, "the labels are longer than %d bytes", RUN_LABELS_MAX);
-	return -E2BIG;
+	r->reporter.who = r->info;
+	return code;
 }
 
 static int open_log(struct run *r, struct error *err)
@@ -29,8 +24,7 @@ static int open_log(struct run *r, struct error *err)
 
 	if (r->options->log)
 		code = access_log_open(r->options->log, r->options->workers + 1,
-				       r->shared.limits.log_queue, &r->log, err);
-	r->reporter.labels = r->labels;
+				       r->options->limits.log_queue, &r->log, err);
 	if (r->log)
 		r->reporter.log = access_log_writer(r->log, r->options->workers);
 	return code;
@@ -40,6 +34,14 @@ static int open_log(struct run *r, struct error *err)
  * removed. */
 static int open_loops(struct run *r, struct error *err)
 {
+	struct crew_options options = {
+		.n_workers = r->options->workers,
+		.max_workloads = 1,
+		.limits = r->options->limits,
+		.audit = r->options->audit,
+		.fixed = !reload_may_follow(r),
+		.log = r->log,
+	};
 	int code = loop_open(&r->loop, RUN_DESCRIPTORS_MAX);
 
 	if (code < 0) {
@@ -47,51 +49,40 @@ static int open_loops(struct run *r, struct error *err)
 		return code;
 	}
 	r->loop_made = true;
-	r->workers = calloc(r->options->workers, sizeof(*r->workers));
-	if (!r->workers) {
-		error_set(err, "out of memory");
-		return -ENOMEM;
-	}
-	for (unsigned i = 0; i < r->options->workers; i++) {
-		struct log_writer *log = r->log ? access_log_writer(r->log, i) : NULL;
-
-		r->n_workers++;
-		code = worker_init(&r->workers[i], &r->shared, r->policy, log, r->labels, err);
-		if (!reload_may_follow(r))
-			r->workers[i].exchanges.kept.max = 0; /* nobody will ask again */
-		if (code == 0 && r->options->audit)
-			worker_set_audit(&r->workers[i]);
-		if (code < 0)
-			return code;
-	}
-	return 0;
+	return crew_open(&r->crew, &options, err);
 }
 
-static int open_listeners(struct run *r, struct error *err)
+static int give_policy(struct run *r, struct error *err)
 {
-	uint16_t ports[2] = { 0, 0 };
-	int code = 0;
+	struct rollout_plan plan;
+	int code = rollout_plan_init(&plan, r->crew.n);
 
-	for (unsigned i = 0; code == 0 && i < r->n_workers; i++)
-		code = worker_listen(&r->workers[i], r->steer, ports, err);
+	if (code < 0)
+		error_set(err, "out of memory for the policy");
+	else
+		code = rollout_plan_set(&plan, r->workload, r->policy, r->info, err);
+	if (code == 0)
+		code = rollout_at_once(&plan, &r->crew, r->steer, err);
+	rollout_plan_done(&plan);
 	return code;
 }
 
 static int open_steering(struct run *r, struct error *err)
 {
-	struct steer_options options = { .max_flows = (uint32_t)r->shared.limits.connects,
+	struct steer_options options = { .max_flows = (uint32_t)r->options->limits.connects,
 					 .audit = r->options->audit };
 	int code = steer_open(&options, &r->steer, err);
 
 	if (code < 0)
 		return code;
-	code = steer_set_table(r->steer, policy_l4_table(r->policy), err);
+	code = steer_add_workload(r->steer, cgroup_id(&r->state.cgroup), 0, &r->workload, err);
+	if (code == 0)
+		code = give_policy(r, err);
+	if (code == 0)
+		code = crew_listen(&r->crew, r->steer, err);
 	if (code < 0)
 		return code;
-	code = open_listeners(r, err);
-	if (code < 0)
-		return code;
-	code = routes_open(r->steer, &r->routes, err);
+	code = routes_open(r->steer, 0, -1, &r->routes, err);
 	if (code < 0)
 		return code;
 	return steer_attach(r->steer, r->state.cgroup.fd, r->state.pin_dir, err);
@@ -111,9 +102,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 {
 	int code;
 
-	*r = (struct run){
-		.options = o, .policy = policy, .reload = r->reload, .shared.limits = o->limits
-	};
+	*r = (struct run){ .options = o, .policy = policy, .reload = r->reload };
 	r->child.signal_fd = -1;
 	confine_self();
 	/* Before signals are blocked: a FIFO without a reader makes this wait. */
@@ -121,7 +110,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 	if (code == 0)
 		code = child_prepare(&r->child, o->user, err);
 	if (code == 0)
-		code = render_labels(r, err);
+		code = open_info(r, err);
 	if (code < 0)
 		return code;
 	clean_up();
@@ -132,9 +121,7 @@ int run_open(struct run *r, const struct run_options *o, struct policy *policy, 
 		return code;
 	r->state_made = true;
 	code = open_steering(r, err);
-	for (unsigned i = 0; code == 0 && i < r->n_workers; i++)
-		code = worker_start(&r->workers[i], err);
-	return code;
+	return code < 0 ? code : crew_start(&r->crew, err);
 }
 
 /* --- the main thread's loop: signals, refusals, routes, the end --- */
@@ -206,7 +193,7 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	}
 	if (!r->kill_at_ms) {
-		r->kill_at_ms = uv_now(&r->loop) + r->shared.limits.term_time;
+		r->kill_at_ms = uv_now(&r->loop) + r->options->limits.term_time;
 		cgroup_signal(&r->state.cgroup, SIGTERM);
 		cgroup_signal(&r->state.cgroup, SIGCONT); /* stopped ones would not notice */
 	} else if (uv_now(&r->loop) >= r->kill_at_ms) {
@@ -247,6 +234,7 @@ int run_loop(struct run *r, struct error *err)
 	r->timer.data = r;
 	uv_timer_init(&r->loop, &r->route_retry);
 	r->route_retry.data = r;
+	crew_begin(&r->crew, &r->loop);
 	reload_begin(r);
 	uv_run(&r->loop, UV_RUN_DEFAULT);
 	return 0;
@@ -254,56 +242,20 @@ int run_loop(struct run *r, struct error *err)
 
 /* --- the end --- */
 
-static void stop_workers(struct run *r, struct metrics *sum)
-{
-	for (unsigned i = 0; i < r->n_workers; i++)
-		if (r->workers[i].started)
-			worker_stop(&r->workers[i]);
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		struct worker *w = &r->workers[i];
-
-		worker_join(w);
-		if (!w->initialized)
-			continue;
-		w->metrics.buffers_in_use = w->buffers.n_lent;
-		metrics_add(sum, &w->metrics);
-		denials_merge(&r->reporter.denials, &w->reporter.denials);
-		worker_done(w);
-	}
-	free(r->workers);
-	r->workers = NULL;
-	r->n_workers = 0;
-}
-
-/* For tests and for whoever wants to know: SLUICE_STATS names a file. */
-static void write_stats(struct run *r, const struct metrics *sum)
-{
-	const char *path = getenv("SLUICE_STATS");
-	struct steer_counters counters = { 0 };
-	FILE *to;
-
-	if (!path || !r->steer)
-		return;
-	to = fopen(path, "we");
-	if (!to) {
-		fprintf(stderr, "sluice: %s: %s\n", path, strerror(errno));
-		return;
-	}
-	steer_counters(r->steer, &counters);
-	metrics_print(sum, counters.flows_open, counters.events_lost, to);
-	fclose(to);
-}
-
 void run_close(struct run *r)
 {
 	struct metrics sum = { 0 };
 	uint64_t lost;
 
-	stop_workers(r, &sum);
+	crew_stop(&r->crew, &sum, &r->reporter.denials);
+	reload_end(r);
+	crew_end(&r->crew);
+	if (r->loop_made)
+		uv_run(&r->loop, UV_RUN_DEFAULT);
 	reload_done(r);
 	if (r->steer)
 		steer_read_events(r->steer, on_steer_event, r);
-	write_stats(r, &sum);
+	stats_write(r->steer, &sum);
 	lost = access_log_close(r->log);
 	if (lost > 0)
 		fprintf(stderr, "sluice: %llu records could not be written to the log\n",
@@ -324,5 +276,6 @@ void run_close(struct run *r)
 	if (r->loop_made)
 		uv_loop_close(&r->loop);
 	child_done(&r->child);
+	workload_info_unref(r->info);
 	policy_unref(r->policy);
 }

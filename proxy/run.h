@@ -11,18 +11,17 @@
 
 #include "access_log.h"
 #include "child.h"
+#include "crew.h"
 #include "policy.h"
 #include "reload.h"
 #include "routes.h"
 #include "run_options.h"
 #include "run_state.h"
 #include "steer.h"
-#include "worker.h"
 
 #define RUN_DESCRIPTORS_MAX 1024 /* of those that the main thread watches, the highest */
 #define RUN_ROUTES_RETRY_MS 1000
 #define RUN_POLL_MS	    10 /* how often it is asked whether they have gone */
-#define RUN_LABELS_MAX	    REPORT_LABELS_MAX
 
 struct run {
 	const struct run_options *options;
@@ -32,13 +31,12 @@ struct run {
 	struct run_state state;
 	bool state_made;
 	struct steer *steer;
+	uint64_t workload; /* of it */
 	struct routes *routes;
 	struct access_log *log;
-	struct worker_shared shared;
-	struct worker *workers;
-	unsigned n_workers;
+	struct crew crew;
 	struct reporter reporter; /* for what the kernel refused */
-	char labels[RUN_LABELS_MAX];
+	struct workload_info *info;
 	uv_loop_t loop;
 	uv_poll_t signals, events, route_changes;
 	uv_timer_t timer, route_retry;

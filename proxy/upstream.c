@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <unistd.h>
+#include "netns.h"
 #include "side.h"
 #include "sockaddr.h"
 
@@ -38,20 +39,20 @@ int upstream_dial(int fd, const struct flow *flow)
 	return connect(fd, (struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 }
 
-int upstream_socket(const struct flow *flow)
+int upstream_socket(const struct netns *netns, const struct flow *flow)
 {
-	int fd = socket(flow->destination.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-			IPPROTO_TCP);
+	int fd = netns_socket(netns, flow->destination.family,
+			      SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	side_set_options(fd);
 	return fd;
 }
 
-int upstream_connect(const struct flow *flow)
+int upstream_connect(const struct netns *netns, const struct flow *flow)
 {
-	int fd = upstream_socket(flow), r;
+	int fd = upstream_socket(netns, flow), r;
 
 	if (fd < 0)
 		return fd;

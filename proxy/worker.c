@@ -3,15 +3,23 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include "conn.h"
 #include "loop.h"
 #include "shed.h"
+#include "worker_changes.h"
+
+static void close_listeners(struct worker *w)
+{
+	for (uint32_t i = 0; w->netns && i < worker_max_netns(w); i++)
+		if (w->netns[i])
+			worker_netns_close(w->netns[i]);
+}
 
 static void close_handles(struct worker *w)
 {
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		listener_close(&w->listeners[i]);
+	close_listeners(w);
 	uv_close((uv_handle_t *)&w->tick, NULL);
 	uv_close((uv_handle_t *)&w->sweep, NULL);
 	turns_close(&w->turns);
@@ -26,8 +34,7 @@ static void begin_to_stop(struct worker *w)
 	struct conn *next;
 
 	w->stop_at_ms = uv_now(&w->loop) + w->shared->limits.wind_up;
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		listener_close(&w->listeners[i]);
+	close_listeners(w);
 	uv_timer_start(&w->tick, on_tick, WORKER_STOP_TICK_MS, WORKER_STOP_TICK_MS);
 	for (struct conn *c = w->conns; c; c = next) {
 		next = c->next;
@@ -43,8 +50,9 @@ static void on_tick(uv_timer_t *timer)
 	bool out_of_time = w->stop_at_ms && now >= w->stop_at_ms;
 	struct conn *next;
 
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		listener_tick(&w->listeners[i]);
+	for (uint32_t i = 0; i < worker_max_netns(w); i++)
+		if (w->netns[i])
+			worker_netns_tick(w->netns[i]);
 	for (struct conn *c = w->conns; c; c = next) {
 		next = c->next;
 		if (out_of_time)
@@ -53,6 +61,7 @@ static void on_tick(uv_timer_t *timer)
 			conn_tick(c, now);
 	}
 	shed_stalled(w);
+	worker_reap_workloads(w);
 	if (w->stop_at_ms && !w->conns && !uv_is_closing((uv_handle_t *)&w->wake))
 		close_handles(w);
 }
@@ -61,22 +70,19 @@ static void on_wake(uv_async_t *async)
 {
 	struct worker *w = async->data;
 
-	worker_take_policy(w);
+	worker_take_changes(w);
 	if (atomic_load(&w->stop) && !w->stop_at_ms)
 		begin_to_stop(w);
 }
 
-int worker_init(struct worker *w, struct worker_shared *shared, struct policy *policy,
-		struct log_writer *log, const char *labels, struct error *err)
+int worker_init(struct worker *w, struct worker_shared *shared, struct log_writer *log,
+		struct error *err)
 {
 	int r;
 
 	memset(w, 0, sizeof(*w));
 	w->shared = shared;
-	for (int i = 0; i < WORKER_LISTENERS; i++)
-		w->listeners[i].fd = -1;
 	w->reporter.log = log;
-	w->reporter.labels = labels;
 	w->reporter.kept = &w->exchanges.kept;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
@@ -102,12 +108,11 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct policy *p
 	turns_init(&w->turns, &w->loop);
 	w->exchanges.kept.max = KEPT_MAX;
 	w->initialized = true;
-	w->policy = policy_ref(policy);
-	w->policy_generation = 1;
-	w->judge = judge_scratch_new(policy);
-	if (w->judge)
+	r = workload_table_init(&w->workloads, shared->max_workloads ? shared->max_workloads : 1);
+	w->netns = calloc(worker_max_netns(w), sizeof(struct worker_netns *));
+	if (r == 0 && w->netns)
 		return 0;
-	error_set(err, "out of memory for the policy");
+	error_set(err, "out of memory");
 	return -ENOMEM;
 fail_poller:
 	poller_close(&w->poller);
@@ -122,26 +127,26 @@ void worker_set_audit(struct worker *w)
 {
 	w->relay_env.audit = w->h2_env.audit = true;
 	w->reporter.audit = true;
+	for (uint32_t i = 0; i < w->workloads.n; i++)
+		if (w->workloads.slots[i])
+			w->workloads.slots[i]->reporter.audit = true;
+}
+
+uint32_t worker_max_netns(const struct worker *w)
+{
+	return w->shared->max_netns ? w->shared->max_netns : 1;
 }
 
 int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], struct error *err)
 {
-	w->steer = steer;
-	for (int i = 0; i < WORKER_LISTENERS; i++) {
-		int family = i % 2 ? AF_INET6 : AF_INET;
-		struct listener *l = &w->listeners[i];
-		int r = i < 2 ? listener_open(l, w, family, &ports[i], err)
-			      : listener_open_inbound(l, w, family, err);
+	int r = worker_netns_new(NULL, steer, ports, &w->netns[0], err);
 
-		if (r == -EAFNOSUPPORT || (r == -EADDRNOTAVAIL && family == AF_INET6))
-			continue; /* the programs refuse what would have to be steered to it */
-		if (r < 0) {
-			if (!err->text[0])
-				error_set(err, "cannot listen on loopback: %s", strerror(-r));
-			return r;
-		}
-	}
-	return 0;
+	w->steer = steer;
+	if (r == 0)
+		r = worker_netns_start(w->netns[0], w);
+	if (r < 0 && !err->text[0])
+		error_set(err, "cannot listen on loopback: %s", strerror(-r));
+	return r;
 }
 
 bool worker_admit(struct worker *w)
@@ -155,6 +160,14 @@ bool worker_admit(struct worker *w)
 void worker_release(struct worker *w)
 {
 	atomic_fetch_sub(&w->shared->connections, 1);
+}
+
+void worker_sum_up(const struct worker *w, struct metrics *sum)
+{
+	struct metrics m = w->metrics;
+
+	m.buffers_in_use = w->buffers.n_lent;
+	metrics_add(sum, &m);
 }
 
 static void worker_main(void *arg)
@@ -194,6 +207,23 @@ void worker_join(struct worker *w)
 	w->started = false;
 }
 
+static void merge_listed(const struct workload *wl, struct denials *into)
+{
+	for (; wl; wl = wl->next)
+		if (wl->gone)
+			workload_merge_denials(wl, into);
+}
+
+void worker_merge_denials(const struct worker *w, struct denials *into)
+{
+	denials_merge(into, &w->reporter.denials, "");
+	for (uint32_t i = 0; i < w->workloads.n; i++)
+		if (w->workloads.slots[i])
+			workload_merge_denials(w->workloads.slots[i], into);
+	merge_listed(w->sweeping, into);
+	merge_listed(w->gone, into);
+}
+
 void worker_done(struct worker *w)
 {
 	if (!w->initialized)
@@ -208,9 +238,11 @@ void worker_done(struct worker *w)
 	buffer_pool_done(&w->buffers);
 	exchange_pool_done(&w->exchanges);
 	path_scratch_done(&w->paths);
-	judge_scratch_free(w->judge);
-	policy_unref(w->policy);
-	worker_policy_free(atomic_exchange(&w->mailbox, NULL));
+	worker_drop_changes(w);
+	workload_table_done(&w->workloads);
+	for (uint32_t i = 0; w->netns && i < worker_max_netns(w); i++)
+		worker_netns_free(w->netns[i]);
+	free(w->netns);
 	denials_done(&w->reporter.denials);
 	w->initialized = false;
 }

@@ -98,25 +98,24 @@ static void explain_no_cgroup2(struct error *err, int r)
 			strerror(-r));
 }
 
-static int find_own(char *path, struct error *err)
+int cgroup_own(char path[CGROUP_PATH_MAX], struct error *err)
 {
-	char own[CGROUP_PATH_MAX];
-	struct find_cgroup2 find = { own, path };
-	int r, before = mount_if_none();
+	int r = own_cgroup(path, CGROUP_PATH_MAX);
 
-	if (before < 0) {
-		explain_no_cgroup2(err, before);
-		return before;
-	}
-	r = own_cgroup(own, sizeof(own));
-	if (r < 0) {
+	if (r < 0)
 		error_set(err,
 			  "/proc/self/cgroup does not tell this process's cgroup2 group (%s): "
 			  "mount proc on /proc",
 			  strerror(-r));
-		return r;
-	}
-	r = mounts_each(on_cgroup2, &find);
+	return r;
+}
+
+/* Where the cgroup OWN of the tree is to be found, "/" being the tree itself. */
+static int find(const char *own, char *path, int before, struct error *err)
+{
+	struct find_cgroup2 find = { own, path };
+	int r = mounts_each(on_cgroup2, &find);
+
 	if (r == 0 && before == 1) { /* what is mounted shows another part of the tree */
 		r = mounts_make("cgroup2", PRIVATE_VIEW);
 		if (r == 0)
@@ -127,6 +126,30 @@ static int find_own(char *path, struct error *err)
 	if (r < 0)
 		explain_no_cgroup2(err, r);
 	return r < 0 ? r : 0;
+}
+
+static int find_own(char *path, struct error *err)
+{
+	char own[CGROUP_PATH_MAX];
+	int r, before = mount_if_none();
+
+	if (before < 0) {
+		explain_no_cgroup2(err, before);
+		return before;
+	}
+	r = cgroup_own(own, err);
+	return r < 0 ? r : find(own, path, before, err);
+}
+
+int cgroup_tree(char root[CGROUP_PATH_MAX], struct error *err)
+{
+	int before = mount_if_none();
+
+	if (before < 0) {
+		explain_no_cgroup2(err, before);
+		return before;
+	}
+	return find("/", root, before, err);
 }
 
 /* ---- make and open ---- */
@@ -314,8 +337,15 @@ int cgroup_populated(const struct cgroup *cg)
 
 /* ---- the tree below ---- */
 
-/* Call ON_CGROUP for each cgroup in the tree, children first. */
-static int walk(int dir, int depth, int (*on_cgroup)(int dir, int signal), int signal)
+/* What is done with each process. */
+struct visit {
+	int (*fn)(void *ctx, pid_t pid);
+	void *ctx;
+};
+
+/* Call ON_CGROUP for each cgroup in the tree, children first; NULL: remove them. */
+static int walk(int dir, int depth, int (*on_cgroup)(int dir, const struct visit *v),
+		const struct visit *v)
 {
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -336,7 +366,7 @@ static int walk(int dir, int depth, int (*on_cgroup)(int dir, int signal), int s
 		child = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (child < 0)
 			continue; /* gone meanwhile */
-		r = walk(child, depth + 1, on_cgroup, signal);
+		r = walk(child, depth + 1, on_cgroup, v);
 		close(child);
 		/* Fails for a populated one, which the caller sees at the top. */
 		if (!on_cgroup)
@@ -344,11 +374,11 @@ static int walk(int dir, int depth, int (*on_cgroup)(int dir, int signal), int s
 	}
 	closedir(d);
 	if (on_cgroup)
-		r = on_cgroup(dir, signal);
+		r = on_cgroup(dir, v);
 	return r;
 }
 
-static int signal_one(int dir, int signal)
+static int visit_processes(int dir, const struct visit *v)
 {
 	int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	char line[PROCS_LINE_MAX];
@@ -365,11 +395,41 @@ static int signal_one(int dir, int signal)
 		long pid = strtol(line, NULL, 10);
 
 		/* 0: a process of another pid namespace, which cannot be named from here. */
-		if (pid > 0 && kill((pid_t)pid, signal) < 0 && errno != ESRCH)
+		if (pid > 0 && v->fn(v->ctx, (pid_t)pid) < 0)
 			r = -errno;
 	}
 	fclose(f);
 	return r;
+}
+
+static int send_signal(void *ctx, pid_t pid)
+{
+	return kill(pid, *(int *)ctx) < 0 && errno != ESRCH ? -1 : 0;
+}
+
+static int signal_all(const struct cgroup *cg, int signal)
+{
+	return walk(cg->fd, 0, visit_processes, &(struct visit){ send_signal, &signal });
+}
+
+struct each_pid {
+	void (*fn)(void *ctx, pid_t pid);
+	void *ctx;
+};
+
+static int on_pid(void *ctx, pid_t pid)
+{
+	const struct each_pid *each = ctx;
+
+	each->fn(each->ctx, pid);
+	return 0;
+}
+
+int cgroup_each_pid(const struct cgroup *cg, void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	struct each_pid each = { fn, ctx };
+
+	return walk(cg->fd, 0, visit_processes, &(struct visit){ on_pid, &each });
 }
 
 /* Without cgroup.kill a process can fork faster than we read: so they are stopped first. A frozen
@@ -380,7 +440,7 @@ static int kill_all(const struct cgroup *cg)
 
 	write_file(cg->fd, "cgroup.freeze", "1");
 	for (int i = 0; i < RETRIES && cgroup_populated(cg) == 1; i++) {
-		r = walk(cg->fd, 0, signal_one, SIGKILL);
+		r = signal_all(cg, SIGKILL);
 		if (r < 0 && r != -ENOENT)
 			break;
 		wait_a_moment();
@@ -392,7 +452,7 @@ static int kill_all(const struct cgroup *cg)
 int cgroup_signal(const struct cgroup *cg, int signal)
 {
 	if (signal != SIGKILL)
-		return walk(cg->fd, 0, signal_one, signal);
+		return signal_all(cg, signal);
 	if (write_file(cg->fd, "cgroup.kill", "1") == 0)
 		return 0;
 	return kill_all(cg);
@@ -426,7 +486,7 @@ int cgroup_remove(struct cgroup *cg)
 	for (int i = 0; i < RETRIES && r == -EBUSY; i++) {
 		if (cgroup_populated(cg) == 1)
 			return -EBUSY;
-		walk(cg->fd, 0, NULL, 0);
+		walk(cg->fd, 0, NULL, NULL);
 		r = remove_dir(cg);
 		if (r == -EBUSY)
 			wait_a_moment();

@@ -21,6 +21,9 @@ struct cgroup {
 int cgroup_make(struct cgroup *cg, const char *name, struct error *err);
 /* The path that cgroup_make() would use. */
 int cgroup_plan(char path[CGROUP_PATH_MAX], const char *name, struct error *err);
+/* Where the whole tree is mounted, and the path of the calling process's own group within it. */
+int cgroup_tree(char root[CGROUP_PATH_MAX], struct error *err);
+int cgroup_own(char path[CGROUP_PATH_MAX], struct error *err);
 /* Open an existing one by its path. */
 int cgroup_open(struct cgroup *cg, const char *path, struct error *err);
 /* The number by which the kernel names it, in every mount namespace and never again for another; 0
@@ -33,6 +36,9 @@ int cgroup_open_id(struct cgroup *cg, uint64_t id);
 int cgroup_enter(const struct cgroup *cg);
 /* 1: processes live in it or below it, 0: none, or a negative errno. */
 int cgroup_populated(const struct cgroup *cg);
+/* Call FN with each process in it and below it that can be named from here. Returns 0 or a negative
+ * errno. */
+int cgroup_each_pid(const struct cgroup *cg, void (*fn)(void *ctx, pid_t pid), void *ctx);
 /* Send SIGNAL to every process in it and below it. SIGKILL uses cgroup.kill where the kernel has
  * it. */
 int cgroup_signal(const struct cgroup *cg, int signal);

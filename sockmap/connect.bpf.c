@@ -17,40 +17,43 @@ struct attempt {
 	__u32 device;
 	__u32 protocol;
 	__u16 source_port; /* bound, host byte order, or 0 */
+	bool misnamed;	   /* the address names another family than the socket's */
 };
 
 /* A socket that connects again starts anew; only the device that we took off is remembered. */
 static __always_inline void mark_begin(struct mark *m, const struct attempt *a)
 {
 	__u32 device = m->device;
+	__u64 memo = m->memo;
 
 	__builtin_memset(m, 0, sizeof(*m));
+	m->memo = memo;
 	m->destination = a->to;
 	m->source = a->source;
 	m->device = a->device ? a->device : device;
 }
 
 /* In audit: left alone, as if the table allowed it. */
-static __always_inline int refuse_attempt(__u32 kind, struct mark *m, const struct steer_config *c,
+static __always_inline int refuse_attempt(__u32 kind, struct mark *m, const struct subject *who,
 					  const struct attempt *a)
 {
-	if (!refuse(kind, &a->to, a->protocol))
+	if (!refuse(who, kind, &a->to, a->protocol))
 		return 0;
 	m->device = 0;
 	m->audited = 1;
-	m->generation = c->generation;
+	m->generation = who->generation;
 	m->fate = FATE_ALONE;
 	return 1;
 }
 
 /* GENERATION 0: nobody has judged it, which is done as soon as something is enforced. */
-static __always_inline int leave_alone(struct mark *m, const struct steer_config *c,
-				       __u32 generation, const struct attempt *a)
+static __always_inline int leave_alone(struct mark *m, const struct subject *who, __u32 generation,
+				       const struct attempt *a)
 {
 	/* The socket was bound to a device until an earlier connect was steered: it would now leave
 	 * by another one than the application thinks. */
 	if (m->device && !a->device)
-		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
+		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, who, a);
 	m->device = 0;
 	m->generation = generation;
 	m->fate = FATE_ALONE;
@@ -91,10 +94,11 @@ static __always_inline bool port_is_taken(struct bpf_sock_addr *ctx, const struc
 }
 
 static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
-				 const struct steer_config *c, struct attempt *a)
+				 const struct subject *who, struct attempt *a)
 {
 	bool ipv4 = a->to.family == WIRE_IPV4;
-	struct endpoint listener = { .family = a->to.family, .port = ipv4 ? c->port4 : c->port6 };
+	struct endpoint listener = { .family = a->to.family,
+				     .port = ipv4 ? who->config->port4 : who->config->port6 };
 
 	if (ipv4)
 		listener.ip[0] = DECIDE_LOOPBACK;
@@ -103,16 +107,16 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 	/* The scope of the destination is not visible here: without a device nobody can say which
 	 * link is meant. And from a link-local source the loopback interface is not reachable. */
 	if ((endpoint_is_link_local(&a->to) && !m->device) || endpoint_is_link_local(&a->source))
-		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
+		return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, who, a);
 	if (!listener.port || listener_at(ctx, &listener) != LISTENS_OURS)
-		return refuse_attempt(STEER_CONNECT_NO_LISTENER, m, c, a);
+		return refuse_attempt(STEER_CONNECT_NO_LISTENER, m, who, a);
 	if (audit_mode && a->source_port && port_is_taken(ctx, a, &listener))
-		return refuse_attempt(STEER_CONNECT_PORT_TAKEN, m, c, a);
+		return refuse_attempt(STEER_CONNECT_PORT_TAKEN, m, who, a);
 	if (a->device) {
 		char none[4] = "";
 
 		if (bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, none, sizeof(none)))
-			return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, c, a);
+			return refuse_attempt(STEER_CONNECT_UNSTEERABLE, m, who, a);
 	}
 	listener.mapped = a->to.mapped;
 	a->dial = listener;
@@ -137,27 +141,30 @@ static __always_inline bool nobody_listens(struct bpf_sock_addr *ctx, struct mar
 }
 
 static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
-				     const struct steer_config *c, struct attempt *a)
+				     const struct subject *who, struct attempt *a)
 {
-	__u32 route = route_of(c, &a->to);
-	__u32 action = judge(&a->to, DECIDE_TCP, route == ROUTE_LOCAL);
+	__u32 route = route_of(who, &a->to);
+	__u32 action = judge(who, &a->to, DECIDE_TCP, route == ROUTE_LOCAL);
 	bool nobody;
 
 	if (action == L4_REFUSE)
-		return refuse_attempt(STEER_CONNECT_REFUSED, m, c, a);
+		return refuse_attempt(STEER_CONNECT_REFUSED, m, who, a);
 	if (action == L4_ALLOW)
-		return leave_alone(m, c, c->generation, a);
+		return leave_alone(m, who, who->generation, a);
 	nobody = route == ROUTE_LOCAL && nobody_listens(ctx, m, a);
 	if (decide_fails_anyway(route, &a->to, nobody)) {
 		m->fate = FATE_DOOMED;
 		return 1;
 	}
-	return steer(ctx, m, c, a);
+	return steer(ctx, m, who, a);
 }
 
+/* Also where nothing is enforced: a connection without a mark could not be told from an accepted
+ * one when something is. */
 static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attempt *a)
 {
 	const struct steer_config *c = steer_config();
+	struct subject who;
 	struct mark *m;
 
 	if (!c || !ctx->sk)
@@ -166,19 +173,21 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 	endpoint_normalise(&a->to, &a->source);
 	a->dial = a->to;
 	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	/* Also where nothing is enforced: a connection without a mark could not be told from an
-	 * accepted one when something is. */
+	if (!subject_of(&who, c, ctx->sk, m))
+		return 0;
 	if (!m)
-		return refuse(STEER_NO_ROOM, &a->to, a->protocol);
+		return refuse(&who, STEER_NO_ROOM, &a->to, a->protocol);
+	if (a->misnamed && who.enforced)
+		return refuse(&who, STEER_CONNECT_REFUSED, &a->to, a->protocol);
 	mark_begin(m, a);
-	if (!c->enforced)
-		return leave_alone(m, c, 0, a);
+	if (!who.enforced)
+		return leave_alone(m, &who, 0, a);
 	if (a->protocol == DECIDE_TCP)
-		return judge_tcp(ctx, m, c, a);
+		return judge_tcp(ctx, m, &who, a);
 	if (a->protocol != DECIDE_UDP)
-		return refuse_attempt(STEER_CONNECT_REFUSED, m, c, a);
-	if (udp_allowed(c, &a->to, bpf_get_socket_cookie(ctx)))
-		return leave_alone(m, c, c->generation, a);
+		return refuse_attempt(STEER_CONNECT_REFUSED, m, &who, a);
+	if (udp_allowed(&who, &a->to, bpf_get_socket_cookie(ctx)))
+		return leave_alone(m, &who, who.generation, a);
 	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What
 	 * is sent afterwards is refused and reported (backstop.bpf.c). */
 	m->fate = FATE_REVOKED;
@@ -211,8 +220,7 @@ int steer_connect4(struct bpf_sock_addr *ctx)
 
 	attempt_begin(ctx, &a);
 	a.dial = endpoint_ipv4(ctx->user_ip4, bpf_ntohs((__u16)ctx->user_port));
-	if (ctx->user_family != FAMILY_INET)
-		return refuse(STEER_CONNECT_REFUSED, &a.dial, a.protocol);
+	a.misnamed = ctx->user_family != FAMILY_INET;
 	if (!connect_judge(ctx, &a))
 		return 0;
 	ctx->user_ip4 = a.dial.ip[0];
@@ -230,8 +238,7 @@ int steer_connect6(struct bpf_sock_addr *ctx)
 	attempt_begin(ctx, &a);
 	a.dial = endpoint_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
 			       ctx->user_ip6[3], bpf_ntohs((__u16)ctx->user_port));
-	if (ctx->user_family != FAMILY_INET6)
-		return refuse(STEER_CONNECT_REFUSED, &a.dial, a.protocol);
+	a.misnamed = ctx->user_family != FAMILY_INET6;
 	if (!connect_judge(ctx, &a))
 		return 0;
 	mapped = a.dial.mapped;

@@ -24,8 +24,11 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 	const struct steer_config *c = steer_config();
 	struct flow_record record;
 	struct endpoint nowhere;
+	struct subject who;
 	struct flow_key key;
 
+	if (!c || !subject_at(&who, c, MEMO_SLOT(m->memo)))
+		return;
 	flow_key_complete(m, ctx);
 	key = m->key;
 	__builtin_memset(&record, 0, sizeof(record));
@@ -33,11 +36,12 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 	record.destination = m->destination;
 	record.source = m->source;
 	record.device = m->device;
-	if (c && route_of(c, &m->destination) == ROUTE_LOCAL)
+	record.workload = who.id;
+	if (route_of(&who, &m->destination) == ROUTE_LOCAL)
 		record.flags = FLOW_LOCAL;
 	if (bpf_map_update_elem(&flows, &key, &record, BPF_ANY)) {
 		struct event_record *e =
-			event_begin(STEER_NO_ROOM, &record.destination, DECIDE_TCP);
+			event_begin(&who, STEER_NO_ROOM, &record.destination, DECIDE_TCP);
 
 		if (e)
 			bpf_ringbuf_submit(e, 0);

@@ -38,7 +38,7 @@ static __always_inline bool is_own_leg(struct __sk_buff *skb, const struct packe
 }
 
 static __always_inline int judge_syn(struct __sk_buff *skb, struct packet *p,
-				     const struct steer_config *c)
+				     const struct subject *who)
 {
 	struct endpoint client;
 	__u32 action;
@@ -47,43 +47,44 @@ static __always_inline int judge_syn(struct __sk_buff *skb, struct packet *p,
 		return 0;
 	client = p->from;
 	client.port = p->to.port;
-	action = judge_client(c, &client, DECIDE_TCP);
+	action = judge_client(who, &client, DECIDE_TCP);
 	if (action == L4_ALLOW || is_own_leg(skb, p))
 		return 1;
 	if (action == L4_STEER)
-		return refuse_from(STEER_ACCEPT_UNSTEERABLE, &p->from, &p->to, DECIDE_TCP);
+		return refuse_from(who, STEER_ACCEPT_UNSTEERABLE, &p->from, &p->to, DECIDE_TCP);
 	/* In audit lookup.bpf.c has said it. */
-	return audit_mode ? 1 : refuse_from(STEER_ACCEPT_REFUSED, &p->from, &p->to, DECIDE_TCP);
+	return audit_mode ? 1
+			  : refuse_from(who, STEER_ACCEPT_REFUSED, &p->from, &p->to, DECIDE_TCP);
 }
 
 /* To a listener come SYNs, and what ends their handshake. */
-static __always_inline int to_listener(struct __sk_buff *skb, const struct steer_config *c)
+static __always_inline int to_listener(struct __sk_buff *skb, const struct subject *who)
 {
 	struct packet p = { .offset = 0 };
 	__u16 word;
 
 	if (!parse_packet(skb, &p) || p.protocol != IPPROTO_TCP || !parse_tcp_word(skb, &p, &word))
 		return 0;
-	return is_first_syn(word) ? judge_syn(skb, &p, c) : 1;
+	return is_first_syn(word) ? judge_syn(skb, &p, who) : 1;
 }
 
 /* An accepted socket without a mark is one for which there was no memory, or whose handshake
  * another processor is about to end. */
 static __always_inline int to_connection(const struct bpf_sock *sk, struct mark *m,
-					 const struct steer_config *c)
+					 const struct subject *who)
 {
 	if (!m)
 		return audit_mode || sk->state == BPF_TCP_SYN_RECV;
 	if (!m->incoming || m->fate == FATE_CARRIED)
 		return 1;
-	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_TCP, 0))
+	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
 	return audit_mode ? 1 : 0;
 }
 
 /* A peer to whom the workload wrote may answer. */
 static __always_inline int to_udp(struct __sk_buff *skb, const struct mark *m,
-				  const struct steer_config *c)
+				  const struct subject *who)
 {
 	struct packet p = { .offset = 0 };
 	struct endpoint client;
@@ -99,18 +100,19 @@ static __always_inline int to_udp(struct __sk_buff *skb, const struct mark *m,
 	}
 	client = p.from;
 	client.port = p.to.port;
-	if (judge_client(c, &client, DECIDE_UDP) == L4_ALLOW)
+	if (judge_client(who, &client, DECIDE_UDP) == L4_ALLOW)
 		return 1;
 	peer_key_make(&key, bpf_get_socket_cookie(skb), &p.from);
 	if (bpf_map_lookup_elem(&udp_sent, &key))
 		return 1;
-	return refuse_from(STEER_DATAGRAM_REFUSED, &p.from, &p.to, DECIDE_UDP);
+	return refuse_from(who, STEER_DATAGRAM_REFUSED, &p.from, &p.to, DECIDE_UDP);
 }
 
 SEC("cgroup_skb/ingress")
 int steer_inbound(struct __sk_buff *skb)
 {
 	const struct steer_config *c = steer_config();
+	struct subject who;
 	struct bpf_sock *sk;
 	struct mark *m;
 
@@ -121,12 +123,16 @@ int steer_inbound(struct __sk_buff *skb)
 		sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 0;
-	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
-		return to_listener(skb, c);
 	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
+	if (!subject_of(&who, c, sk, m))
+		return 0;
+	if (!who.ingress)
+		return 1;
+	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
+		return to_listener(skb, &who);
 	if (sk->protocol == IPPROTO_TCP)
-		return to_connection(sk, m, c);
+		return to_connection(sk, m, &who);
 	if (sk->protocol == IPPROTO_UDP)
-		return to_udp(skb, m, c);
+		return to_udp(skb, m, &who);
 	return audit_mode ? 1 : 0; /* made before anything was enforced */
 }

@@ -3,20 +3,16 @@
 #ifndef SLUICE_JUDGE_BPF_H
 #define SLUICE_JUDGE_BPF_H
 
-#include "maps.bpf.h"
+#include "subject.bpf.h"
 
-#ifndef NULL
-#define NULL ((void *)0)
-#endif
-
-static __always_inline __u32 route_of(const struct steer_config *c, const struct endpoint *to)
+static __always_inline __u32 route_of(const struct subject *who, const struct endpoint *to)
 {
 	struct lpm_key key;
 	__u32 *kind;
 
 	if (endpoint_is_loopback(to))
 		return ROUTE_LOCAL;
-	if (!c->routes_loaded)
+	if (!who->config->routes_loaded)
 		return ROUTE_ROUTED;
 	lpm_key_route(&key, to);
 	kind = bpf_map_lookup_elem(&routes, &key);
@@ -32,11 +28,11 @@ static __always_inline __u32 trie_lookup(void *trie, const struct lpm_key *key)
 
 /* No table at all refuses: it is there before enforcement is switched on. PEER has the server's
  * port. */
-static __always_inline __u32 judge_direction(const struct endpoint *peer, __u8 protocol, bool local,
-					     __u8 direction)
+static __always_inline __u32 judge_direction(const struct subject *who, const struct endpoint *peer,
+					     __u8 protocol, bool local, __u8 direction)
 {
-	__u32 zero = 0;
-	void *trie = bpf_map_lookup_elem(&table, &zero);
+	__u32 slot = who->slot;
+	void *trie = bpf_map_lookup_elem(&tables, &slot);
 
 	if (!trie)
 		return L4_REFUSE;
@@ -44,16 +40,18 @@ static __always_inline __u32 judge_direction(const struct endpoint *peer, __u8 p
 			    protocol);
 }
 
-static __always_inline __u32 judge(const struct endpoint *to, __u8 protocol, bool local)
+static __always_inline __u32 judge(const struct subject *who, const struct endpoint *to,
+				   __u8 protocol, bool local)
 {
-	return judge_direction(to, protocol, local, L4_EGRESS);
+	return judge_direction(who, to, protocol, local, L4_EGRESS);
 }
 
 /* CLIENT has the server's port. */
-static __always_inline __u32 judge_client(const struct steer_config *c,
-					  const struct endpoint *client, __u8 protocol)
+static __always_inline __u32 judge_client(const struct subject *who, const struct endpoint *client,
+					  __u8 protocol)
 {
-	return judge_direction(client, protocol, route_of(c, client) == ROUTE_LOCAL, L4_INGRESS);
+	return judge_direction(who, client, protocol, route_of(who, client) == ROUTE_LOCAL,
+			       L4_INGRESS);
 }
 
 static __always_inline void peer_key_make(struct peer_key *key, __u64 cookie,
@@ -66,12 +64,12 @@ static __always_inline void peer_key_make(struct peer_key *key, __u64 cookie,
 }
 
 /* May a UDP socket send there: by the table, or since that peer wrote to it? */
-static __always_inline bool udp_allowed(const struct steer_config *c, const struct endpoint *to,
+static __always_inline bool udp_allowed(const struct subject *who, const struct endpoint *to,
 					__u64 cookie)
 {
 	struct peer_key key;
 
-	if (judge(to, DECIDE_UDP, route_of(c, to) == ROUTE_LOCAL) == L4_ALLOW)
+	if (judge(who, to, DECIDE_UDP, route_of(who, to) == ROUTE_LOCAL) == L4_ALLOW)
 		return true;
 	peer_key_make(&key, cookie, to);
 	return bpf_map_lookup_elem(&udp_peers, &key) != NULL;
@@ -79,21 +77,21 @@ static __always_inline bool udp_allowed(const struct steer_config *c, const stru
 
 /* Does M, which is ALONE, still hold under the table in force? Costs one comparison until the table
  * changes. A UDP socket keeps the right to answer whom it heard. */
-static __always_inline bool mark_holds(const struct steer_config *c, struct mark *m, __u8 protocol,
+static __always_inline bool mark_holds(const struct subject *who, struct mark *m, __u8 protocol,
 				       __u64 cookie)
 {
-	__u32 generation = c->generation;
+	__u32 generation = who->generation;
 	struct endpoint to = m->destination;
 	bool holds = true;
 
 	if (m->generation == generation)
 		return true;
 	if (m->incoming)
-		holds = !c->ingress || judge_client(c, &to, protocol) == L4_ALLOW;
+		holds = !who->ingress || judge_client(who, &to, protocol) == L4_ALLOW;
 	else if (to.family && protocol == DECIDE_UDP)
-		holds = udp_allowed(c, &to, cookie);
+		holds = udp_allowed(who, &to, cookie);
 	else if (to.family)
-		holds = judge(&to, protocol, route_of(c, &to) == ROUTE_LOCAL) == L4_ALLOW;
+		holds = judge(who, &to, protocol, route_of(who, &to) == ROUTE_LOCAL) == L4_ALLOW;
 	if (holds)
 		m->generation = generation;
 	else

@@ -16,22 +16,39 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The network namespace to which the program is attached: it cannot ask. Set before loading. */
 const volatile __u64 lookup_netns = 0;
 
-static __always_inline bool listens(const struct place_key *key)
+static __always_inline struct listening_place *listened_at(const struct place_key *key)
 {
-	__s32 *sockets = bpf_map_lookup_elem(&listening, key);
+	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
 
-	return sockets && *sockets > 0;
+	return p && p->sockets > 0 ? p : NULL;
 }
 
-static __always_inline bool workload_listens(const struct endpoint *to)
+/* Who listens at TO; the answer is kept as in the mark of a socket. Where it is more than one
+ * workload the kernel chooses, and inbound.bpf.c holds. */
+static __always_inline bool find_server(struct subject *who, const struct steer_config *c,
+					const struct endpoint *to)
 {
+	__u32 now = members_now(c), slot;
+	struct listening_place *p;
 	struct place_key key;
 
 	place_key_make(&key, lookup_netns, to);
-	if (listens(&key))
-		return true;
-	__builtin_memset(key.at.ip, 0, sizeof(key.at.ip));
-	return listens(&key);
+	p = listened_at(&key);
+	if (!p) {
+		__builtin_memset(key.at.ip, 0, sizeof(key.at.ip));
+		p = listened_at(&key);
+	}
+	if (!p || p->several)
+		return false;
+	slot = MEMO_SLOT(p->memo);
+	if (MEMO_SEEN(p->memo) != now) {
+		slot = slot_of_cgroup(p->cgroup);
+		p->memo = memo_of(slot, now);
+	}
+	if (!subject_at(who, c, slot))
+		return false;
+	who->netns = lookup_netns;
+	return true;
 }
 
 static __always_inline bool is_leg(const struct endpoint *from, const struct endpoint *to)
@@ -53,26 +70,27 @@ static __always_inline int answer(int passes)
 /* One of our listeners, by the client: its retransmitted SYN finds the same. The kernel's own
  * choice within a group that shares a port could give the connection to somebody who joined the
  * group. */
-static __always_inline int hand_over(struct bpf_sk_lookup *ctx, const struct steer_config *c,
+static __always_inline int hand_over(struct bpf_sk_lookup *ctx, const struct subject *who,
 				     const struct endpoint *from, const struct endpoint *to)
 {
 	__u32 spread = (from->ip[0] ^ from->ip[3] ^ from->port) * 2654435761u >> 16;
 	bool ipv4 = to->family == WIRE_IPV4;
-	__u32 n = ipv4 ? c->inbound4 : c->inbound6, at;
+	__u32 n = ipv4 ? who->config->inbound4 : who->config->inbound6, at;
 	struct bpf_sock *sk;
 	long r;
 
 	if (endpoint_is_link_local(to)) /* our leg could not say on which link */
-		return answer(refuse_from(STEER_ACCEPT_UNSTEERABLE, from, to, DECIDE_TCP));
+		return answer(refuse_from(who, STEER_ACCEPT_UNSTEERABLE, from, to, DECIDE_TCP));
 	if (!n)
-		return answer(refuse_from(STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP));
+		return answer(refuse_from(who, STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP));
 	at = (ipv4 ? 0 : INBOUND_MAX) + spread % n;
 	sk = bpf_map_lookup_elem(&inbound, &at);
 	if (!sk)
-		return answer(refuse_from(STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP));
+		return answer(refuse_from(who, STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP));
 	r = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT);
 	bpf_sk_release(sk);
-	return r ? answer(refuse_from(STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP)) : SK_PASS;
+	return r ? answer(refuse_from(who, STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP))
+		 : SK_PASS;
 }
 
 SEC("sk_lookup")
@@ -80,6 +98,7 @@ int steer_lookup(struct bpf_sk_lookup *ctx)
 {
 	const struct steer_config *c = steer_config();
 	struct endpoint from, to, client;
+	struct subject server, *who = &server;
 	__u16 port = bpf_ntohs((__u16)ctx->remote_port);
 	__u32 action;
 
@@ -95,14 +114,14 @@ int steer_lookup(struct bpf_sk_lookup *ctx)
 		to = endpoint_ipv6(ctx->local_ip6[0], ctx->local_ip6[1], ctx->local_ip6[2],
 				   ctx->local_ip6[3], (__u16)ctx->local_port);
 	}
-	if (!workload_listens(&to) || is_leg(&from, &to))
+	if (!find_server(who, c, &to) || !who->ingress || is_leg(&from, &to))
 		return SK_PASS;
 	client = from;
 	client.port = to.port;
-	action = judge_client(c, &client, DECIDE_TCP);
+	action = judge_client(who, &client, DECIDE_TCP);
 	if (action == L4_ALLOW)
 		return SK_PASS;
 	if (action != L4_STEER)
-		return answer(refuse_from(STEER_ACCEPT_REFUSED, &from, &to, DECIDE_TCP));
-	return hand_over(ctx, c, &from, &to);
+		return answer(refuse_from(who, STEER_ACCEPT_REFUSED, &from, &to, DECIDE_TCP));
+	return hand_over(ctx, who, &from, &to);
 }

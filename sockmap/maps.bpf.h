@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* maps.bpf.h - the maps of the steering programs, and the mark that a socket of the workload
+/* maps.bpf.h - the maps of the steering programs, and the mark that a socket of a workload
  * carries.
  *
  * Every *.bpf.c is an object of its own; bpftool links them, and weak definitions of one map become
@@ -15,6 +15,10 @@
 #include "steer_event_kind.h"
 
 #define MAP __weak SEC(".maps")
+
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
 
 /* Set before loading, so that the verifier removes from an enforcing program whatever lets pass.
  * 1: nothing is refused; what would have been is reported, and marked as such. */
@@ -39,6 +43,7 @@ enum fate {
 struct mark {
 	__u32 fate;
 	__u32 generation; /* of the table that allowed it; 0: not judged yet */
+	__u64 memo;	  /* {`members` of the config, slot}, when it was looked up whose it is */
 	/* Where the application wanted to go; family 0: unconnected. INCOMING: the address of the
 	 * client with the port of the server, as the table is asked; LISTENING: where. */
 	struct endpoint destination;
@@ -86,14 +91,29 @@ struct table_trie {
 	__uint(value_size, sizeof(__u32));
 };
 
-/* One slot: the L3/L4 table in force. Replacing the slot replaces the table as a whole, and when
+/* By slot: the L3/L4 table in force. Replacing the slot replaces the table as a whole, and when
  * that system call returns, no program is using the old one any more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__array(values, struct table_trie);
-} table MAP;
+} tables MAP;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct workload_config);
+} workloads MAP;
+
+/* The id of a cgroup -> the slot of the workload. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} members MAP;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -130,12 +150,6 @@ struct {
 	__type(value, struct endpoint);
 } locals MAP;
 
-struct place_key {
-	__u64 netns; /* cookie */
-	struct endpoint at;
-	__u32 zero;
-};
-
 /* Local places at which connect() sees nobody and the backstop somebody: a listener that is bound
  * to a device, which a look-up without a device does not find. A hint only: it makes us steer. */
 struct {
@@ -167,14 +181,14 @@ struct {
 	__type(value, __u32);
 } udp_sent MAP;
 
-/* How many sockets of the workload listen at a place, also 0; the address may be unspecified. What
- * is missing here is not steered to us, and so dropped where it would have to be (inbound.bpf.c).
+/* Where sockets of workloads listen. What is missing here is not steered to us, and so dropped
+ * where it would have to be (inbound.bpf.c).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct place_key);
-	__type(value, __s32);
+	__type(value, struct listening_place);
 } listening MAP;
 
 /* Our legs to servers of the workload, as long as they live -> the client. */
@@ -206,6 +220,14 @@ struct {
 	__type(value, __u64);
 } counters MAP;
 
+/* By slot * STEER_EVENT_MAX + kind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} workload_counters MAP;
+
 static __always_inline const struct steer_config *steer_config(void)
 {
 	__u32 zero = 0;
@@ -219,55 +241,6 @@ static __always_inline void count(__u32 which)
 
 	if (value)
 		*value += 1;
-}
-
-static __always_inline struct event_record *event_begin(__u32 kind, const struct endpoint *to,
-							__u32 protocol)
-{
-	struct event_record *e;
-
-	count(kind);
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		count(COUNTER_EVENTS_LOST);
-		return NULL;
-	}
-	__builtin_memset(e, 0, sizeof(*e));
-	if (to)
-		e->destination = *to;
-	e->kind = kind;
-	e->protocol = protocol;
-	return e;
-}
-
-/* A refusal of the current process. Returns what a hook returns to refuse: 0. In audit it returns
- * 1, and the caller goes on as if it were allowed. Whatever is refused by policy, or for want of
- * means, goes through here or through drop_as() (backstop.bpf.c). */
-static __always_inline int refuse(__u32 kind, const struct endpoint *to, __u32 protocol)
-{
-	struct event_record *e = event_begin(kind, to, protocol);
-
-	if (e) {
-		e->pid = (__u32)(bpf_get_current_pid_tgid() >> 32);
-		bpf_get_current_comm(e->command, sizeof(e->command));
-		e->audit = audit_mode;
-		bpf_ringbuf_submit(e, 0);
-	}
-	return audit_mode ? 1 : 0;
-}
-
-/* The same of a client or a peer, for whom no process is to blame. */
-static __always_inline int refuse_from(__u32 kind, const struct endpoint *from,
-				       const struct endpoint *to, __u32 protocol)
-{
-	struct event_record *e = event_begin(kind, to, protocol);
-
-	if (e) {
-		e->source = *from;
-		e->audit = audit_mode;
-		bpf_ringbuf_submit(e, 0);
-	}
-	return audit_mode ? 1 : 0;
 }
 
 #endif

@@ -4,18 +4,10 @@
  * Also while nothing is enforced, so that a later policy knows the listeners and can be held
  * against the connections that are older than it. */
 #include "judge.bpf.h"
-#include <bpf/bpf_core_read.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define FAMILY_INET 2
-
-/* Of the kernel, as far as it is read here; the loader finds the true places. */
-struct sock_common {
-	unsigned char skc_reuse : 4;
-	unsigned char skc_reuseport : 1;
-	unsigned char skc_ipv6only : 1;
-} __attribute__((preserve_access_index));
 
 static __always_inline struct endpoint local_of(const struct bpf_sock_ops *ctx)
 {
@@ -40,10 +32,13 @@ static __always_inline struct endpoint remote_of(const struct bpf_sock_ops *ctx)
 static __always_inline struct mark *mark_incoming(struct bpf_sock *sk, __u32 fate)
 {
 	struct mark *m = bpf_sk_storage_get(&marks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	__u64 memo;
 
 	if (!m)
 		return NULL;
+	memo = m->memo;
 	__builtin_memset(m, 0, sizeof(*m));
+	m->memo = memo;
 	m->incoming = 1;
 	m->fate = fate;
 	return m;
@@ -51,32 +46,66 @@ static __always_inline struct mark *mark_incoming(struct bpf_sock *sk, __u32 fat
 
 /* ---- listeners ---- */
 
-static __always_inline void count_place(const struct place_key *key, __s32 delta)
+/* They may be below different cgroups, as long as those are one workload's. Its own cgroup lives as
+ * long as one of them. */
+static __always_inline void join_place(struct listening_place *p, __u64 cgroup)
 {
-	__s32 *sockets = bpf_map_lookup_elem(&listening, key);
+	__u64 first = __sync_val_compare_and_swap(&p->cgroup, 0, cgroup), own;
 
-	if (!sockets && delta > 0) {
-		__s32 none = 0;
-
-		/* Whoever is faster makes it. */
-		bpf_map_update_elem(&listening, key, &none, BPF_NOEXIST);
-		sockets = bpf_map_lookup_elem(&listening, key);
-	}
-	if (sockets)
-		__sync_fetch_and_add(sockets, delta);
+	if (!first || first == cgroup)
+		return;
+	own = member_above(cgroup);
+	if (own > MEMBER_TOO_DEEP && own == member_above(first))
+		p->cgroup = own;
+	else
+		p->several = 1;
 }
 
-static __always_inline void count_places(struct mark *m, __s32 delta)
+static __always_inline void begin_at(const struct place_key *key, __u64 cgroup)
+{
+	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
+
+	if (!p) {
+		struct listening_place none;
+
+		/* Whoever is faster makes it. */
+		__builtin_memset(&none, 0, sizeof(none));
+		bpf_map_update_elem(&listening, key, &none, BPF_NOEXIST);
+		p = bpf_map_lookup_elem(&listening, key);
+	}
+	if (!p)
+		return;
+	if (__sync_fetch_and_add(&p->sockets, 1) <= 0) {
+		p->several = 0;
+		p->cgroup = 0;
+		p->memo = 0;
+	}
+	join_place(p, cgroup);
+}
+
+static __always_inline void end_at(const struct place_key *key)
+{
+	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
+
+	if (p)
+		__sync_fetch_and_add(&p->sockets, -1);
+}
+
+/* CGROUP 0: it has ended. */
+static __always_inline void count_places(struct mark *m, __u64 cgroup)
 {
 	struct endpoint at = m->destination;
 	struct place_key key;
 
 	place_key_make(&key, m->key.netns, &at);
-	if (m->filed & FILED_PLACE)
-		count_place(&key, delta);
-	if (m->filed & FILED_DUAL) {
+	for (int i = 0; i < 2; i++) {
+		if (m->filed & (i ? FILED_DUAL : FILED_PLACE)) {
+			if (cgroup)
+				begin_at(&key, cgroup);
+			else
+				end_at(&key);
+		}
 		key.at.family = WIRE_IPV4;
-		count_place(&key, delta);
 	}
 }
 
@@ -106,7 +135,7 @@ static __always_inline void begin_to_listen(struct bpf_sock_ops *ctx, struct bpf
 	m->filed = FILED_PLACE;
 	if (takes_both(sk, &at))
 		m->filed |= FILED_DUAL;
-	count_places(m, 1);
+	count_places(m, cgroup_of(address_of(sk)));
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
@@ -116,7 +145,7 @@ static __always_inline void end_to_listen(struct bpf_sock *sk)
 
 	if (!m || m->fate != FATE_LISTENING)
 		return;
-	count_places(m, -1);
+	count_places(m, 0);
 	m->filed = 0;
 }
 
@@ -127,6 +156,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx, struct bpf_sock *
 	const struct steer_config *c = steer_config();
 	struct endpoint *client, to = local_of(ctx);
 	struct mark *m = mark_incoming(sk, FATE_ALONE);
+	struct subject who;
 	struct leg_key key;
 
 	if (!c || !m) /* inbound.bpf.c lets nothing pass to it */
@@ -145,12 +175,12 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx, struct bpf_sock *
 	}
 	m->destination = key.leg;
 	m->destination.port = to.port;
-	if (!c->ingress)
+	if (!subject_of(&who, c, sk, m) || !who.ingress)
 		return;
 	/* Its SYN was let in, but by a table that may have changed; or there was none (cookies). */
 	to = m->destination;
-	m->generation = c->generation;
-	if (!audit_mode && judge_client(c, &to, DECIDE_TCP) != L4_ALLOW)
+	m->generation = who.generation;
+	if (!audit_mode && judge_client(&who, &to, DECIDE_TCP) != L4_ALLOW)
 		m->fate = FATE_REVOKED;
 }
 

@@ -290,11 +290,14 @@ static int reload(struct routes *r)
 	return 0;
 }
 
-int routes_open(struct steer *s, struct routes **ret, struct error *err)
+int routes_open(struct steer *s, uint32_t number, int netns_fd, struct routes **ret,
+		struct error *err)
 {
 	struct routes *r = calloc(1, sizeof(*r));
 	int e;
 
+	(void)number;
+	(void)netns_fd;
 	if (!r) {
 		error_set(err, "out of memory");
 		return -ENOMEM;

@@ -129,8 +129,9 @@ static int remove_by_id(void *ctx, uint64_t id)
 /* ---- its pins ---- */
 
 struct in_pins {
-	struct remains *rest;
-	int (*fn)(struct remains *rest, const char *dir);
+	const char *id;
+	int (*fn)(void *ctx, const char *dir);
+	void *ctx;
 };
 
 static int on_mount(void *ctx, const struct mount_entry *m)
@@ -140,25 +141,30 @@ static int on_mount(void *ctx, const struct mount_entry *m)
 
 	if (strcmp(m->type, "bpf") != 0)
 		return 0;
-	snprintf(dir, sizeof(dir), "%s/" PINS_BELOW "/%s", m->point, in->rest->id);
-	return in->fn(in->rest, dir);
+	snprintf(dir, sizeof(dir), "%s/" PINS_BELOW "/%s", m->point, in->id);
+	return in->fn(in->ctx, dir);
 }
 
-/* Call FN for each directory that can have pins of this run. */
-static int each_pin_dir(struct remains *rest, int (*fn)(struct remains *rest, const char *dir))
+int run_state_each_pins(const char *id, const char *pin_dir, int (*fn)(void *ctx, const char *dir),
+			void *ctx)
 {
-	struct in_pins in = { rest, fn };
-	int r = rest->pin_dir[0] ? fn(rest, rest->pin_dir) : 0;
+	struct in_pins in = { id, fn, ctx };
+	int r = pin_dir[0] ? fn(ctx, pin_dir) : 0;
 
 	return r == 0 ? mounts_each(on_mount, &in) : r;
 }
 
-static int remove_pinned_cgroups(struct remains *rest, const char *dir)
+static int each_pin_dir(struct remains *rest, int (*fn)(void *rest, const char *dir))
+{
+	return run_state_each_pins(rest->id, rest->pin_dir, fn, rest);
+}
+
+static int remove_pinned_cgroups(void *rest, const char *dir)
 {
 	return pins_each_cgroup(dir, remove_by_id, rest);
 }
 
-static int remove_pins(struct remains *rest, const char *dir)
+static int remove_pins(void *rest, const char *dir)
 {
 	(void)rest;
 	return pins_remove(dir);

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "agent_state.h"
 #include "mounts.h"
 #include "pins.h"
 #include "run_state_private.h"
@@ -36,12 +37,17 @@ int run_state_lock(void)
 	return fd;
 }
 
+bool run_state_is_id(const char *text)
+{
+	size_t pid = strspn(text, "0123456789");
+	size_t number = text[pid] == '-' ? strspn(text + pid + 1, "0123456789abcdef") : 0;
+
+	return pid > 0 && number == 8 && !text[pid + 1 + number];
+}
+
 bool run_state_is_file(const struct dirent *e)
 {
-	size_t pid = strspn(e->d_name, "0123456789");
-	size_t number = e->d_name[pid] == '-' ? strspn(e->d_name + pid + 1, "0123456789abcdef") : 0;
-
-	return e->d_type == DT_REG && pid > 0 && number == 8 && !e->d_name[pid + 1 + number];
+	return e->d_type == DT_REG && run_state_is_id(e->d_name);
 }
 
 bool run_state_any(void)
@@ -53,14 +59,15 @@ bool run_state_any(void)
 	if (!dir)
 		return true;
 	while (!found && (e = readdir(dir)))
-		found = run_state_is_file(e);
+		found = run_state_is_file(e) || agent_state_is_file(e);
 	closedir(dir);
 	return found;
 }
 
 /* ---- make ---- */
 
-static int make_names(struct run_state *r, struct error *err)
+int run_state_name(const char *prefix, char id[RUN_STATE_ID_MAX], char file[RUN_STATE_FILE_MAX],
+		   char pin_dir[RUN_STATE_PINS_MAX], struct error *err)
 {
 	char bpffs[256];
 	uint32_t number;
@@ -70,8 +77,8 @@ static int make_names(struct run_state *r, struct error *err)
 		error_set(err, "no random numbers");
 		return -EIO;
 	}
-	snprintf(r->id, sizeof(r->id), "%d-%08x", (int)getpid(), number);
-	snprintf(r->file, sizeof(r->file), MOUNTS_RUN_DIR "/%s", r->id);
+	snprintf(id, RUN_STATE_ID_MAX, "%s%d-%08x", prefix, (int)getpid(), number);
+	snprintf(file, RUN_STATE_FILE_MAX, MOUNTS_RUN_DIR "/%s", id);
 	e = mounts_bpffs(bpffs, sizeof(bpffs));
 	if (e < 0) {
 		error_set(err,
@@ -80,24 +87,37 @@ static int make_names(struct run_state *r, struct error *err)
 			  strerror(-e));
 		return e;
 	}
-	snprintf(r->pin_dir, sizeof(r->pin_dir), "%s/" PINS_BELOW "/%s", bpffs, r->id);
+	snprintf(pin_dir, RUN_STATE_PINS_MAX, "%s/" PINS_BELOW "/%s", bpffs, id);
 	return 0;
+}
+
+int run_state_make_file(const char *file, const char *text)
+{
+	int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || dprintf(fd, "%s", text) < 0) {
+		int e = -errno;
+
+		unlink(file);
+		close(fd);
+		return e;
+	}
+	return fd;
 }
 
 static int make_file(struct run_state *r, const char *cgroup_path)
 {
-	int fd = open(r->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char *text;
+	int fd;
 
+	if (asprintf(&text, "%s\n%s\n", cgroup_path, r->pin_dir) < 0)
+		return -ENOMEM;
+	fd = run_state_make_file(r->file, text);
+	free(text);
 	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 ||
-	    dprintf(fd, "%s\n%s\n", cgroup_path, r->pin_dir) < 0) {
-		int e = -errno;
-
-		unlink(r->file);
-		close(fd);
-		return e;
-	}
+		return fd;
 	r->lock_fd = fd;
 	return 0;
 }
@@ -117,7 +137,7 @@ static int make_locked(struct run_state *r, struct error *err)
 	char name[64], path[CGROUP_PATH_MAX];
 	int e;
 
-	e = make_names(r, err);
+	e = run_state_name("", r->id, r->file, r->pin_dir, err);
 	if (e < 0)
 		return e;
 	snprintf(name, sizeof(name), RUN_CGROUP_PREFIX "%s", r->id);

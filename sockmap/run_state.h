@@ -15,11 +15,15 @@
 #include "cgroup.h"
 #include "sluice/error.h"
 
+#define RUN_STATE_ID_MAX   32
+#define RUN_STATE_FILE_MAX 256
+#define RUN_STATE_PINS_MAX 512
+
 struct run_state {
-	char id[32];
+	char id[RUN_STATE_ID_MAX];
 	int lock_fd;
-	char file[256];
-	char pin_dir[512];
+	char file[RUN_STATE_FILE_MAX];
+	char pin_dir[RUN_STATE_PINS_MAX];
 	struct cgroup cgroup;
 };
 

@@ -12,8 +12,23 @@
 /* Whoever makes, removes or cleans up holds this: nobody sees a file that is not locked yet.
  * Returns a descriptor to be closed. */
 int run_state_lock(void);
-/* Is this the name of a run's file? "PID-NUMBER", see run_state_make(). */
+/* "PID-NUMBER", see run_state_name(). */
+bool run_state_is_id(const char *text);
+/* Is this the name of a run's file? */
 bool run_state_is_file(const struct dirent *e);
+/* Is there one of a run, or of an agent? */
 bool run_state_any(void);
+
+/* A new id, and what is called by it: a file in the run directory, and a directory for pins. PREFIX
+ * stands in front of all of them. */
+int run_state_name(const char *prefix, char id[RUN_STATE_ID_MAX], char file[RUN_STATE_FILE_MAX],
+		   char pin_dir[RUN_STATE_PINS_MAX], struct error *err);
+/* Make FILE with TEXT in it, locked as long as the descriptor is open that is returned. */
+int run_state_make_file(const char *file, const char *text);
+
+/* Call FN for each directory, in any mounted bpffs, that can have the pins of ID; PIN_DIR, unless
+ * it is empty, is asked first. */
+int run_state_each_pins(const char *id, const char *pin_dir, int (*fn)(void *ctx, const char *dir),
+			void *ctx);
 
 #endif

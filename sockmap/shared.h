@@ -50,19 +50,54 @@ struct flow_record {
 	struct endpoint source; /* bound by the application; family 0: none */
 	__u32 device;		/* bound by the application, or 0 */
 	__u32 flags;		/* FLOW_* */
-	__u64 closed;		/* when the client closed (CLOCK_MONOTONIC, ns); 0: it is open */
+	__u64 workload;
+	__u64 closed; /* when the client closed (CLOCK_MONOTONIC, ns); 0: it is open */
 };
 
-/* The one element of the map `config`. Every field is changed alone, and each is harmless to meet
- * one instant too early or too late; what must flip as a whole is the slot of map `table`. */
+/* Slots of the maps `workloads` and `tables`. Those of workloads follow. */
+#define SLOT_NONE 0u /* who is in no workload: nothing is enforced */
+#define SLOT_GONE \
+	1u /* sockets that outlive their cgroup: all is enforced, no table allows a thing */
+#define SLOT_FIRST 2u
+
+#define SERIAL_GONE	0xffffffffu
+#define GENERATION_GONE 1u
+
+/* What is in force for the workload of a slot; its id is {serial, slot}. Every field is changed
+ * alone, and each is harmless to meet one instant too early or too late; what must flip as a whole
+ * is the slot of map `tables`. A slot is given away again only when no program can be using it. */
+struct workload_config {
+	__u32 serial;	  /* 0: none */
+	__u32 enforced;	  /* 0: what goes out is left alone */
+	__u32 ingress;	  /* 0: what comes in is left alone */
+	__u32 generation; /* of its table: never that of another table or workload; not 0 */
+	__u32 flags;	  /* STEER_WORKLOAD_* */
+	__u32 since;	  /* `members` of steer_config, when it was added */
+};
+
+struct place_key {
+	__u64 netns; /* cookie */
+	struct endpoint at;
+	__u32 zero;
+};
+
+/* A place at which sockets listen, which may be unspecified. */
+struct listening_place {
+	__s32 sockets; /* also 0 */
+	__u32 several; /* of different workloads, or were: not told apart any more */
+	__u64 cgroup;  /* the address of one that they are all below; 0: none */
+	__u64 memo;    /* as in struct mark */
+};
+
+/* The one element of the map `config`, of which the same holds. */
 struct steer_config {
-	__u32 enforced;	     /* 0: everything is left alone */
-	__u32 generation;    /* from 1; grows after each new table */
+	__u32 active;	     /* 0: nothing is enforced for anybody */
+	__u32 members;	     /* from 1; grows after each change of the map `members` */
 	__u32 routes_loaded; /* 0: only loopback is known to be local, everything has a route */
 	__u16 port4;	     /* our listener on 127.0.0.1, host byte order; 0: none */
 	__u16 port6;	     /* our listener on ::1 */
 	__u32 doomed_rto;    /* of a connection that is to fail, in the kernel's ticks */
-	__u32 ingress;	     /* 0: what comes in is left alone */
+	__u32 ingress;	     /* 0: what comes in is left alone, whoever it is for */
 	__u32 inbound4;	     /* how many listeners the map `inbound` has for IPv4 */
 	__u32 inbound6;
 };
@@ -81,6 +116,8 @@ struct leg_key {
 };
 
 struct event_record {
+	__u64 workload;
+	__u64 netns; /* cookie */
 	struct endpoint destination;
 	struct endpoint source; /* of what comes in; family 0 else */
 	__u32 kind;		/* enum steer_event_kind */
@@ -94,8 +131,9 @@ struct event_record {
 struct sweep_record {
 	struct endpoint destination; /* as it was vetted; INCOMING: the client, with our port */
 	struct endpoint local, peer; /* as the kernel has the socket */
+	__u64 workload;
 	__u64 cookie;
-	__u32 netns;  /* number of the network namespace */
+	__u32 netns;  /* inode number of the network namespace */
 	__u32 device; /* to which the socket is bound, or 0 */
 	__u32 incoming;
 	__u32 zero;

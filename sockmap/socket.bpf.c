@@ -5,15 +5,11 @@
 #include <linux/errno.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
-#include "maps.bpf.h"
+#include "subject.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PROTOCOL_MPTCP 262
-
-#ifndef NULL
-#define NULL ((void *)0)
-#endif
 
 /* Of the running kernel, not of the build's headers. */
 enum bpf_func_id___sluice {
@@ -34,12 +30,17 @@ int steer_socket(struct bpf_sock *ctx)
 {
 	const struct steer_config *c = steer_config();
 	__u32 protocol = ctx->protocol;
+	struct subject who;
 
 	if (!c)
 		return 0;
-	if ((!c->enforced && !c->ingress) || decide_socket(ctx->type, protocol))
+	if (!c->active || decide_socket(ctx->type, protocol))
 		return 1;
-	if (refuse(STEER_SOCKET_REFUSED, NULL, protocol)) {
+	if (!subject_of(&who, c, ctx, NULL))
+		return 0;
+	if (!who.enforced && !who.ingress)
+		return 1;
+	if (refuse(&who, STEER_SOCKET_REFUSED, NULL, protocol)) {
 		note_audited(ctx);
 		return 1;
 	}

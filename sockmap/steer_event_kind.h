@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* steer_event_kind.h - what the BPF programs refuse; one list for them and for user space. */
+/* steer_event_kind.h - what the BPF programs refuse, and tell; one list for them and for user
+ * space. */
 #ifndef SLUICE_STEER_EVENT_KIND_H
 #define SLUICE_STEER_EVENT_KIND_H
 
@@ -20,7 +21,13 @@ enum steer_event_kind {
 	STEER_ACCEPT_UNSTEERABLE,  /* a client: it has to be read, and came to a listener of another
 				      network namespace or bound to a device */
 	STEER_DATAGRAM_REFUSED,	   /* a datagram that came in: no rule allows it */
-	STEER_EVENT_MAX,
+	STEER_EVENT_MAX,	   /* of what is refused */
+
+	STEER_NETNS_UNKNOWN = STEER_EVENT_MAX, /* no refusal: socket() of a workload in a network
+						  namespace that is not registered; once for each,
+						  with its cookie and pid. Only where more than one
+						  can be registered */
+	STEER_KIND_MAX,
 };
 
 #endif

@@ -50,6 +50,8 @@ int steer_on_record(void *ctx, void *data, size_t size)
 		/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */
 		e.protocol = record->protocol > UINT8_MAX ? DECIDE_TCP : (uint8_t)record->protocol;
 		e.pid = record->pid;
+		e.workload = record->workload;
+		e.netns_cookie = record->netns;
 		e.audit = record->audit != 0;
 		e.destination = address_from_endpoint(&record->destination);
 		e.source = address_from_endpoint(&record->source);
@@ -74,9 +76,9 @@ int steer_read_events(struct steer *s, void (*on_event)(void *ctx, const struct 
 	return r < 0 && r != -ECANCELED ? r : 0;
 }
 
-static int read_counters(const struct steer *s, uint64_t sums[COUNTER_MAX])
+int steer_read_counters(int fd, uint32_t first, uint32_t n, uint64_t *sums)
 {
-	int fd = bpf_map__fd(s->skel->maps.counters), cpus = libbpf_num_possible_cpus();
+	int cpus = libbpf_num_possible_cpus();
 	uint64_t *values;
 	int r = 0;
 
@@ -85,11 +87,13 @@ static int read_counters(const struct steer *s, uint64_t sums[COUNTER_MAX])
 	values = calloc((size_t)cpus, sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	for (uint32_t key = 0; key < COUNTER_MAX && r == 0; key++) {
+	for (uint32_t i = 0; i < n && r == 0; i++) {
+		uint32_t key = first + i;
+
 		r = bpf_map_lookup_elem(fd, &key, values);
-		sums[key] = 0;
+		sums[i] = 0;
 		for (int cpu = 0; r == 0 && cpu < cpus; cpu++)
-			sums[key] += values[cpu];
+			sums[i] += values[cpu];
 	}
 	free(values);
 	return r;
@@ -111,10 +115,10 @@ static uint64_t count_keys(int fd)
 
 int steer_counters(const struct steer *s, struct steer_counters *ret)
 {
-	uint64_t sums[COUNTER_MAX];
+	uint64_t sums[COUNTER_MAX] = { 0 };
 	int r;
 
-	r = read_counters(s, sums);
+	r = steer_read_counters(bpf_map__fd(s->skel->maps.counters), 0, COUNTER_MAX, sums);
 	if (r < 0)
 		return r;
 	memset(ret, 0, sizeof(*ret));

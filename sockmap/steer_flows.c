@@ -83,7 +83,7 @@ static int take_record(struct steer *s, const struct flow_key *key, struct flow_
 	return -ENOENT;
 }
 
-int steer_take(struct steer *s, const struct address *client, struct flow *ret)
+int steer_take(struct steer *s, uint32_t netns, const struct address *client, struct flow *ret)
 {
 	struct flow_record record;
 	struct flow_key key;
@@ -97,6 +97,8 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret)
 		return r;
 	memset(ret, 0, sizeof(*ret));
 	ret->client = *client;
+	ret->netns = netns;
+	ret->workload = record.workload;
 	ret->destination = address_from_endpoint(&record.destination);
 	ret->source = address_from_endpoint(&record.source);
 	ret->device = record.device;
@@ -106,13 +108,13 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret)
 	return 0;
 }
 
-int steer_set_local(struct steer *s, const struct address *client, const struct address *local)
+int steer_set_local(struct steer *s, const struct flow *flow, const struct address *local)
 {
 	struct endpoint e = endpoint_from_address(local);
 	struct flow_key key;
 	int r;
 
-	r = flow_key_of(s, client, &key);
+	r = flow_key_of(s, &flow->client, &key);
 	if (r < 0)
 		return r;
 	e.port = 0;

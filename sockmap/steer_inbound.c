@@ -37,7 +37,7 @@ int steer_socket_name(int fd, struct endpoint *ret)
 	return 0;
 }
 
-int steer_netns_cookie(int fd, uint64_t *ret)
+int steer_cookie_of(int fd, uint64_t *ret)
 {
 	int own = fd < 0 ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1, r = 0;
 	socklen_t len = sizeof(*ret);
@@ -55,7 +55,7 @@ int steer_netns_cookie(int fd, uint64_t *ret)
 int steer_check_netns(const struct steer *s, int fd, struct error *err)
 {
 	uint64_t cookie = 0;
-	int r = steer_netns_cookie(fd, &cookie);
+	int r = steer_cookie_of(fd, &cookie);
 
 	if (r < 0) {
 		error_set(err,
@@ -142,14 +142,52 @@ static bool is_local(struct steer *s, const struct address *a)
 	       kind == ROUTE_LOCAL;
 }
 
-void steer_client(struct steer *s, const struct address *client, const struct address *server,
-		  struct flow *ret)
+/* As the program of the namespace has found it, which handed the client to us. -ENOENT: it has not,
+ * or that workload is gone. */
+static int workload_at(struct steer *s, const struct place_key *key, uint64_t *ret)
+{
+	struct workload_config w;
+	struct listening_place p;
+	uint32_t slot;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.listening), key, &p) < 0 ||
+	    p.sockets <= 0)
+		return -EAGAIN; /* perhaps at another place */
+	slot = (uint32_t)p.memo;
+	if (p.several || slot < SLOT_FIRST ||
+	    bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.workloads), &slot, &w) < 0 || !w.serial ||
+	    (uint32_t)(p.memo >> 32) < w.since)
+		return -ENOENT;
+	*ret = (uint64_t)w.serial << 32 | slot;
+	return 0;
+}
+
+static int server_of(struct steer *s, const struct address *server, uint64_t *ret)
+{
+	struct place_key key;
+	int r;
+
+	memset(&key, 0, sizeof(key));
+	key.netns = s->netns;
+	key.at = endpoint_from_address(server);
+	r = workload_at(s, &key, ret);
+	if (r != -EAGAIN)
+		return r;
+	memset(key.at.ip, 0, sizeof(key.at.ip));
+	r = workload_at(s, &key, ret);
+	return r == -EAGAIN ? -ENOENT : r;
+}
+
+int steer_client(struct steer *s, uint32_t netns, const struct address *client,
+		 const struct address *server, struct flow *ret)
 {
 	memset(ret, 0, sizeof(*ret));
+	ret->netns = netns;
 	ret->client = *client;
 	ret->destination = *server;
 	ret->local = is_local(s, client);
 	ret->ingress = true;
+	return server_of(s, server, &ret->workload);
 }
 
 static struct leg_key leg_key_of(const struct steer *s, const struct flow *flow)

@@ -15,11 +15,29 @@
 #define STEER_EVENTS_BYTES (1u << 18) /* of the ring; each record in it has a header of 8 */
 #define STEER_EVENTS_MAX   (STEER_EVENTS_BYTES / (8 + sizeof(struct event_record)))
 
+/* One cgroup to which the programs are attached. */
+struct attach_point {
+	struct attach_point *next;
+	uint64_t cgroup;		     /* id */
+	uint32_t number;		     /* in the names of the pins, not used twice */
+	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
+};
+
+/* One slot, as it stands in the maps. */
+struct workload_slot {
+	uint64_t cgroup; /* id; 0: free */
+	bool leaving;	 /* not a member any more, but not free either */
+	struct workload_config config;
+};
+
 struct steer {
 	struct steer_bpf *skel;
-	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
+	struct attach_point *attached;
+	uint32_t attached_before;    /* numbers given to attach points */
+	struct workload_slot *slots; /* from SLOT_FIRST; those before are not used */
+	uint32_t n_slots;
+	uint32_t serials, generations; /* given last */
 	struct bpf_link *lookup; /* to the network namespace; NULL: no table had ingress yet */
-	bool attached;
 	struct ring_buffer *events;
 	struct steer_config config; /* as it stands in the map */
 	uint64_t netns;		    /* cookie of the network namespace of all that is ours */
@@ -33,9 +51,23 @@ struct steer {
 /* Make S->config the one in force. */
 int steer_write_config(struct steer *s);
 
+/* What follows from the slots: is there anything to enforce? Written with the rest of the config.
+ */
+int steer_write_active(struct steer *s);
+/* The slots of the maps that are no workload's. */
+int steer_init_slots(struct steer *s);
+/* The slot of a workload that may be changed, or NULL. */
+struct workload_slot *steer_slot_of(struct steer *s, uint64_t workload);
+int steer_write_slot(struct steer *s, const struct workload_slot *slot);
+/* One that no table has had; never 0. */
+uint32_t steer_next_generation(struct steer *s);
+
 /* Attach to the network namespace, if it is not done and a table wants it. 0 or a negative errno.
  */
 int steer_attach_lookup(struct steer *s);
+void steer_detach_all(struct steer *s);
+/* The maps, and the directory. */
+void steer_unpin(struct steer *s);
 /* Pin LINK, but not in audit. */
 int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name);
 
@@ -45,7 +77,10 @@ int steer_socket_name(int fd, struct endpoint *ret);
  */
 int steer_check_netns(const struct steer *s, int fd, struct error *err);
 /* The cookie of the network namespace of socket FD, or of new sockets where FD is -1. */
-int steer_netns_cookie(int fd, uint64_t *ret);
+int steer_cookie_of(int fd, uint64_t *ret);
+
+/* N sums of a per-CPU array of counters, from KEY on. */
+int steer_read_counters(int fd, uint32_t key, uint32_t n, uint64_t *sums);
 
 /* One record of the ring, CTX is a struct steer; negative to stop after it. */
 int steer_on_record(void *ctx, void *data, size_t size);

@@ -74,27 +74,31 @@ static int build(const struct l4_table *table)
 /* The slot that holds a table is replaced in one step, and the call returns only when no program
  * uses the old table any more: whoever then reads the new generation judges by the new one. Without
  * enforcement the slot is not read, so it is filled before enforcement begins and stays as it is
- * when enforcement ends. Where the second step fails, connect() meets the new table, and what was
+ * when enforcement ends. Where a later step fails, connect() meets the new table, and what was
  * connected before is held to the old one until the call is repeated. */
-static int switch_to(struct steer *s, int fd, const struct l4_table *what)
+static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
+		     const struct l4_table *what)
 {
-	struct steer_config before = s->config;
-	uint32_t zero = 0;
+	struct workload_config before = slot->config;
+	uint32_t at = (uint32_t)(slot - s->slots);
 	int r;
 
 	if (what->enforced || what->ingress_enforced) {
-		r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.table), &zero, &fd, BPF_ANY);
+		r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tables), &at, &fd, BPF_ANY);
 		if (r < 0)
 			return r;
 	}
-	s->config.generation += s->config.generation == UINT32_MAX ? 2 : 1; /* 0: not judged */
-	s->config.enforced = what->enforced;
-	s->config.ingress = what->ingress_enforced;
-	r = s->attached ? steer_attach_lookup(s) : 0;
+	slot->config.generation = steer_next_generation(s);
+	slot->config.enforced = what->enforced;
+	slot->config.ingress = what->ingress_enforced;
+	/* Nothing passes unasked before the slot says so. */
+	r = steer_write_active(s);
 	if (r == 0)
-		r = steer_write_config(s);
+		r = s->attached ? steer_attach_lookup(s) : 0;
+	if (r == 0)
+		r = steer_write_slot(s, slot);
 	if (r < 0)
-		s->config = before;
+		slot->config = before;
 	return r;
 }
 
@@ -110,22 +114,25 @@ int steer_build_table(const struct l4_table *table, struct error *err)
 	return fd;
 }
 
-int steer_switch_table(struct steer *s, int fd, const struct l4_table *table, struct error *err)
+int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,
+		       struct error *err)
 {
-	int r = switch_to(s, fd, table);
+	struct workload_slot *slot = steer_slot_of(s, workload);
+	int r = slot && !slot->leaving ? switch_to(s, slot, fd, table) : -ENOENT;
 
 	if (r < 0)
 		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
 	return r;
 }
 
-int steer_set_table(struct steer *s, const struct l4_table *table, struct error *err)
+int steer_set_table(struct steer *s, uint64_t workload, const struct l4_table *table,
+		    struct error *err)
 {
 	int fd = steer_build_table(table, err), r;
 
 	if (fd < 0)
 		return fd;
-	r = steer_switch_table(s, fd, table, err);
+	r = steer_switch_table(s, workload, fd, table, err);
 	close(fd); /* the slot holds it */
 	return r;
 }

@@ -5,40 +5,8 @@
  * workload accepted, in whatever network namespace it is and whoever holds it. It changes nothing:
  * the backstops drop the packets of such a connection already, sweep.c ends it. */
 #include "judge.bpf.h"
-#include <bpf/bpf_core_read.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Of the kernel, as far as it is read here; the loader finds the true places. */
-#define KERNEL __attribute__((preserve_access_index))
-
-struct ns_common {
-	unsigned int inum;
-} KERNEL;
-
-struct net {
-	struct ns_common ns;
-} KERNEL;
-
-struct in6_words {
-	__u32 words[4];
-};
-
-struct sock_common {
-	__u32 skc_daddr, skc_rcv_saddr;
-	__u16 skc_dport, skc_num;
-	volatile unsigned char skc_state;
-	int skc_bound_dev_if;
-	struct {
-		struct net *net;
-	} skc_net;
-	struct in6_words skc_v6_daddr, skc_v6_rcv_saddr;
-} KERNEL;
-
-struct sock {
-	struct sock_common __sk_common;
-	__u16 sk_protocol;
-} KERNEL;
 
 struct bpf_iter_meta {
 	__bpf_md_ptr(void *, seq);
@@ -61,17 +29,34 @@ static __always_inline bool is_connection(const struct sock *sk)
 }
 
 /* Those that we carry are the workers' business, doomed ones end by themselves. */
-static __always_inline bool must_end(const struct steer_config *c, const struct mark *m)
+static __always_inline bool must_end(const struct subject *who, const struct mark *m)
 {
 	struct endpoint to = m->destination;
 
+	if (!who->enforced && !who->ingress)
+		return false;
 	if (m->fate == FATE_REVOKED)
 		return true;
 	if (m->fate != FATE_ALONE)
 		return false;
 	if (m->incoming)
-		return c->ingress && judge_client(c, &to, DECIDE_TCP) != L4_ALLOW;
-	return c->enforced && judge(&to, DECIDE_TCP, route_of(c, &to) == ROUTE_LOCAL) != L4_ALLOW;
+		return who->ingress && judge_client(who, &to, DECIDE_TCP) != L4_ALLOW;
+	return who->enforced &&
+	       judge(who, &to, DECIDE_TCP, route_of(who, &to) == ROUTE_LOCAL) != L4_ALLOW;
+}
+
+/* As subject_of(), but the mark stays as it is. */
+static __always_inline bool subject_now(struct subject *who, const struct steer_config *c,
+					const struct sock *sk, const struct mark *m)
+{
+	__u64 address = address_of(sk), memo = m->memo;
+
+	if (!subject_at(who, c,
+			MEMO_SEEN(memo) == members_now(c) ? MEMO_SLOT(memo)
+							  : slot_of_socket(address, memo)))
+		return false;
+	who->sk = address;
+	return true;
 }
 
 static __always_inline void copy_words(__u32 to[4], const struct in6_words *from)
@@ -106,12 +91,15 @@ int steer_sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct mark *m = ctx->value;
 	struct sock *sk = ctx->sk;
 	struct sweep_record r;
+	struct subject who;
 
-	if (!c || !m || !sk || !is_connection(sk) || !must_end(c, m))
+	if (!c || !m || !sk || !is_connection(sk) || !subject_now(&who, c, sk, m) ||
+	    !must_end(&who, m))
 		return 0;
 	__builtin_memset(&r, 0, sizeof(r));
 	r.destination = m->destination;
 	r.incoming = m->incoming;
+	r.workload = who.id;
 	name_ends(&r, sk);
 	r.cookie = bpf_get_socket_cookie(sk);
 	r.device = (__u32)sk->__sk_common.skc_bound_dev_if;

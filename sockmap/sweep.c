@@ -107,6 +107,7 @@ int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept 
 		memcpy(&record, all.bytes + at, sizeof(record));
 		move_to(&place, record.netns);
 		e = describe(&record);
+		e.workload = record.workload;
 		e.result = place.fd;
 		if (place.fd >= 0)
 			e.result = sock_destroy(place.fd, &record);

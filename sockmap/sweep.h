@@ -15,6 +15,7 @@ struct steer;
 
 struct swept {
 	struct address source, destination;
+	uint64_t workload;
 	bool ingress; /* the workload accepted it */
 	/* 0: it was ended; -EOPNOTSUPP: the kernel cannot (CONFIG_INET_DIAG_DESTROY); -ENOENT: its
 	 * network namespace cannot be reached; or another negative errno. In these cases it is not

@@ -7,41 +7,38 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Audit: what goes to one place in a row is reported once, and then passes as if it were allowed.
  */
-static __always_inline int sendmsg_refuse(struct mark *m, const struct endpoint *to, __u32 protocol)
+static __always_inline int sendmsg_refuse(struct mark *m, const struct subject *who,
+					  const struct endpoint *to, __u32 protocol)
 {
 	if (audit_mode && m) {
 		if (endpoint_same(&m->noted, to))
 			return 1;
 		m->noted = *to;
 	}
-	return refuse(STEER_SENDMSG_REFUSED, to, protocol);
+	return refuse(who, STEER_SENDMSG_REFUSED, to, protocol);
 }
 
 /* Marks the socket as vetted, so that the datagram passes the backstop. A socket that may not send
  * to the peer that it is connected to, or was, may send to others: the backstop is told to whom,
  * since a connected socket's other datagrams do not come here. */
-static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, const struct steer_config *c,
-					 const struct endpoint *to)
+static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, struct mark *m,
+					 const struct subject *who, const struct endpoint *to)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct mark *m;
 
-	if (!ctx->sk)
-		return refuse(STEER_SENDMSG_REFUSED, to, ctx->protocol);
-	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if ((ctx->protocol != DECIDE_UDP || !udp_allowed(c, to, cookie)) &&
-	    !sendmsg_refuse(m, to, ctx->protocol))
+	if ((ctx->protocol != DECIDE_UDP || !udp_allowed(who, to, cookie)) &&
+	    !sendmsg_refuse(m, who, to, ctx->protocol))
 		return 0;
 	if (!m)
-		return refuse(STEER_NO_ROOM, to, DECIDE_UDP);
+		return refuse(who, STEER_NO_ROOM, to, DECIDE_UDP);
 	if (m->fate == FATE_UNVETTED && !m->destination.family) {
-		m->generation = c->generation;
+		m->generation = who->generation;
 		m->fate = FATE_ALONE;
 	}
-	if (m->fate == FATE_ALONE && mark_holds(c, m, DECIDE_UDP, cookie))
+	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_UDP, cookie))
 		return 1;
 	if (m->fate != FATE_REVOKED)
-		return sendmsg_refuse(m, to, DECIDE_UDP);
+		return sendmsg_refuse(m, who, to, DECIDE_UDP);
 	m->sent_to = *to;
 	return 1;
 }
@@ -51,11 +48,18 @@ static __always_inline bool sendmsg_passes(struct bpf_sock_addr *ctx, const stru
 					   const struct endpoint *to)
 {
 	struct peer_key key;
+	struct subject who;
+	struct mark *m;
 	__u32 one = 1;
 
-	if (c->enforced && !sendmsg_judge(ctx, c, to))
+	if (!ctx->sk)
+		return audit_mode;
+	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!subject_of(&who, c, ctx->sk, m))
 		return false;
-	if (!c->ingress)
+	if (who.enforced && !sendmsg_judge(ctx, m, &who, to))
+		return false;
+	if (!who.ingress)
 		return true;
 	peer_key_make(&key, bpf_get_socket_cookie(ctx), to);
 	if (!bpf_map_lookup_elem(&udp_sent, &key))
@@ -75,7 +79,7 @@ int steer_sendmsg4(struct bpf_sock_addr *ctx)
 	if (!c)
 		return 0;
 	to = endpoint_ipv4(ctx->user_ip4, bpf_ntohs((__u16)ctx->user_port));
-	if (!c->enforced && !c->ingress)
+	if (!c->active)
 		return 1;
 	endpoint_normalise(&to, &source);
 	if (!sendmsg_passes(ctx, c, &to))
@@ -95,7 +99,7 @@ int steer_sendmsg6(struct bpf_sock_addr *ctx)
 		return 0;
 	to = endpoint_ipv6(ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3],
 			   bpf_ntohs((__u16)ctx->user_port));
-	if (!c->enforced && !c->ingress)
+	if (!c->active)
 		return 1;
 	__builtin_memset(&source, 0, sizeof(source));
 	endpoint_normalise(&to, &source);
@@ -106,13 +110,19 @@ int steer_sendmsg6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
+/* The mark keeps whose the socket is. */
 static __always_inline int remember_peer(struct bpf_sock_addr *ctx, const struct endpoint *peer)
 {
 	const struct steer_config *c = steer_config();
 	struct peer_key key;
+	struct subject who;
+	struct mark *m;
 	__u32 one = 1;
 
-	if (!c || !c->enforced || ctx->protocol != DECIDE_UDP)
+	if (!c || !c->active || ctx->protocol != DECIDE_UDP || !ctx->sk)
+		return 1;
+	m = bpf_sk_storage_get(&marks, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!subject_of(&who, c, ctx->sk, m) || !who.enforced)
 		return 1;
 	peer_key_make(&key, bpf_get_socket_cookie(ctx), peer);
 	if (!bpf_map_lookup_elem(&udp_peers, &key))

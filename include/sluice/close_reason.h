@@ -12,6 +12,7 @@
 	X(UPSTREAM_REFUSED, upstream_refused, "the server could not be reached")                  \
 	X(NOT_STEERED, not_steered, "a connection to the listener that the kernel did not steer") \
 	X(NOT_ALLOWED, not_allowed, "the policy no longer allows this destination")               \
+	X(NO_WORKLOAD, no_workload, "its workload is not known any more")                         \
 	X(REVOKED, revoked, "the policy no longer allows what was in flight")                     \
 	X(NOT_HTTP, not_http, "not HTTP on a port with HTTP rules")                               \
 	X(TLS, tls, "TLS on a port with HTTP rules: it cannot be read")                           \

@@ -16,9 +16,11 @@ struct flow {
 	/* Egress: an address that the application bound before; family 0: none. Port unused.
 	 * Ingress: the near end of the leg to the server, with its port; family 0: none yet. */
 	struct address source;
-	uint32_t device; /* an interface that the application bound (SO_BINDTODEVICE), or 0 */
-	bool local;	 /* the peer (egress: the destination) is an address of this host */
-	bool ingress;	 /* the workload is the server */
+	uint32_t device;   /* an interface that the application bound (SO_BINDTODEVICE), or 0 */
+	uint32_t netns;	   /* the number of its network namespace; 0: sluice's own */
+	uint64_t workload; /* whose it is */
+	bool local;	   /* the peer (egress: the destination) is an address of this host */
+	bool ingress;	   /* the workload is the server */
 };
 
 #endif

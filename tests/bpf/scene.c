@@ -166,7 +166,7 @@ static void set_table(struct scene *s, bool enforced, bool ingress, uint8_t allo
 					.n_ports = ARRAY_SIZE(ports) };
 	struct error err = { "" };
 
-	if (steer_set_table(s->steer, &table, &err) < 0)
+	if (steer_set_table(s->steer, s->workload, &table, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -231,6 +231,14 @@ void scene_add_listeners(struct scene *s)
 		fail_msg("%s", err.text);
 }
 
+void scene_add_workload(struct scene *s, const struct cgroup *cg)
+{
+	struct error err = { "" };
+
+	if (steer_add_workload(s->steer, cgroup_id(cg), 0, &s->workload, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
 static int setup(void **state, bool audit)
 {
 	const struct steer_options options = { .max_flows = 1024, .audit = audit };
@@ -243,8 +251,9 @@ static int setup(void **state, bool audit)
 	if (cgroup_make(&s->cgroup, "workload", &err) < 0 ||
 	    steer_open(&options, &s->steer, &err) < 0)
 		fail_msg("%s", err.text);
-	if (routes_open(s->steer, &s->routes, &err) < 0)
+	if (routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
 		fail_msg("%s", err.text);
+	scene_add_workload(s, &s->cgroup);
 	scene_set_table(s, true);
 	scene_add_listeners(s);
 	if (steer_attach(s->steer, s->cgroup.fd, s->pin_dir, &err) < 0)
@@ -467,11 +476,11 @@ int accept_flow(struct scene *s, int listener, struct flow *ret)
 		return fd;
 	}
 	client = address_of(&ss);
-	assert_int_equal(steer_take(s->steer, &client, ret), 0);
+	assert_int_equal(steer_take(s->steer, 0, &client, ret), 0);
 	{
 		struct flow again;
 
-		assert_int_equal(steer_take(s->steer, &client, &again), -ENOENT);
+		assert_int_equal(steer_take(s->steer, 0, &client, &again), -ENOENT);
 	}
 	return fd;
 }

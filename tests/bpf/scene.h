@@ -54,11 +54,12 @@ void scene_skip(const char *what, const char *why, bool optional);
 struct scene {
 	struct cgroup cgroup;
 	struct steer *steer;
+	uint64_t workload; /* the cgroup */
 	struct routes *routes;
 	char pin_dir[128];
 	int listener4, listener6;
 	struct steer_event last_event;
-	unsigned n_events[STEER_EVENT_MAX];
+	unsigned n_events[STEER_KIND_MAX];
 	unsigned n_audited; /* of all of them */
 };
 
@@ -71,6 +72,7 @@ int scene_setup_audit(void **state);
 int scene_teardown(void **state);
 
 /* Pieces of it, for tests that need other ones. */
+void scene_add_workload(struct scene *s, const struct cgroup *cg);
 void scene_set_table(struct scene *s, bool enforced);
 /* The same table, enforced, but for PORT_ALLOWED. */
 void scene_set_allowed(struct scene *s, enum l4_action action);

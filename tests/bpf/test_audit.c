@@ -115,7 +115,7 @@ static void test_table_changes(void **state)
 	char c;
 
 	assert_int_equal(read(w.fd, &c, 1), 1);
-	assert_int_equal(steer_set_table(s->steer, &nothing, NULL), 0);
+	assert_int_equal(steer_set_table(s->steer, s->workload, &nothing, NULL), 0);
 	assert_int_equal(write(w.fd, &c, 1), 1);
 	worker_end(&w);
 	check_arrives(server);
@@ -331,6 +331,7 @@ static void own_programs(int fd, void *arg)
 	struct error err = { "" };
 
 	CHECK(steer_open(&options, &own.steer, &err) == 0);
+	scene_add_workload(&own, cg);
 	scene_set_table(&own, true);
 	scene_add_listeners(&own);
 	CHECK(steer_attach(own.steer, cg->fd, "/sys/fs/bpf/sluice/killed", &err) == 0);

@@ -9,7 +9,7 @@ static void detach(struct scene *s, const char *program)
 	char path[256];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir, program);
+	snprintf(path, sizeof(path), "%s/link_0_%s", s->pin_dir, program);
 	fd = bpf_obj_get(path);
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_link_detach(fd), 0);
@@ -177,7 +177,7 @@ static void test_revoked(void **state)
 
 	assert_int_equal(recv(fd, &c, 1, 0), 1);
 	assert_int_equal(read(w.fd, &c, 1), 1);
-	assert_int_equal(steer_set_table(s->steer, &nothing, NULL), 0);
+	assert_int_equal(steer_set_table(s->steer, s->workload, &nothing, NULL), 0);
 	assert_int_equal(write(w.fd, &c, 1), 1);
 	wait_dropped(s, 1);
 	assert_true(recv(fd, &c, 1, MSG_DONTWAIT) < 0);

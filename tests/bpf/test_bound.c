@@ -275,12 +275,12 @@ static void test_own_name(void **state)
 		struct flow flow;
 		int fd = accept_flow(s, ipv4 ? s->listener4 : s->listener6, &flow);
 
-		assert_int_equal(steer_set_local(s->steer, &flow.client, &local), 0);
+		assert_int_equal(steer_set_local(s->steer, &flow, &local), 0);
 		meet(w.fd);
 		worker_end(&w);
 		close(fd);
 		/* The socket is closed: told again, it is ignored. */
-		assert_int_equal(steer_set_local(s->steer, &flow.client, &local), 0);
+		assert_int_equal(steer_set_local(s->steer, &flow, &local), 0);
 	}
 }
 

@@ -115,7 +115,7 @@ static int accept_unknown(struct scene *s, int listener)
 	struct flow flow;
 
 	assert_true(fd >= 0);
-	assert_int_equal(steer_take(s->steer, &client, &flow), -ENOENT);
+	assert_int_equal(steer_take(s->steer, 0, &client, &flow), -ENOENT);
 	return fd;
 }
 
@@ -224,7 +224,7 @@ static void test_no_room(void **state)
 		struct flow flow;
 
 		assert_true(fd >= 0);
-		if (steer_take(s->steer, &client, &flow) == 0)
+		if (steer_take(s->steer, 0, &client, &flow) == 0)
 			taken++;
 		else
 			unknown++;

@@ -161,7 +161,7 @@ static void test_handed_over(void **state)
 		client = name_of(ours, true);
 		server = name_of(ours, false);
 		assert_true(address_is(&server, ways[i].ip, PORT_STEERED));
-		steer_client(s->steer, &client, &server, &flow);
+		assert_int_equal(steer_client(s->steer, 0, &client, &server, &flow), 0);
 		assert_true(flow.local && flow.ingress);
 		leg = dial_leg(s, &flow, &with_leg);
 		assert_int_equal(read(w.fd, seen, sizeof(seen)), sizeof(seen));
@@ -342,7 +342,7 @@ static void test_false_leg(void **state)
 
 	meet(w.fd);
 	assert_int_equal(bind(real, (struct sockaddr *)&from, place_len(&from)), 0);
-	steer_client(s->steer, &server, &server, &flow);
+	steer_client(s->steer, 0, &server, &server, &flow);
 	flow.source = name_of(real, false);
 	assert_int_equal(steer_add_leg(s->steer, real, &flow), 0);
 	close(real);

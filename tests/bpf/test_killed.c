@@ -57,6 +57,7 @@ static void own_a_run(int fd, void *arg)
 		leave("umount /sys/fs/bpf; mount -t bpf none /sys/fs/bpf");
 	CHECK(run_state_make(&run, &err) == 0);
 	CHECK(steer_open(&options, &own.steer, &err) == 0);
+	scene_add_workload(&own, &run.cgroup);
 	scene_set_table(&own, true);
 	scene_add_listeners(&own);
 	CHECK(steer_attach(own.steer, run.cgroup.fd, run.pin_dir, &err) == 0);

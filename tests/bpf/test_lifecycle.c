@@ -153,6 +153,7 @@ static void own_a_run(int fd, void *arg)
 
 	CHECK(run_state_make(&run, &err) == 0);
 	CHECK(steer_open(&options, &own.steer, &err) == 0);
+	scene_add_workload(&own, &run.cgroup);
 	scene_set_ingress(&own, true, L4_ALLOW);
 	scene_add_listeners(&own);
 	CHECK(steer_attach(own.steer, run.cgroup.fd, run.pin_dir, &err) == 0);
@@ -238,6 +239,7 @@ static void test_normal_end(void **state)
 
 	assert_int_equal(run_state_make(&run, &err), 0);
 	assert_int_equal(steer_open(&options, &own.steer, &err), 0);
+	scene_add_workload(&own, &run.cgroup);
 	scene_set_ingress(&own, true, L4_ALLOW);
 	scene_add_listeners(&own);
 	assert_int_equal(steer_attach(own.steer, run.cgroup.fd, run.pin_dir, &err), 0);

@@ -223,7 +223,7 @@ static void test_failed_switch(void **state)
 	struct error err = { "" };
 
 	meet(w.fd);
-	assert_int_equal(steer_switch_table(s->steer, -1, &table, &err), -EBADF);
+	assert_int_equal(steer_switch_table(s->steer, s->workload, -1, &table, &err), -EBADF);
 	assert_true(err.text[0]);
 	assert_int_equal(sweep(s).n, 0);
 	meet(w.fd);

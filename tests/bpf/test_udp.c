@@ -202,7 +202,7 @@ static void test_elsewhere_at_once(void **state)
 	struct scene *s = *state;
 	int refused = scene_udp_server(AF_INET, HERE4, PORT_ALLOWED + 10);
 
-	assert_int_equal(steer_set_table(s->steer, &table, NULL), 0);
+	assert_int_equal(steer_set_table(s->steer, s->workload, &table, NULL), 0);
 	worker_run(s, send_at_once, NULL);
 	assert_int_equal(scene_datagrams(refused), 0);
 	close(refused);
@@ -298,7 +298,7 @@ static void test_table_changes(void **state)
 
 	assert_int_equal(read(w.fd, &c, 1), 1);
 	assert_int_equal(scene_datagrams(old), 1);
-	assert_int_equal(steer_set_table(s->steer, &table, NULL), 0);
+	assert_int_equal(steer_set_table(s->steer, s->workload, &table, NULL), 0);
 	assert_int_equal(write(w.fd, &c, 1), 1);
 	worker_end(&w);
 	assert_int_equal(scene_datagrams(old), 0);

@@ -16,6 +16,8 @@ import tempfile
 import pytest
 
 import leftovers
+from netns import Home, Wire
+from node import Node
 from servers import Nginx, Origin, RawServer, UdpServer
 from sluice import BINARY, Sluice, cleanup
 
@@ -90,6 +92,25 @@ def folder():
 def sluice(request, folder):
     with Sluice(folder, request.config.getoption("direct")) as runner:
         yield runner
+
+
+@pytest.fixture
+def node(folder):
+    with Node(folder) as cgroups:
+        yield cgroups
+
+
+@pytest.fixture(scope="module")
+def lan():
+    """The network of a node: its own namespace, which is this one, and those of its pods."""
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture
+def place(lan):
+    """Where the workloads of a scene live."""
+    return Home(lan)
 
 
 @pytest.fixture

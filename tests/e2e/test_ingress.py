@@ -5,93 +5,21 @@ import contextlib
 import os
 import re
 import select
-import shutil
 import socket
-import subprocess
 
 import pytest
 
-from ends import End, check_denied
-from netns import NetworkNamespace
-from policies import ingress
+from netns import Wire
+from policies import http, ingress, port
 from procfs import PATIENCE, wait_until
 from servers import listen, unused_port
 from sluice import cleanup
+from web import NginxWho, curl, grpc_status
+from workload import Server, deny, dial, exchange, get
 
 pytestmark = pytest.mark.held
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LOOPBACKS = {"v4": (socket.AF_INET, "127.0.0.1"), "v6": (socket.AF_INET6, "::1")}
-
-
-def get(path):
-    return f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
-
-
-def http(number, *paths, peer=""):
-    """A rule of ingress: on that port only these paths, each a pattern."""
-    return (f"- {{{peer}toPorts: [{{ports: [{{port: '{number}', protocol: TCP}}], "
-            f"rules: {{http: [{', '.join(f'{{path: {p}}}' for p in paths)}]}}}}]}}")
-
-
-def port(number, peer="", protocol="TCP"):
-    return f"- {{{peer}toPorts: [{{ports: [{{port: '{number}', protocol: {protocol}}}]}}]}}"
-
-
-class Server:
-    """A listening socket of the workload."""
-
-    def __init__(self, workload, address="127.0.0.1", number=0, family=None, reuse=False):
-        self.family = family or (socket.AF_INET6 if ":" in address else socket.AF_INET)
-        self.sock = workload.socket(self.family)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self.sock.bind((address, number))
-        self.sock.listen()
-        self.sock.settimeout(PATIENCE)
-        self.port = self.sock.getsockname()[1]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)  # also where the workload has a copy of it still
-        self.sock.close()
-
-    def accept(self):
-        """The server's end of the next connection, and who accept() says it is."""
-        sock, who = self.sock.accept()
-        return End(sock, "server"), who
-
-    def nobody_came(self):
-        return not select.select([self.sock], [], [], 0)[0]
-
-
-def dial(address, number, family=None):
-    family = family or (socket.AF_INET6 if ":" in address else socket.AF_INET)
-    sock = socket.socket(family)
-    sock.settimeout(PATIENCE)
-    try:
-        sock.connect((address, number))
-    except BaseException:
-        sock.close()
-        raise
-    return End(sock, "client")
-
-
-def exchange(client, server, path="/ok"):
-    """One request that is allowed, and its answer, byte by byte."""
-    client.send(get(path))
-    assert server.read_head() == get(path)
-    server.send(OK)
-    assert client.read_response().raw == OK
-
-
-def deny(client, path="/no"):
-    client.send(get(path))
-    check_denied(client.read_response())
 
 
 # ---- what is read ----
@@ -122,41 +50,13 @@ def test_both_see_each_other(at, bound, sluice):
     assert result.log[0]["policy"]["rule"] == "ingress[0].toPorts[0].rules.http[0]"
 
 
-NGINX = """
-daemon off; master_process on; worker_processes 2; pid {folder}/pid; error_log {folder}/error;
-events {{ }}
-http {{
-    log_format who "$remote_addr $remote_port $server_protocol $request_uri $status";
-    access_log {folder}/access who;
-    client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-    uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    server {{ listen 127.0.0.1:{port}; listen [::1]:{port};
-              location / {{ return 200 "hello\\n"; }} }}
-    server {{ listen 127.0.0.1:{port2} http2; location / {{ return 200 "hello\\n"; }} }}
-}}
-"""
-
-
-def curl(*arguments):
-    """Its answer's status, and the port from which it came."""
-    done = subprocess.run(["curl", "-gsS", "-o", "/dev/null", "-m", str(PATIENCE),
-                           "-w", "%{http_code} %{local_port}", *arguments],
-                          capture_output=True, text=True, check=True)
-    status, number = done.stdout.split()
-    return int(status), int(number)
-
-
 def test_nginx_logs_the_client(sluice, folder):
     """A server with its own processes, on two families and with two protocols."""
     number, two = unused_port(), unused_port()
-    home = os.path.join(folder, "nginx")
-    os.mkdir(home)
-    with open(os.path.join(home, "conf"), "w") as file:
-        file.write(NGINX.format(folder=home, port=number, port2=two))
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    run = sluice.start(program, "-c", os.path.join(home, "conf"), "-p", home,
+    nginx = NginxWho(folder, f"127.0.0.1:{number}", f"[::1]:{number}", f"127.0.0.1:{two} http2")
+    run = sluice.start(*nginx.command,
                        policy=ingress(http(number, "/ok.*"), http(two, "/ok.*")))
-    wait_until(lambda: os.path.exists(os.path.join(home, "pid")), "nginx runs")
+    nginx.wait()
     want = []
     for at, option, protocol, where in (("127.0.0.1", "--http1.1", "HTTP/1.1", number),
                                         ("[::1]", "--http1.1", "HTTP/1.1", number),
@@ -165,15 +65,10 @@ def test_nginx_logs_the_client(sluice, folder):
         assert status == 200
         want.append(f"{at.strip('[]')} {source} {protocol} /ok 200")
         assert curl(option, f"http://{at}:{where}/no")[0] == 403
-    call = subprocess.run(["curl", "-gsS", "-D", "-", "--http2-prior-knowledge", "-m",
-                           str(PATIENCE), "-H", "content-type: application/grpc", "-d", "",
-                           f"http://127.0.0.1:{two}/doors.Manager/Open"],
-                          capture_output=True, text=True, check=True).stdout
-    assert "HTTP/2 200" in call and "grpc-status: 7" in call
+    assert grpc_status(f"http://127.0.0.1:{two}/doors.Manager/Open") == 7
     run.signal(15)
     result = run.wait()
-    with open(os.path.join(home, "access")) as file:
-        assert file.read().splitlines() == want
+    assert nginx.seen() == want
     assert result.denied("/no") == 3 and result.denied("/doors.Manager/Open") == 1
 
 
@@ -184,14 +79,14 @@ def test_left_alone_and_refused(sluice):
     workload = sluice.workload(ingress(port(alone := unused_port())), log=True)
     with Server(workload, "::", alone) as server, Server(workload, "0.0.0.0") as closed:
         for family, address in LOOPBACKS.values():
-            with dial(address, alone, family) as client:
+            with dial(address, alone) as client:
                 end, who = server.accept()
                 assert who[1] == client.sock.getsockname()[1]
                 exchange(client, end, "/anything")
                 end.close()
             if family == socket.AF_INET:
                 with pytest.raises(ConnectionRefusedError):
-                    dial(address, closed.port, family)
+                    dial(address, closed.port)
         assert closed.nobody_came()
     result = workload.finish()
     assert result.stats["conn.opened"] == 0
@@ -282,33 +177,8 @@ def test_both_directions_at_once(sluice):
 @pytest.fixture(scope="module")
 def wire():
     """Two namespaces: a server's with 10.99.0.1 and fd99::1, a clients' with .2 and .3 each."""
-    with NetworkNamespace() as here, NetworkNamespace() as there:
-        for namespace in here, there:
-            namespace.set("net.ipv6.conf.default.accept_dad", 0)
-        script = """
-            ip link add in0 netns {0} type veth peer name out0 netns {1}
-            nsenter --net=/proc/{0}/ns/net sh -ec '
-                ip addr add 10.99.0.1/24 dev in0; ip addr add fd99::1/64 dev in0 nodad
-                ip link set in0 up'
-            nsenter --net=/proc/{1}/ns/net sh -ec '
-                for n in 2 3; do ip addr add 10.99.0.$n/24 dev out0
-                    ip addr add fd99::$n/64 dev out0 nodad; done; ip link set out0 up'
-            """.format(here.holder.pid, there.holder.pid)
-        subprocess.run(["sh", "-ec", script], check=True)
-        yield here, there
-
-
-def dial_from(there, source, address, number):
-    with there.inside():
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    sock.settimeout(PATIENCE)
-    try:
-        sock.bind((source, 0))
-        sock.connect((address, number))
-    except BaseException:
-        sock.close()
-        raise
-    return End(sock, "client")
+    with Wire() as wire_:
+        yield wire_.join("in0", 1), wire_.join("out0", 2, 3)
 
 
 @pytest.mark.parametrize("net,address", [("10.99.0", "10.99.0.1"), ("fd99:", "fd99::1")],
@@ -325,24 +195,24 @@ def test_clients_on_the_wire(net, address, wire, sluice):
     with contextlib.ExitStack() as all_:
         read, alone, host = (all_.enter_context(Server(workload, "::", n))
                              for n in (8080, 8081, 8082))
-        with dial_from(there, ends[0], address, 8080) as client:
+        with dial(address, 8080, there, ends[0]) as client:
             end, who = read.accept()
             own = client.sock.getsockname()
             assert (who[0].removeprefix("::ffff:"), who[1]) == own[:2]
             exchange(client, end)
             deny(client)
             end.close()
-        with dial_from(there, ends[1], address, 8081) as client:
+        with dial(address, 8081, there, ends[1]) as client:
             end, _ = alone.accept()
             exchange(client, end, "/no")
             end.close()
         for source, number in ((ends[1], 8080), (ends[0], 8082)):
             with pytest.raises(ConnectionRefusedError):
-                dial_from(there, source, address, number)
-        dial_from(here, address, address, 8082).close()
+                dial(address, number, there, source)
+        dial(address, 8082, here, address).close()
         for number in 8080, 8081:
             with pytest.raises(ConnectionRefusedError):
-                dial_from(here, address, address, number)
+                dial(address, number, here, address)
     result = workload.finish()
     assert result.denied("connection from") == 4 and result.stats["conn.opened"] == 1
 

@@ -137,3 +137,30 @@ def landlock_version():
 def passed(report):
     """The names of the tries that were not refused."""
     return {what for what, how in report.items() if how == "ok"}
+
+
+class HeldAttack(Attack):
+    """The same from a workload of an agent, which lives in the namespace of the attack, as the
+    agent does, and is started there with powers over nothing."""
+
+    def __init__(self, sluice, folder, user, node):
+        super().__init__(sluice, folder, user)
+        self.node = node
+
+    def __enter__(self):
+        super().__enter__()
+        try:
+            self.member = self.node.member("pods/victim", self.namespace)
+            self.agent = self.sluice.agent(
+                [self.node.workload("pods/victim")], {"p.yaml": self.policy},
+                prefix=self.namespace.prefix).wait_for(self.member)
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def run(self, name, options=(), facts=None, **how):
+        assert not options and not how
+        out = self.member.run(*WITHOUT_POWERS[self.user], "/usr/bin/python3", ESCAPE, name,
+                              self.facts(facts or {}))
+        return json.loads(out.splitlines()[-1])

@@ -20,7 +20,7 @@ SHARED = bool(os.environ.get("SLUICE_SHARED_MACHINE"))
 our_runs = set()  # process ids of every sluice that scenes started; the id of a run begins with it
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 NEXT_ID = {"prog": 11, "map": 12, "link": 31}  # BPF_PROG_GET_NEXT_ID and so on
-RUN_ID = re.compile(r"/(?:sluice-)?(\d+)-[0-9a-f]{8}")
+RUN_ID = re.compile(r"/(?:sluice-|agent-)?(\d+)-[0-9a-f]{8}")
 MOUNTS = "cgroup2", "bpf"
 _libc = ctypes.CDLL(None, use_errno=True)
 

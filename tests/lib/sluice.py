@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs commands under `sluice run`, and reads what it says of them."""
+"""Runs `sluice run` and `sluice agent`, and reads what they say."""
+import contextlib
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
-import sys
-from socket import AF_INET, SOCK_STREAM
 
 import leftovers
 import puppet
-from ends import End
-from procfs import PATIENCE
+from procfs import PATIENCE, wait_until
+from workload import Sockets, meet
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BINARY = os.path.realpath(os.path.join(ROOT, os.environ.get("SLUICE") or "build/sluice"))
-PUPPET = os.path.join(os.path.dirname(os.path.realpath(__file__)), "puppet.py")
 DENIAL = re.compile(r"^denied (\d+)× (.*)$")
 AUDIT = re.compile(r"^would have denied (\d+)× (.*)$")
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:")
@@ -64,27 +61,25 @@ class Run:
         self.direct = owner.direct
         # Appended to, as the command may have the same file as its own standard error.
         self.files = {name: open(os.path.join(self.folder, name), "ab") for name in ("out", "err")}
-        arguments = list(prefix)
-        if not self.direct:
-            arguments += [BINARY, "run", *self._write(policies), *options, "--"]
-        arguments += command
         streams = {"stdin": subprocess.DEVNULL, "stdout": self.files["out"],
                    "stderr": self.files["err"], **streams}
         self.process = subprocess.Popen(
-            arguments, **streams,
+            [*prefix, *self._arguments(command, options, policies)], **streams,
             env={"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", **os.environ,
                  "SLUICE_STATS": os.path.join(self.folder, "stats"), **environment})
         self.pid = self.process.pid
         leftovers.our_runs.add(self.pid)
 
-    def _write(self, policies):
-        arguments = []
+    def _arguments(self, command, options, policies):
+        if self.direct:
+            return command
+        arguments = [BINARY, "run"]
         for number, text in enumerate(policies):
             path = os.path.join(self.folder, f"policy-{number}.yaml")
             with open(path, "w") as file:
                 file.write(text)
             arguments += ["-p", path]
-        return arguments
+        return [*arguments, *options, "--", *command]
 
     def read(self, name):
         try:
@@ -135,48 +130,15 @@ class Run:
         self._close_files()
 
 
-class Workload(Run):
+class Workload(Sockets, Run):
     """A run whose command is a puppet: it makes sockets in the workload for the scene to use."""
 
     def __init__(self, owner, *arguments):
-        path = os.path.join(owner.folder, f"puppet-{len(owner.runs)}")
-        self.control = None
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            os.chmod(path, 0o777)
-            listener.listen()
-            super().__init__(owner, [sys.executable, PUPPET, path], *arguments)
-            self._meet(listener)
-        os.unlink(path)
+        def start(command):
+            super(Workload, self).__init__(owner, command, *arguments)
+            return self.process
 
-    def _meet(self, listener):
-        pidfd = os.pidfd_open(self.pid)
-        try:
-            ready, _, _ = select.select([listener, pidfd], [], [], PATIENCE)
-        finally:
-            os.close(pidfd)
-        if listener not in ready:
-            raise AssertionError("sluice does not start its command: "
-                                 f"{self.process.poll()} {self.read('err').decode()}")
-        self.control, _ = listener.accept()
-        self.control.settimeout(PATIENCE)
-
-    def sockets(self, count, family=AF_INET, kind=SOCK_STREAM, protocol=0):
-        return puppet.ask(self.control, family, kind, protocol, count)
-
-    def socket(self, family=AF_INET, kind=SOCK_STREAM, protocol=0):
-        return self.sockets(1, family, kind, protocol)[0]
-
-    def connect(self, address, family=AF_INET):
-        """A connection of the workload to ADDRESS."""
-        sock = self.socket(family)
-        try:
-            sock.settimeout(PATIENCE)
-            sock.connect(address[:2])
-        except BaseException:
-            sock.close()
-            raise
-        return End(sock, "client")
+        self.control = meet(os.path.join(owner.folder, f"puppet-{len(owner.runs)}"), start)
 
     def finish(self, code=0):
         """End the command, and with it the run."""
@@ -191,6 +153,91 @@ class Workload(Run):
         if self.control:
             self.control.close()
         super().end()
+
+
+class Agent(Run):
+    """A `sluice agent`. CONFIG is what its file says beside what is filled in here; POLICIES are
+    the files of its directory, {name: text}."""
+
+    def __init__(self, owner, config, policies, prefix, environment, streams):
+        self.config, self.policies = config, dict(policies)
+        super().__init__(owner, [], (), (), prefix, environment, streams)
+
+    def _arguments(self, command, options, policies):
+        os.mkdir(os.path.join(self.folder, "policies"))
+        for name, text in self.policies.items():
+            self.put(os.path.join("policies", name), text)
+        if self.config.get("log") is True:
+            self.config["log"] = os.path.join(self.folder, "log")
+        self.config = {"policies": os.path.join(self.folder, "policies"),
+                       "state": os.path.join(self.folder, "state"), **self.config}
+        self.put_config(self.config)
+        return [BINARY, "agent", "--config", os.path.join(self.folder, "agent.yaml")]
+
+    def put(self, name, text):
+        """A file of its, as a whole."""
+        path = os.path.join(self.folder, name)
+        with open(path + "~", "w") as file:
+            file.write(text)
+        os.rename(path + "~", path)
+
+    def put_config(self, config):
+        self.put("agent.yaml", json.dumps(config))
+
+    def remove(self, name):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, name))
+
+    def status(self):
+        """What `sluice status --json` would print, as it is in Python."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(os.path.join(self.config["state"], "status"))
+            with sock.makefile() as document:
+                return json.load(document)
+
+    def _answer(self):
+        assert self.process.poll() is None, f"the agent has ended: {self.process.poll()}"
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return self.status()
+
+    def wait_until(self, condition, what):
+        """Until CONDITION holds of the status. Returns what it returned."""
+        def ask():
+            status = self._answer()
+            return status and condition(status)
+        return wait_until(ask, what)
+
+    def wait_for(self, *members):
+        """The agent enforces the policies of all of these, if any select them."""
+        paths = {member.cgroup for member in members}
+        self.wait_until(lambda status: paths <= {w["cgroup"] for w in status["workloads"]
+                                                 if w["enforced"] or not w["policies"]},
+                        f"the workloads {paths}")
+        return self
+
+    def change(self, policies=(), **config):
+        """New files of policies, {name: text or None}, or other keys of the configuration: back
+        when all of it is in force."""
+        before = self.status()["revision"]["number"]
+        for name, text in dict(policies).items():
+            if text is None:
+                self.remove(os.path.join("policies", name))
+            else:
+                self.put(os.path.join("policies", name), text)
+        if config:
+            self.config.update(config)
+            self.put_config(self.config)
+        self.wait_until(lambda status: status["revision"]["number"] > before
+                        and status["revision"]["settled"], "a change")
+
+    def finish(self):
+        """Its orderly end."""
+        if not self.result:
+            self.signal(signal.SIGTERM)
+            result = self.wait()
+            assert result.code == 0, (result.code, result.err)
+        return self.result
 
 
 class Sluice:
@@ -233,6 +280,11 @@ class Sluice:
         """A workload whose sockets the scene itself uses."""
         return Workload(self, *self._arguments(policy, log, workers, options, prefix, environment,
                                                streams))
+
+    def agent(self, workloads, policies=(), prefix=(), environment=None, streams=None, **config):
+        """A `sluice agent` that holds these WORKLOADS, as its configuration has them."""
+        return Agent(self, {"workloads": list(workloads), **config}, policies, prefix,
+                     environment or {}, streams or {})
 
     def command(self, *arguments, **how):
         """Another command of sluice's: check, cleanup, --version."""

@@ -85,3 +85,8 @@ void ruleset_explain(const struct ruleset *rs, const struct request *req,
 	verdict->rule = &only_rule;
 	verdict->failed = FIELD_PATH;
 }
+
+const struct l4_table *policy_l4_table(const struct policy *p)
+{
+	return &p->table;
+}

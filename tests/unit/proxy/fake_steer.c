@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_steer.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include "require.h"
 
@@ -16,7 +17,7 @@ int steer_add_listener(struct steer *s, int fd, struct error *err)
 	return 0;
 }
 
-int steer_take(struct steer *s, const struct address *client, struct flow *ret)
+int steer_take(struct steer *s, uint32_t netns, const struct address *client, struct flow *ret)
 {
 	for (unsigned i = 0; i < s->n_flows; i++) {
 		struct flow *f = &s->flows[i];
@@ -31,7 +32,7 @@ int steer_take(struct steer *s, const struct address *client, struct flow *ret)
 	return -ENOENT;
 }
 
-int steer_set_local(struct steer *s, const struct address *client, const struct address *local)
+int steer_set_local(struct steer *s, const struct flow *flow, const struct address *local)
 {
 	s->n_locals++;
 	s->local = *local;
@@ -46,12 +47,16 @@ int steer_add_inbound(struct steer *s, int fd, struct error *err)
 	return 0;
 }
 
-void steer_client(struct steer *s, const struct address *client, const struct address *server,
-		  struct flow *ret)
+int steer_client(struct steer *s, uint32_t netns, const struct address *client,
+		 const struct address *server, struct flow *ret)
 {
-	*ret = (struct flow){
-		.client = *client, .destination = *server, .local = true, .ingress = true
-	};
+	*ret = (struct flow){ .client = *client,
+			      .destination = *server,
+			      .netns = netns,
+			      .workload = s->server_of,
+			      .local = true,
+			      .ingress = true };
+	return 0;
 }
 
 int steer_add_leg(struct steer *s, int fd, const struct flow *flow)
@@ -66,4 +71,36 @@ void steer_remove_leg(struct steer *s, const struct flow *flow)
 	REQUIRE(flow->source.family != 0);
 	REQUIRE(s->n_legs > 0);
 	s->n_legs--;
+}
+
+int steer_build_table(const struct l4_table *table, struct error *err)
+{
+	if (table->n_peers == 0)
+		return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	error_set(err, "no table");
+	return -E2BIG;
+}
+
+int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,
+		       struct error *err)
+{
+	REQUIRE(table && fcntl(fd, F_GETFD) >= 0);
+	if (s->switch_fails > 0) {
+		s->switch_fails--;
+		error_set(err, "no switch");
+		return -ENOMEM;
+	}
+	REQUIRE(s->n_switched < FAKE_SWITCHES_MAX);
+	s->switched[s->n_switched] = workload;
+	s->tables[s->n_switched++] = fd;
+	return 0;
+}
+
+int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept *e), void *ctx)
+{
+	s->n_sweeps++;
+	for (unsigned i = 0; i < s->n_swept; i++)
+		on_swept(ctx, &s->swept[i]);
+	s->n_swept = 0;
+	return s->sweep_result;
 }

@@ -5,8 +5,10 @@
 #define SLUICE_TEST_FAKE_STEER_H
 
 #include "steer.h"
+#include "sweep.h"
 
-#define FAKE_FLOWS_MAX 128
+#define FAKE_FLOWS_MAX	  128
+#define FAKE_SWITCHES_MAX 16
 
 struct steer {
 	struct flow flows[FAKE_FLOWS_MAX];
@@ -16,7 +18,16 @@ struct steer {
 	struct address local;
 	unsigned n_inbound; /* listeners for ingress */
 	int inbound[2];
-	unsigned n_legs; /* registered and not removed */
+	uint64_t server_of; /* the workload to which clients come */
+	unsigned n_legs;    /* registered and not removed */
+	/* Tables that were switched, in that order, and by which descriptor. */
+	uint64_t switched[FAKE_SWITCHES_MAX];
+	int tables[FAKE_SWITCHES_MAX];
+	unsigned n_switched, switch_fails; /* so many times */
+	/* What a sweep finds. */
+	const struct swept *swept;
+	unsigned n_swept, n_sweeps;
+	int sweep_result;
 };
 
 void fake_steer_file(struct steer *s, const struct flow *flow);

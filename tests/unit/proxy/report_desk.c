@@ -38,7 +38,9 @@ void desk_open(struct desk *d, const char *labels)
 	snprintf(name, sizeof(name), "/dev/fd/%d", d->fd);
 	assert_int_equal(access_log_open(name, 1, 1 << 20, &d->log, &err), 0);
 	d->reporter.log = access_log_writer(d->log, 0);
-	d->reporter.labels = labels;
+	snprintf(d->who, sizeof(d->who), ",\"labels\":[%s]", labels);
+	d->info.record = d->who;
+	d->reporter.who = labels[0] ? &d->info : NULL;
 	d->reporter.kept = &d->kept;
 }
 

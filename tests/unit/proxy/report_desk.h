@@ -8,6 +8,8 @@
 /* A reporter whose log is a file, and what was written once it is closed. */
 struct desk {
 	struct reporter reporter;
+	struct workload_info info;
+	char who[WORKLOAD_RECORD_MAX];
 	struct kept kept;
 	struct access_log *log;
 	int fd;
@@ -17,6 +19,7 @@ struct desk {
 extern const struct flow flow;
 extern const struct rule_ref rule; /* http[1] of policy "api" in "shop" */
 
+/* LABELS are the inside of a JSON array; "": the workload is not known. */
 void desk_open(struct desk *d, const char *labels);
 /* No more is reported; returns how many records were lost. */
 uint64_t desk_read(struct desk *d);

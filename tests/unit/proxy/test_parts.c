@@ -319,9 +319,20 @@ static void test_denials(void **state)
 	denials_add(&b, "two", 3, 5);
 	denials_add(&b, "three", 5, 1);
 	b.others = 7;
-	denials_merge(&a, &b);
+	denials_merge(&a, &b, "");
 	check_printed(&a, "denied 3× one\ndenied 6× two\ndenied 1× on\ndenied 1× three\n"
 			  "denied 7× others, not listed\n");
+	b.others = 0;
+	denials_merge(&a, &b, "shop/web: ");
+	denials_merge(&a, &b, "shop/web: ");
+	check_printed(&a, "denied 3× one\ndenied 6× two\ndenied 1× on\ndenied 1× three\n"
+			  "denied 10× shop/web: two\ndenied 2× shop/web: three\n"
+			  "denied 7× others, not listed\n");
+	fail_alloc_at(1);
+	denials_merge(&a, &b, "shop/db: ");
+	assert_true(fail_alloc_happened());
+	fail_alloc_at(0);
+	assert_int_equal(a.others, 7 + 5);
 	denials_done(&a);
 	denials_done(&b);
 }
@@ -336,7 +347,7 @@ static void test_denials_audited(void **state)
 	denials_add_audited(&a, "one", 3, 1);
 	b.others = 4;
 	b.others_audited = 5;
-	denials_merge(&a, &b);
+	denials_merge(&a, &b, "");
 	check_printed(&a, "would have denied 3× one\ndenied 1× one\ndenied 4× others, not listed\n"
 			  "would have denied 5× others, not listed\n");
 	denials_done(&a);

@@ -276,7 +276,7 @@ static void test_long_names(void **state)
 /* Everything at its longest at once, the labels too: nobody makes a record that is lost for it. */
 static void test_longest_record(void **state)
 {
-	static char labels[REPORT_LABELS_MAX], name[REPORT_LINE_MAX - 500], path[9000];
+	static char labels[WORKLOAD_RECORD_MAX - 13], name[REPORT_LINE_MAX - 500], path[9000];
 	struct header_action action = { .kind = HEADER_REPLACE, .name = { path, 9000 } };
 	struct rule_ref odd = rule;
 	struct verdict v = { .action = VERDICT_DENY,
@@ -418,7 +418,7 @@ static void test_events(void **state)
 /* Without a log there are the lines of the summary and nothing else. */
 static void test_without_log(void **state)
 {
-	struct reporter r = { .labels = "" };
+	struct reporter r = { .log = NULL };
 	struct verdict v = { .action = VERDICT_ALLOW, .rule = &rule };
 	struct exchange x = { 0 };
 

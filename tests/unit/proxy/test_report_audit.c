@@ -60,7 +60,7 @@ static void test_audit(void **state)
 /* Without a log there is the line of the summary and nothing else. */
 static void test_without_log(void **state)
 {
-	struct reporter r = { .labels = "", .audit = true };
+	struct reporter r = { .audit = true };
 	struct verdict v = { .action = VERDICT_DENY, .rule = &rule, .failed = FIELD_PATH };
 	struct exchange x = { 0 };
 

@@ -88,7 +88,7 @@ static void test_records(void **state)
 
 static void test_summary(void **state)
 {
-	struct reporter r = { .labels = "" };
+	struct reporter r = { .log = NULL };
 	char text[2048] = "";
 	FILE *to = fmemopen(text, sizeof(text), "w");
 

@@ -31,7 +31,7 @@ static char *record_of(void (*report)(struct reporter *r), char *summary, size_t
 {
 	char path[] = "/tmp/test_report.XXXXXX", name[64], *text, *line, *rest;
 	int fd = mkstemp(path);
-	struct reporter r = { .labels = "" };
+	struct reporter r = { .log = NULL };
 	FILE *to = fmemopen(summary, size, "w");
 	struct error err = { "" };
 	struct access_log *log;

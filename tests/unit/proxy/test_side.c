@@ -347,7 +347,7 @@ static void test_options(void **state)
 	int listener = listen_at(&flow.destination), fd, accepted;
 
 	side_set_options(listener);
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	assert_true(fd >= 0);
 	accepted = accept(listener, NULL, NULL);
 	assert_true(accepted >= 0);

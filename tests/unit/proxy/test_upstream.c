@@ -32,7 +32,7 @@ static void test_upstream(void **state)
 	struct address local;
 	char byte = 0;
 
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	assert_true(fd >= 0);
 	assert_int_equal(wait_connected(fd), 0);
 	peer = accept(listener, NULL, NULL);
@@ -56,7 +56,7 @@ static void test_upstream_stands(void **state)
 	int listener = listen_at(&flow.destination), fd, peer;
 	char byte = 0;
 
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	assert_true(fd >= 0);
 	assert_int_equal(upstream_stands(fd, &flow), 1);
 	assert_int_equal(upstream_result(fd), 0);
@@ -68,7 +68,7 @@ static void test_upstream_stands(void **state)
 	close(fd);
 	close(peer);
 	close(listener);
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	if (fd < 0) {
 		assert_int_equal(fd, -ECONNREFUSED);
 		return;
@@ -88,7 +88,7 @@ static void test_upstream_source(void **state)
 
 	flow.source = loopback(1);
 	flow.source.ip[3] = 77;
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	assert_true(fd >= 0);
 	assert_int_equal(wait_connected(fd), 0);
 	peer = accept(listener, (struct sockaddr *)&ss, &len);
@@ -108,7 +108,7 @@ static void test_upstream_device(void **state)
 	socklen_t len = sizeof(bound);
 
 	assert_int_not_equal(flow.device, 0);
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	assert_true(fd >= 0);
 	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &bound, &len), 0);
 	assert_int_equal(bound, flow.device);
@@ -123,7 +123,7 @@ static void test_upstream_fails(void **state)
 	int fd;
 
 	close(listen_at(&flow.destination)); /* a port on which nobody listens */
-	fd = upstream_connect(&flow);
+	fd = upstream_connect(NULL, &flow);
 	assert_true(fd >= 0 || fd == -ECONNREFUSED);
 	if (fd >= 0) {
 		assert_int_equal(wait_connected(fd), -ECONNREFUSED);
@@ -131,12 +131,12 @@ static void test_upstream_fails(void **state)
 	}
 	flow.source = loopback(0);
 	memcpy(flow.source.ip, (uint8_t[4]){ 192, 0, 2, 1 }, 4);
-	assert_int_equal(upstream_connect(&flow), -EADDRNOTAVAIL);
+	assert_int_equal(upstream_connect(NULL, &flow), -EADDRNOTAVAIL);
 	flow.source.family = 0;
 	flow.device = 0x7fffffff;
-	assert_true(upstream_connect(&flow) < 0);
+	assert_true(upstream_connect(NULL, &flow) < 0);
 	flow.destination.family = 0;
-	assert_true(upstream_connect(&flow) < 0);
+	assert_true(upstream_connect(NULL, &flow) < 0);
 	assert_true(upstream_result(-1) < 0);
 	assert_true(upstream_local(-1, &flow.source) < 0);
 }

@@ -119,8 +119,8 @@ static void test_denied(void **state)
 	close(server);
 	scene_wait_idle(&s);
 	assert_int_equal(s.worker->metrics.requests_denied, 1);
-	assert_int_equal(s.worker->reporter.denials.n, 1);
-	assert_string_equal(s.worker->reporter.denials.entries[0].text,
+	assert_int_equal(scene_workload(&s)->reporter.denials.n, 1);
+	assert_string_equal(scene_workload(&s)->reporter.denials.entries[0].text,
 			    "POST http://h/deny/x: no rule allows it; nearest: rules.http[0] of "
 			    "policy \"fake\" differs in path");
 	scene_end(&s);

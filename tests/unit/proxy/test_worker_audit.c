@@ -42,7 +42,7 @@ static void answer(struct talkers *t, const char *text)
 /* Both end in good order; DENIAL is what the summary says, or its beginning. */
 static void end(struct talkers *t, const char *denial)
 {
-	const struct denials *d = &t->s.worker->reporter.denials;
+	const struct denials *d = &scene_workload(&t->s)->reporter.denials;
 
 	ask(t, "last words");
 	shutdown(t->client, SHUT_WR);
@@ -124,10 +124,7 @@ static void test_half_a_head(void **state)
 
 static void change(struct talkers *t, struct policy *policy)
 {
-	worker_set_policy(t->s.worker, worker_policy_new(policy, 1));
-	policy_unref(policy);
-	while (atomic_load(&t->s.worker->swept) != 1)
-		scene_turn(&t->s, -1, 0);
+	scene_change(&t->s, policy);
 	assert_int_equal(atomic_load(&t->s.worker->ended), 0);
 }
 
@@ -179,7 +176,7 @@ static void test_reset(void **state)
 		struct talkers t;
 
 		begin(&t);
-		d = &t.s.worker->reporter.denials;
+		d = &scene_workload(&t.s)->reporter.denials;
 		ask(&t, WEBSOCKET("/a") GET("/deny"));
 		side_reset(by_server ? t.server : t.client);
 		scene_wait_idle(&t.s);

@@ -68,9 +68,7 @@ static void begin_audit(struct scene *s, int *client, int *server)
 
 static void change_to(struct scene *s, struct policy *policy)
 {
-	worker_set_policy(s->worker, worker_policy_new(policy, s->worker->policy_serial + 1));
-	policy_unref(policy);
-	scene_turn(s, -1, 0);
+	scene_change(s, policy);
 }
 
 static void change(struct scene *s, const char *denied)
@@ -270,7 +268,7 @@ static void pass(struct scene *s, int from, int to, const char *frames)
 
 static void check_audited(const struct scene *s, unsigned at, const char *text)
 {
-	const struct denials *d = &s->worker->reporter.denials;
+	const struct denials *d = &scene_workload(s)->reporter.denials;
 
 	assert_true(at < d->n && d->entries[at].audited);
 	assert_non_null(strstr(d->entries[at].text, text));
@@ -346,8 +344,8 @@ static void test_audit_without_memory(void **state)
 		hear_bytes(&s, client, &response);
 		failed = fail_alloc_happened();
 		fail_alloc_at(0);
-		for (size_t i = 0; i < s.worker->reporter.denials.n; i++)
-			blind += strstr(s.worker->reporter.denials.entries[i].text,
+		for (size_t i = 0; i < scene_workload(&s)->reporter.denials.n; i++)
+			blind += strstr(scene_workload(&s)->reporter.denials.entries[i].text,
 					"out of memory") != NULL;
 		assert_int_equal(s.worker->metrics.closed[CLOSE_OOM], 0);
 		end(&s, client, server);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "fail_alloc.h"
 #include "relay_talk.h"
 #include "sluice/array.h"
 #include "worker_scene.h"
@@ -21,18 +22,7 @@ static void begin(struct scene *s)
 /* Put it in force, and see that the worker says so. */
 static void change(struct scene *s, enum l4_action action, const char *denied)
 {
-	struct policy *policy = fake_policy_new(action, denied);
-	uint32_t serial = s->worker->policy_serial + 1;
-	struct worker_policy *p = worker_policy_new(policy, serial);
-
-	assert_non_null(p);
-	policy_unref(policy);
-	worker_set_policy(s->worker, p);
-	for (unsigned turn = 0; atomic_load(&s->worker->swept) != serial; turn++) {
-		assert_true(turn < SCENE_TURNS_MAX);
-		scene_turn(s, -1, 0);
-	}
-	assert_int_equal(atomic_load(&s->worker->taken), serial);
+	scene_change(s, fake_policy_new(action, denied));
 }
 
 static void test_next_request(void **state)
@@ -70,17 +60,16 @@ static void test_next_request(void **state)
 /* Of several that wait, the last one counts. */
 static void test_mailbox(void **state)
 {
-	struct policy *first = fake_policy_new(L4_STEER, "/a");
 	struct scene s;
 	int client, server;
 
 	begin(&s);
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
-	worker_set_policy(s.worker, worker_policy_new(first, 1));
-	policy_unref(first);
-	s.worker->policy_serial = 1;
-	change(&s, L4_REFUSE, "");
+	worker_post(s.worker, scene_changes(fake_policy_new(L4_STEER, "/a")), 1);
+	worker_post(s.worker, scene_changes(fake_policy_new(L4_REFUSE, "")), 2);
+	worker_post(s.worker, worker_changes_new(), 3);
+	scene_wait_swept(&s, 3);
 	scene_hear_reset(&s, client);
 	close(client);
 	close(server);
@@ -185,7 +174,6 @@ static void test_in_flight_unknown(void **state)
 /* Before the sweep comes to it, an event is enough to end it: not a byte passes. */
 static void test_no_byte_before_the_sweep(void **state)
 {
-	struct policy *policy = fake_policy_new(L4_STEER, "/x");
 	struct scene s;
 	int client, server;
 	char byte;
@@ -197,9 +185,8 @@ static void test_no_byte_before_the_sweep(void **state)
 	scene_hear(&s, server, WEBSOCKET("/x"));
 	scene_say(&s, server, SWITCHING);
 	scene_hear(&s, client, SWITCHING);
-	worker_set_policy(s.worker, worker_policy_new(policy, 1));
-	policy_unref(policy);
-	worker_take_policy(s.worker);
+	worker_post(s.worker, scene_changes(fake_policy_new(L4_STEER, "/x")), 1);
+	worker_take_changes(s.worker);
 	uv_idle_stop(&s.worker->sweep);
 	scene_say(&s, client, "frame");
 	assert_true(scene_read(&s, server, &byte, 1) < 0);
@@ -255,10 +242,30 @@ static void test_accepted_late(void **state)
 
 static void test_without_memory(void **state)
 {
+	struct worker_changes *changes = worker_changes_new();
 	struct policy *policy = fake_policy_new(L4_STEER, "");
 
 	policy->no_scratch = true;
-	assert_null(worker_policy_new(policy, 1));
+	assert_int_equal(worker_changes_set_policy(changes, SCENE_WORKLOAD, policy, NULL), -ENOMEM);
+	assert_int_equal(policy->refs, 1);
+	policy->no_scratch = false;
+	for (unsigned n = 1;; n++) {
+		int r;
+
+		fail_alloc_at(n);
+		r = worker_changes_set_policy(changes, SCENE_WORKLOAD, policy, NULL);
+		assert_int_equal(r, fail_alloc_happened() ? -ENOMEM : 0);
+		assert_int_equal(policy->refs, r < 0 ? 1 : 2);
+		if (r == 0)
+			break;
+		assert_true(n < 10);
+	}
+	fail_alloc_at(1);
+	assert_int_equal(worker_changes_remove_workload(changes, 1), -ENOMEM);
+	fail_alloc_at(1);
+	assert_null(worker_changes_new());
+	fail_alloc_at(0);
+	worker_changes_free(changes);
 	assert_int_equal(policy->refs, 1);
 	policy_unref(policy);
 }

@@ -121,7 +121,7 @@ static void test_no_descriptors(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	close(client);
 	assert_int_equal(s.worker->metrics.closed[CLOSE_LIMIT], 1);
-	assert_int_equal(s.worker->reporter.denials.n, 1); /* and who it was is said */
+	assert_int_equal(scene_workload(&s)->reporter.denials.n, 1); /* and who it was is said */
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
 	close(client);

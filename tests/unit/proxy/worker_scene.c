@@ -52,6 +52,15 @@ static int loopback_socket(struct address *ret)
 	return fd;
 }
 
+struct worker_changes *scene_changes(struct policy *policy)
+{
+	struct worker_changes *changes = worker_changes_new();
+
+	REQUIRE(changes && worker_changes_set_policy(changes, SCENE_WORKLOAD, policy, NULL) == 0);
+	policy_unref(policy);
+	return changes;
+}
+
 void scene_begin(struct scene *s, struct policy *policy)
 {
 	struct error err = { "" };
@@ -60,11 +69,14 @@ void scene_begin(struct scene *s, struct policy *policy)
 	/* The first loop of a process leaves a pipe behind. */
 	REQUIRE(uv_loop_init(&first) == 0 && uv_loop_close(&first) == 0);
 	*s = (struct scene){ .n_descriptors = count_descriptors(),
-			     .shared.limits = LIMITS_DEFAULT };
+			     .shared.limits = LIMITS_DEFAULT,
+			     .shared.max_workloads = SCENE_WORKLOADS,
+			     .shared.max_netns = SCENE_NETNS };
 	s->worker = malloc(sizeof(*s->worker));
 	REQUIRE(s->worker);
-	REQUIRE(worker_init(s->worker, &s->shared, policy, NULL, "", &err) == 0);
-	policy_unref(policy);
+	REQUIRE(worker_init(s->worker, &s->shared, NULL, &err) == 0);
+	worker_apply(s->worker, scene_changes(policy));
+	s->steer.server_of = SCENE_WORKLOAD;
 	REQUIRE(worker_listen(s->worker, &s->steer, s->ports, &err) == 0);
 	REQUIRE(s->ports[0] != 0 && s->steer.n_listeners >= 1);
 	s->n_handles = count_handles(s);
@@ -87,6 +99,36 @@ void scene_end(struct scene *s)
 	worker_done(w);
 	free(w);
 	REQUIRE(count_descriptors() == s->n_descriptors);
+}
+
+struct workload *scene_workload(const struct scene *s)
+{
+	struct workload *wl = workload_find(&s->worker->workloads, SCENE_WORKLOAD);
+
+	REQUIRE(wl);
+	return wl;
+}
+
+void scene_post(struct scene *s, struct worker_changes *changes)
+{
+	uint32_t serial = s->worker->serial + 1;
+
+	worker_post(s->worker, changes, serial);
+	scene_wait_swept(s, serial);
+}
+
+void scene_wait_swept(struct scene *s, uint32_t serial)
+{
+	for (unsigned turn = 0; atomic_load(&s->worker->swept) != serial; turn++) {
+		REQUIRE(turn < SCENE_TURNS_MAX);
+		scene_turn(s, -1, 0);
+	}
+	REQUIRE(atomic_load(&s->worker->taken) == serial);
+}
+
+void scene_change(struct scene *s, struct policy *policy)
+{
+	scene_post(s, scene_changes(policy));
 }
 
 void scene_turn(struct scene *s, int fd, short events)
@@ -114,6 +156,8 @@ int scene_connect_to(struct scene *s, const struct flow *flow)
 	if (flow) {
 		filed = *flow;
 		filed.client = client;
+		if (!filed.workload)
+			filed.workload = SCENE_WORKLOAD;
 		fake_steer_file(&s->steer, &filed);
 	}
 	REQUIRE(connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS);

@@ -10,9 +10,14 @@
 #include "fake_policy.h"
 #include "fake_steer.h"
 #include "worker.h"
+#include "worker_changes.h"
 
 #define SCENE_TURNS_MAX 4000
-#define SCENE_TURN_MS	10 /* a turn in which nothing happens takes so long */
+#define SCENE_WORKLOADS 4 /* at a time */
+#define SCENE_NETNS	2
+/* The workload of all connections that do not say another one. */
+#define SCENE_WORKLOAD (1ULL << 32)
+#define SCENE_TURN_MS  10 /* a turn in which nothing happens takes so long */
 
 struct scene {
 	struct worker *worker;
@@ -45,6 +50,15 @@ void scene_hear(struct scene *s, int fd, const char *text);
 ssize_t scene_read(struct scene *s, int fd, char *buf, size_t len);
 void scene_hear_end(struct scene *s, int fd);
 void scene_hear_reset(struct scene *s, int fd);
+/* As the worker knows it. */
+struct workload *scene_workload(const struct scene *s);
+/* What judges SCENE_WORKLOAD by POLICY, whose reference is taken over. */
+struct worker_changes *scene_changes(struct policy *policy);
+void scene_wait_swept(struct scene *s, uint32_t serial);
+/* Hand it to the worker, and wait until it has been carried out. */
+void scene_post(struct scene *s, struct worker_changes *changes);
+/* SCENE_WORKLOAD is judged by POLICY from now on, whose reference is taken over. */
+void scene_change(struct scene *s, struct policy *policy);
 /* The worker has no connection any more. */
 void scene_wait_idle(struct scene *s);
 

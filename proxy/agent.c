@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "agent_parts.h"
+#include "agent_say.h"
+#include "loop.h"
+#include "notify.h"
+#include "stats.h"
+
+/* ---- what the parts share ---- */
+
+int agent_open_cgroup(const struct agent *a, const char *path)
+{
+	char *full;
+	int fd;
+
+	if (asprintf(&full, "%s%s", a->tree, path) < 0)
+		return -ENOMEM;
+	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	free(full);
+	return fd;
+}
+
+int agent_tell(struct agent *a, int (*append)(struct worker_changes *list, void *ctx), void *ctx,
+	       uint32_t *serial)
+{
+	struct worker_changes *lists[WORKER_MAX];
+	unsigned n = 0;
+	int r = 0;
+
+	while (r == 0 && n < a->crew.n) {
+		lists[n] = worker_changes_new();
+		r = lists[n] ? append(lists[n], ctx) : -ENOMEM;
+		n++;
+	}
+	if (r == 0) {
+		*serial = crew_post(&a->crew, lists);
+		return 0;
+	}
+	while (n-- > 0)
+		worker_changes_free(lists[n]);
+	return r;
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct agent *a = timer->data;
+
+	if (routes_update(a->routes) < 0)
+		agent_retry(a);
+	if (a->unattached)
+		agent_points_attach_again(a);
+	agent_netns_retry(a);
+	agent_workloads_scan(a);
+}
+
+void agent_retry(struct agent *a)
+{
+	if (!a->ending && !uv_is_active((uv_handle_t *)&a->retry))
+		uv_timer_start(&a->retry, on_retry, AGENT_RETRY_MS, 0);
+}
+
+/* ---- opening ---- */
+
+static int open_log(struct agent *a, struct error *err)
+{
+	const struct agent_config *c = a->plan->config;
+	int r = 0;
+
+	if (c->log)
+		r = access_log_open(c->log, c->workers + 1, c->limits.log_queue, &a->log, err);
+	if (a->log)
+		a->reporter.log = access_log_writer(a->log, c->workers);
+	a->reporter.audit = c->audit;
+	return r;
+}
+
+/* A flood of connections must not take the descriptors without which nobody can be made a workload:
+ * each connection has two. */
+static void keep_descriptors(const struct agent_config *c, struct limits *limits)
+{
+	const struct limits presets = LIMITS_DEFAULT;
+	struct rlimit files;
+	uint64_t most;
+
+	*limits = c->limits;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	most = files.rlim_cur > 2 * AGENT_DESCRIPTORS_KEPT
+		       ? (files.rlim_cur - AGENT_DESCRIPTORS_KEPT) / 2
+		       : 1;
+	if (limits->connections <= most)
+		return;
+	limits->connections = most;
+	if (c->limits.connections == presets.connections) /* nobody has asked for so many */
+		return;
+	fprintf(stderr,
+		"sluice: with at most %llu descriptors (LimitNOFILE) there can be %llu connections "
+		"at a time, not %llu\n",
+		(unsigned long long)files.rlim_cur, (unsigned long long)most,
+		(unsigned long long)c->limits.connections);
+}
+
+/* Before any thread exists. */
+static int take_signals(struct agent *a, struct error *err)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	a->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaddset(&mask, SIGPIPE); /* EPIPE is enough */
+	if (a->signal_fd < 0 || sigprocmask(SIG_BLOCK, &mask, NULL) < 0) {
+		error_set(err, "signalfd: %s", strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static void make_timers(struct agent *a)
+{
+	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->sweep };
+
+	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
+		uv_timer_init(&a->loop, timers[i]);
+		timers[i]->data = a;
+	}
+}
+
+/* Everything that may end the process for want of memory comes before anything that has to be
+ * removed. */
+static int open_loops(struct agent *a, struct error *err)
+{
+	const struct agent_config *c = a->plan->config;
+	struct crew_options options = {
+		.n_workers = c->workers,
+		.max_workloads = AGENT_WORKLOADS_MAX,
+		.max_netns = AGENT_NETNS_MAX,
+		.audit = c->audit,
+		.log = a->log,
+	};
+	int r;
+
+	keep_descriptors(c, &options.limits);
+	r = loop_open(&a->loop, AGENT_DESCRIPTORS_MAX);
+
+	if (r < 0) {
+		error_set(err, "cannot make an event loop: %s", uv_strerror(r));
+		return r;
+	}
+	a->loop_made = true;
+	make_timers(a);
+	return crew_open(&a->crew, &options, err);
+}
+
+static int find_cgroups(struct agent *a, struct error *err)
+{
+	int r = cgroup_tree(a->tree, err);
+
+	return r < 0 ? r : cgroup_own(a->own, err);
+}
+
+static int open_steering(struct agent *a, struct error *err)
+{
+	const struct agent_config *c = a->plan->config;
+	const struct steer_options options = {
+		.max_flows = (uint32_t)c->limits.connects,
+		.max_workloads = AGENT_WORKLOADS_MAX,
+		.max_netns = AGENT_NETNS_MAX,
+		.audit = c->audit,
+	};
+	int r = steer_open(&options, &a->steer, err);
+
+	if (r == 0)
+		r = crew_listen(&a->crew, a->steer, err);
+	if (r == 0)
+		r = routes_open(a->steer, 0, -1, &a->routes, err);
+	if (r == 0)
+		r = agent_netns_open(a, err);
+	if (r == 0)
+		r = agent_workloads_open(a, err);
+	if (r == 0)
+		r = agent_points_attach(a, err);
+	a->attached = r == 0;
+	a->unadopted = true;
+	return r;
+}
+
+/* Only now, when it is held by ourselves. That some of it has to stay is no reason not to go on. */
+static void take_over(struct agent *a)
+{
+	struct agent_remains report = { 0 };
+	struct error err = { "" };
+
+	agent_adopt(a);
+	if (agent_state_cleanup(&a->state, &report, &err) < 0)
+		fprintf(stderr, "sluice: %s\n", err.text);
+	else if (report.removed > 0)
+		fprintf(stderr, "sluice: took over from an agent that was killed\n");
+}
+
+int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan, struct error *err)
+{
+	int r;
+
+	a->config_path = config_path;
+	a->plan = plan;
+	a->revision = 1;
+	a->signal_fd = -1;
+	clock_gettime(CLOCK_REALTIME, &a->started);
+	/* Before signals are blocked: a FIFO without a reader makes this wait. */
+	r = agent_reload_init(a, err);
+	if (r == 0)
+		r = open_log(a, err);
+	if (r == 0)
+		r = take_signals(a, err);
+	if (r == 0)
+		r = open_loops(a, err);
+	if (r == 0)
+		r = agent_state_make(&a->state, plan->config->state_dir, err);
+	if (r < 0)
+		return r;
+	a->state_made = true;
+	r = find_cgroups(a, err);
+	if (r == 0)
+		r = open_steering(a, err);
+	if (r == 0)
+		r = crew_start(&a->crew, err);
+	if (r == 0)
+		r = agent_status_open(a, err);
+	if (r == 0)
+		take_over(a);
+	return r;
+}
+
+/* ---- the main thread's loop ---- */
+
+static bool is_about_netns(const struct agent *a, const struct steer_event *e)
+{
+	if (e->kind == STEER_NETNS_UNKNOWN)
+		return true;
+	if (e->kind != STEER_CONNECT_NO_LISTENER || !e->netns_cookie)
+		return false;
+	if (e->netns_cookie == steer_netns_cookie(a->steer, 0))
+		return false;
+	for (const struct agent_netns *n = a->netns; n; n = n->next)
+		if (n->cookie == e->netns_cookie)
+			return false;
+	return true;
+}
+
+static void on_steer_event(void *ctx, const struct steer_event *e)
+{
+	struct agent *a = ctx;
+	const struct agent_workload *w = agent_find(a, e->workload);
+
+	if (!a->ending && is_about_netns(a, e))
+		agent_netns_unknown(a, e);
+	if (e->kind >= STEER_EVENT_MAX)
+		return;
+	a->reporter.who = w ? w->rule.info : NULL;
+	report_event(&a->reporter, e);
+}
+
+static void on_events(uv_poll_t *handle, int status, int events)
+{
+	struct agent *a = handle->data;
+
+	(void)status;
+	(void)events;
+	steer_read_events(a->steer, on_steer_event, a);
+}
+
+static void on_route_change(uv_poll_t *handle, int status, int events)
+{
+	struct agent *a = handle->data;
+
+	(void)status;
+	(void)events;
+	if (routes_update(a->routes) < 0)
+		agent_retry(a);
+}
+
+static void on_cgroup_news(uv_poll_t *handle, int status, int events)
+{
+	struct agent *a = handle->data;
+
+	(void)status;
+	(void)events;
+	if (cgroup_watch_read(a->cgroups) < 0)
+		agent_retry(a);
+}
+
+static void on_scan(uv_timer_t *timer)
+{
+	struct agent *a = timer->data;
+
+	agent_points_tidy(a);
+	agent_workloads_scan(a);
+}
+
+static void on_progress(void *ctx)
+{
+	struct agent *a = ctx;
+
+	if (a->ending)
+		return;
+	agent_workloads_progress(a);
+	agent_netns_progress(a);
+}
+
+static void end_loop(struct agent *a)
+{
+	uv_handle_t *const handles[] = {
+		(uv_handle_t *)&a->signals,
+		(uv_handle_t *)&a->events,
+		(uv_handle_t *)&a->route_changes,
+		(uv_handle_t *)&a->cgroup_news,
+	};
+
+	a->ending = true;
+	notify_send("STOPPING=1");
+	for (size_t i = 0; i < sizeof(handles) / sizeof(*handles); i++)
+		uv_close(handles[i], NULL);
+	uv_stop(&a->loop);
+}
+
+static void on_signals(uv_poll_t *handle, int status, int events)
+{
+	struct agent *a = handle->data;
+	struct signalfd_siginfo info;
+
+	(void)status;
+	(void)events;
+	while (read(a->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			agent_reload_now(a);
+		else if (!a->ending)
+			end_loop(a);
+	}
+}
+
+static void watch(struct agent *a, uv_poll_t *handle, int fd, uv_poll_cb on_readable)
+{
+	if (uv_poll_init(&a->loop, handle, fd) < 0 ||
+	    uv_poll_start(handle, UV_READABLE, on_readable) < 0)
+		abort(); /* a good descriptor and a fresh handle */
+	handle->data = a;
+}
+
+void agent_loop(struct agent *a)
+{
+	watch(a, &a->signals, a->signal_fd, on_signals);
+	watch(a, &a->events, steer_events_fd(a->steer), on_events);
+	watch(a, &a->route_changes, routes_fd(a->routes), on_route_change);
+	watch(a, &a->cgroup_news, cgroup_watch_fd(a->cgroups), on_cgroup_news);
+	crew_begin(&a->crew, &a->loop);
+	a->progress = (struct crew_watch){ .on_progress = on_progress, .ctx = a };
+	crew_watch(&a->crew, &a->progress);
+	uv_timer_start(&a->scan, on_scan, AGENT_SCAN_MS, AGENT_SCAN_MS);
+	agent_reload_begin(a);
+	agent_sweep_soon(a);
+	agent_say_ready(a);
+	notify_send("READY=1");
+	uv_run(&a->loop, UV_RUN_DEFAULT);
+}
+
+/* ---- the end ---- */
+
+/* Whatever is left of the loop; libuv calls nothing back that is not closed. */
+static void close_timers(struct agent *a)
+{
+	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->sweep };
+
+	a->ending = true;
+	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
+		uv_close((uv_handle_t *)timers[i], NULL);
+}
+
+static void close_log(struct agent *a)
+{
+	uint64_t lost = access_log_close(a->log);
+
+	if (lost > 0)
+		fprintf(stderr, "sluice: %llu records could not be written to the log\n",
+			(unsigned long long)lost);
+	denials_print(&a->reporter.denials, stderr);
+	denials_done(&a->reporter.denials);
+}
+
+static void remove_state(struct agent *a)
+{
+	int r = a->state_made ? agent_state_remove(&a->state) : 0;
+
+	if (r < 0)
+		fprintf(stderr,
+			"sluice: could not remove everything of this agent: %s; `sluice cleanup` "
+			"will\n",
+			strerror(-r));
+}
+
+void agent_close(struct agent *a)
+{
+	struct metrics sum = { 0 };
+
+	if (a->loop_made)
+		close_timers(a);
+	/* Workloads live on: whoever connects from now on is not sluice's any more. */
+	agent_points_close(a);
+	agent_status_close(a);
+	crew_stop(&a->crew, &sum, &a->reporter.denials);
+	agent_reload_end(a);
+	crew_end(&a->crew);
+	if (a->steer)
+		steer_read_events(a->steer, on_steer_event, a);
+	stats_write(a->steer, &sum);
+	agent_netns_close(a);
+	if (a->loop_made)
+		uv_run(&a->loop, UV_RUN_DEFAULT);
+	agent_reload_done(a);
+	close_log(a);
+	agent_workloads_close(a);
+	routes_close(a->routes);
+	steer_close(a->steer);
+	remove_state(a);
+	if (a->loop_made)
+		uv_loop_close(&a->loop);
+	if (a->signal_fd >= 0)
+		close(a->signal_fd);
+	agent_plan_free(a->plan);
+}

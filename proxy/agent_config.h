@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agent_config.h - the file that `sluice agent --config` names, and what it means: an immutable
+ * snapshot, reference-counted, that any thread may make and read.
+ *
+ * Paths in it that are not absolute are meant from the directory in which the file is. */
+#ifndef SLUICE_AGENT_CONFIG_H
+#define SLUICE_AGENT_CONFIG_H
+
+#include <stdatomic.h>
+#include "agent_settings.h"
+#include "limit.h"
+#include "policy.h"
+
+#define AGENT_STATE_DIR	      "/run/sluice/agent"
+#define AGENT_NAMESPACE_LABEL "k8s:io.kubernetes.pod.namespace"
+
+/* One entry of `workloads`: all cgroups that PATTERN stands for. */
+struct agent_entry {
+	const char *name, *namespace_; /* NAMESPACE_ "": none */
+	const char *pattern;	       /* cgroup_pattern.h */
+	struct label *labels;	       /* with that of the namespace */
+	size_t n_labels;
+	bool hold_loopback, hold_host;
+	unsigned line, column; /* of its name */
+};
+
+struct agent_config {
+	_Atomic(unsigned) refs;
+	struct agent_settings settings; /* its arena holds all that is pointed to */
+	const char *file;
+	struct agent_entry *entries; /* in the order of the file */
+	size_t n_entries;
+	struct policy_endpoint *peers; /* with their namespaces as labels */
+	size_t n_peers;
+	const char **policies;
+	size_t n_policies;
+	struct named_port *ports;
+	size_t n_ports;
+	const char *secrets, *log; /* NULL: none; LOG may be "-" */
+	const char *state_dir;
+	unsigned workers;
+	struct limits limits;
+	bool audit;
+};
+
+/* Read PATH. On success store a configuration holding one reference in *RET and return 0; on
+ * failure append to DIAG, in the order of their places, and return a negative errno. */
+int agent_config_read(const char *path, struct agent_config **ret, struct diag *diag);
+struct agent_config *agent_config_ref(struct agent_config *c);
+struct agent_config *agent_config_unref(struct agent_config *c); /* accepts NULL, returns NULL */
+
+/* What of B, read later than A, cannot take effect while the agent runs: the name of the first
+ * such setting, or NULL. */
+const char *agent_config_fixed(const struct agent_config *a, const struct agent_config *b);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agent_parts.h - what the parts of the agent ask of each other. Private to agent*.c. */
+#ifndef SLUICE_AGENT_PARTS_H
+#define SLUICE_AGENT_PARTS_H
+
+#include "agent.h"
+
+/* ---- agent.c ---- */
+
+/* The directory of the cgroup PATH, opened, or a negative errno. */
+int agent_open_cgroup(const struct agent *a, const char *path);
+/* Tell every worker what APPEND writes into its list. Returns 0 and a serial for crew_reached(), or
+ * a negative errno: nobody was told. */
+int agent_tell(struct agent *a, int (*append)(struct worker_changes *list, void *ctx), void *ctx,
+	       uint32_t *serial);
+/* Something could not be done: it is tried again in a while. */
+void agent_retry(struct agent *a);
+
+/* ---- agent_points.c: where the programs are attached ---- */
+
+/* Attach to what the plan needs. */
+int agent_points_attach(struct agent *a, struct error *err);
+/* The same while the agent goes on: what fails is said and tried again. */
+void agent_points_attach_again(struct agent *a);
+/* The cgroup PATH, for which ENTRY stands, is below one of them, or becomes so. */
+int agent_points_cover(struct agent *a, const struct agent_entry *entry, const char *path,
+		       struct error *err);
+/* Detach from what the plan does not need, and from what is gone. */
+void agent_points_tidy(struct agent *a);
+void agent_points_close(struct agent *a);
+
+/* ---- agent_workloads.c ---- */
+
+/* Find the cgroups that the plan is about, and follow them. */
+int agent_workloads_open(struct agent *a, struct error *err);
+/* The plan in force has taken the place of BEFORE. */
+void agent_workloads_follow(struct agent *a, const struct agent_plan *before);
+/* Workers have got on. */
+void agent_workloads_progress(struct agent *a);
+/* Do what could not be done before: remove those that are gone, add what there was no room for. */
+void agent_workloads_settle(struct agent *a);
+/* Look at every cgroup and every process, whatever was told. */
+void agent_workloads_scan(struct agent *a);
+/* Once they do not come any more. */
+void agent_workloads_drop_table(struct agent *a);
+/* Free all; the steering is closed afterwards. */
+void agent_workloads_close(struct agent *a);
+/* What PLAN says of W: its entry, or -1. */
+long agent_workload_entry(const struct agent *a, const struct agent_plan *plan,
+			  const struct agent_workload *w);
+unsigned agent_entry_flags(const struct agent_entry *e);
+
+/* ---- agent_sweep.c ---- */
+
+/* Make known the sockets that are older than the programs. */
+void agent_adopt(struct agent *a);
+/* Connections may be older than what they are held to now. */
+void agent_sweep_soon(struct agent *a);
+
+/* ---- agent_netns.c ---- */
+
+int agent_netns_open(struct agent *a, struct error *err);
+/* See in which namespaces the processes of W are. TIDY: those in which none is are left. */
+void agent_netns_visit(struct agent *a, struct agent_workload *w, bool tidy);
+/* Again, a few times, since processes may be on their way. */
+void agent_netns_visit_soon(struct agent *a, struct agent_workload *w);
+/* W has no processes any more, or is no workload. */
+void agent_netns_leave(struct agent *a, struct agent_workload *w);
+/* A process of W has a socket, or wants one, in a namespace that is not known. */
+void agent_netns_unknown(struct agent *a, const struct steer_event *e);
+/* Workers have got on: those that nobody uses can be closed. */
+void agent_netns_progress(struct agent *a);
+/* What could not be done before. */
+void agent_netns_retry(struct agent *a);
+void agent_netns_close(struct agent *a);
+
+/* ---- agent_reload.c: the configuration and the policies, as they change ---- */
+
+/* Before anything is made. */
+int agent_reload_init(struct agent *a, struct error *err);
+void agent_reload_begin(struct agent *a);
+/* Somebody asks for it. */
+void agent_reload_now(struct agent *a);
+void agent_reload_end(struct agent *a);
+void agent_reload_done(struct agent *a);
+/* May workloads be removed? Not while policies are being put in force for them. */
+bool agent_reload_is_taking(const struct agent *a);
+void agent_on_swept(void *ctx, const struct swept *e);
+void agent_on_unlisted(void *ctx, int error);
+
+/* ---- agent_status.c ---- */
+
+/* Answer `sluice status`, from a socket in the state directory. */
+int agent_status_open(struct agent *a, struct error *err);
+void agent_status_close(struct agent *a);
+
+#endif

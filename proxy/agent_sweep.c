@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets and connections that are older than what they are held to: made known, and ended where
+ * the policy does not leave them alone. */
+#include <stdio.h>
+#include <string.h>
+#include "agent_parts.h"
+
+void agent_adopt(struct agent *a)
+{
+	struct error err = { "" };
+	int r = steer_adopt(a->steer, 0, &err);
+
+	for (const struct agent_netns *n = a->netns; r == 0 && n; n = n->next)
+		if (!n->leaving)
+			r = steer_adopt(a->steer, n->netns->number, &err);
+	a->unadopted = r < 0;
+	if (r == 0)
+		return;
+	if (!a->said_unadopted)
+		fprintf(stderr,
+			"sluice: sockets that are older than sluice cannot all be found: %s; "
+			"nothing passes on those that the policy does not leave alone\n",
+			err.text[0] ? err.text : strerror(-r));
+	a->said_unadopted = true;
+}
+
+static bool sweep(struct agent *a)
+{
+	int r;
+
+	if (a->unadopted)
+		agent_adopt(a);
+	r = a->plan->config->audit ? 0 : steer_sweep(a->steer, agent_on_swept, a);
+	if (r < 0)
+		agent_on_unlisted(a, r);
+	return r == 0 && !a->unadopted;
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+	struct agent *a = timer->data;
+
+	a->swept_ms = uv_now(&a->loop);
+	a->sweeps--;
+	if (!sweep(a))
+		a->sweeps = 1;
+	/* Once more, for a connect() that was between its hook and its SYN. */
+	if (a->sweeps > 0)
+		uv_timer_start(timer, on_sweep, AGENT_RETRY_MS, 0);
+}
+
+/* Workloads that come together share a sweep, which looks at all connections of the host. */
+void agent_sweep_soon(struct agent *a)
+{
+	uint64_t now = uv_now(&a->loop), at = a->swept_ms + AGENT_SWEEP_MS;
+
+	if (a->ending)
+		return;
+	a->sweeps = 2;
+	uv_timer_start(&a->sweep, on_sweep, at > now ? at - now : 0, 0);
+}

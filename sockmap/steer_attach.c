@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attaching to cgroups, and the pins by which that outlives us. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "sluice/array.h"
+#include "steer_private.h"
+
+int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name)
+{
+	char path[sizeof(s->pin_dir) + 64];
+
+	if (s->audit)
+		return 0;
+	snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir, name);
+	return bpf_link__pin(link, path);
+}
+
+/* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering
+ * ones, and on detaching the backstop is the last to go. */
+static int attach_all(struct steer *s, struct attach_point *p, int cgroup_fd)
+{
+	struct bpf_program *const programs[] = {
+		s->skel->progs.steer_inbound,	   s->skel->progs.steer_passive,
+		s->skel->progs.steer_backstop,	   s->skel->progs.steer_socket,
+		s->skel->progs.steer_sendmsg4,	   s->skel->progs.steer_sendmsg6,
+		s->skel->progs.steer_recvmsg4,	   s->skel->progs.steer_recvmsg6,
+		s->skel->progs.steer_sock_ops,	   s->skel->progs.steer_getpeername4,
+		s->skel->progs.steer_getpeername6, s->skel->progs.steer_getsockname4,
+		s->skel->progs.steer_getsockname6, s->skel->progs.steer_connect4,
+		s->skel->progs.steer_connect6,
+	};
+	char name[64];
+	int r;
+
+	_Static_assert(ARRAY_SIZE(programs) == STEER_LINKS, "one link for each program");
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		p->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd);
+		if (!p->links[i])
+			return -errno;
+		snprintf(name, sizeof(name), "%u_%s", p->number, bpf_program__name(programs[i]));
+		r = steer_pin_link(s, p->links[i], name);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void explain_attach(struct error *err, int r)
+{
+	if (r == -EPERM)
+		error_set(err,
+			  "another BPF program is attached exclusively to a cgroup above the "
+			  "workload's, so ours cannot be: find it with \"bpftool cgroup tree\" "
+			  "and attach it with BPF_F_ALLOW_MULTI, or start sluice elsewhere");
+	else
+		error_set(err, "cannot attach the BPF programs to the cgroup: %s", strerror(-r));
+}
+
+#define PIN_TRIES 100
+
+/* The parent (<bpffs>/sluice) is shared by all runs and stays until the last one is gone. */
+static int make_pin_dir(struct steer *s, const char *pin_dir)
+{
+	char parent[sizeof(s->pin_dir)];
+	size_t len = strlen(pin_dir);
+	int tries = PIN_TRIES, r;
+	char *slash;
+
+	if (len >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, pin_dir, len + 1);
+	slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return -EINVAL;
+	*slash = '\0';
+	/* A run that ends right now may take the parent away again. */
+	do {
+		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		r = mkdir(pin_dir, 0700) < 0 ? -errno : 0;
+	} while (r == -ENOENT && --tries > 0);
+	if (r < 0)
+		return r;
+	memcpy(s->pin_dir, pin_dir, len + 1);
+	return 0;
+}
+
+static int pin_maps(struct steer *s, const char *pin_dir, struct error *err)
+{
+	int r;
+
+	if (s->audit || s->pin_dir[0])
+		return 0;
+	r = make_pin_dir(s, pin_dir);
+	if (r < 0) {
+		error_set(err, "cannot make the directory %s for the BPF pins: %s", pin_dir,
+			  strerror(-r));
+		return r;
+	}
+	r = bpf_object__pin_maps(s->skel->obj, s->pin_dir);
+	if (r < 0)
+		error_set(err, "cannot pin the BPF maps in %s: %s", pin_dir, strerror(-r));
+	return r;
+}
+
+/* The inode number of a directory of cgroup2 is the id of the cgroup. */
+static uint64_t id_of(int cgroup_fd)
+{
+	struct stat st;
+
+	return fstat(cgroup_fd, &st) < 0 ? 0 : (uint64_t)st.st_ino;
+}
+
+static void detach_link(struct bpf_link **link)
+{
+	if (!*link)
+		return;
+	bpf_link__unpin(*link);
+	bpf_link__detach(*link);
+	bpf_link__destroy(*link);
+	*link = NULL;
+}
+
+static struct attach_point **find(struct steer *s, uint64_t cgroup)
+{
+	struct attach_point **at = &s->attached;
+
+	while (*at && (*at)->cgroup != cgroup)
+		at = &(*at)->next;
+	return at;
+}
+
+static void remove_point(struct attach_point **at)
+{
+	struct attach_point *p = *at;
+
+	for (size_t i = STEER_LINKS; i-- > 0;)
+		detach_link(&p->links[i]);
+	*at = p->next;
+	free(p);
+}
+
+static int attach_point(struct steer *s, int cgroup_fd)
+{
+	struct attach_point *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->cgroup = id_of(cgroup_fd);
+	p->number = s->attached_before++;
+	p->next = s->attached;
+	s->attached = p;
+	r = attach_all(s, p, cgroup_fd);
+	if (r < 0)
+		remove_point(&s->attached);
+	return r;
+}
+
+int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
+{
+	int r;
+
+	if (*find(s, id_of(cgroup_fd))) {
+		error_set(err, "the BPF programs are attached to that cgroup already");
+		return -EEXIST;
+	}
+	r = pin_maps(s, pin_dir, err);
+	if (r < 0)
+		return r;
+	r = attach_point(s, cgroup_fd);
+	if (r < 0) {
+		explain_attach(err, r);
+		return r;
+	}
+	r = steer_attach_lookup(s);
+	if (r < 0)
+		error_set(err,
+			  "cannot attach the BPF program for ingress to the network namespace: %s",
+			  strerror(-r));
+	return r;
+}
+
+int steer_detach(struct steer *s, int cgroup_fd)
+{
+	struct attach_point **at = find(s, id_of(cgroup_fd));
+
+	if (!*at)
+		return -ENOENT;
+	remove_point(at);
+	return 0;
+}
+
+void steer_detach_all(struct steer *s)
+{
+	detach_link(&s->lookup);
+	while (s->attached)
+		remove_point(&s->attached);
+}
+
+void steer_unpin(struct steer *s)
+{
+	if (!s->pin_dir[0])
+		return;
+	bpf_object__unpin_maps(s->skel->obj, s->pin_dir);
+	rmdir(s->pin_dir);
+	*strrchr(s->pin_dir, '/') = '\0';
+	rmdir(s->pin_dir); /* stays while another run pins there */
+	s->pin_dir[0] = '\0';
+}

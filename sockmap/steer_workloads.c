@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workloads: which cgroup has which slot of the maps. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "steer_private.h"
+
+static uint64_t id_of(const struct steer *s, const struct workload_slot *slot)
+{
+	return (uint64_t)slot->config.serial << 32 | (uint32_t)(slot - s->slots);
+}
+
+struct workload_slot *steer_slot_of(struct steer *s, uint64_t workload)
+{
+	uint32_t at = (uint32_t)workload;
+
+	if (at < SLOT_FIRST || at >= s->n_slots || !s->slots[at].cgroup ||
+	    id_of(s, &s->slots[at]) != workload)
+		return NULL;
+	return &s->slots[at];
+}
+
+int steer_write_slot(struct steer *s, const struct workload_slot *slot)
+{
+	uint32_t at = (uint32_t)(slot - s->slots);
+
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.workloads), &at, &slot->config,
+				   BPF_ANY);
+}
+
+uint32_t steer_next_generation(struct steer *s)
+{
+	do
+		s->generations++;
+	while (s->generations <= GENERATION_GONE);
+	return s->generations;
+}
+
+int steer_init_slots(struct steer *s)
+{
+	struct workload_slot *gone = &s->slots[SLOT_GONE];
+
+	gone->config = (struct workload_config){
+		.serial = SERIAL_GONE, .enforced = 1, .ingress = 1, .generation = GENERATION_GONE
+	};
+	return steer_write_slot(s, gone);
+}
+
+int steer_write_active(struct steer *s)
+{
+	struct steer_config before = s->config;
+	int r;
+
+	s->config.active = s->config.ingress = 0;
+	for (uint32_t i = SLOT_FIRST; i < s->n_slots; i++) {
+		const struct workload_config *w = &s->slots[i].config;
+
+		s->config.active |= w->enforced | w->ingress;
+		s->config.ingress |= w->ingress;
+	}
+	r = steer_write_config(s);
+	if (r < 0)
+		s->config = before;
+	return r;
+}
+
+/* Whoever has a mark looks up again whose he is. */
+static int tell_of_change(struct steer *s)
+{
+	s->config.members += s->config.members == UINT32_MAX ? 2 : 1; /* 0: never looked up */
+	return steer_write_config(s);
+}
+
+static struct workload_slot *free_slot(struct steer *s, uint64_t cgroup, struct error *err, int *r)
+{
+	struct workload_slot *ret = NULL;
+
+	for (uint32_t i = SLOT_FIRST; i < s->n_slots; i++) {
+		if (s->slots[i].cgroup == cgroup && !s->slots[i].leaving) {
+			error_set(err, "the cgroup is a workload already");
+			*r = -EEXIST;
+			return NULL;
+		}
+		if (!ret && !s->slots[i].cgroup)
+			ret = &s->slots[i];
+	}
+	if (!ret) {
+		error_set(err, "there are %u workloads, which is as many as may be",
+			  s->n_slots - SLOT_FIRST);
+		*r = -ENOSPC;
+	}
+	return ret;
+}
+
+static int clear_counters(struct steer *s, uint32_t slot)
+{
+	int fd = bpf_map__fd(s->skel->maps.workload_counters), cpus = libbpf_num_possible_cpus();
+	uint64_t *zeros = cpus < 0 ? NULL : calloc((size_t)cpus, sizeof(*zeros));
+	int r = zeros ? 0 : -ENOMEM;
+
+	for (uint32_t kind = 0; kind < STEER_EVENT_MAX && r == 0; kind++) {
+		uint32_t key = slot * STEER_EVENT_MAX + kind;
+
+		r = bpf_map_update_elem(fd, &key, zeros, BPF_ANY);
+	}
+	free(zeros);
+	return r;
+}
+
+/* The slot before its member, and the member before it is told of. */
+static int fill(struct steer *s, struct workload_slot *slot)
+{
+	uint32_t at = (uint32_t)(slot - s->slots);
+	int fd = bpf_map__fd(s->skel->maps.members), r;
+
+	r = clear_counters(s, at);
+	if (r == 0)
+		r = steer_write_slot(s, slot);
+	if (r == 0)
+		r = bpf_map_update_elem(fd, &slot->cgroup, &at, BPF_NOEXIST);
+	if (r < 0)
+		return r;
+	r = tell_of_change(s);
+	if (r < 0)
+		bpf_map_delete_elem(fd, &slot->cgroup);
+	return r;
+}
+
+int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint64_t *ret,
+		       struct error *err)
+{
+	int r = -EINVAL;
+	struct workload_slot *slot;
+
+	if (!cgroup_id) {
+		error_set(err, "the cgroup has no id");
+		return r;
+	}
+	slot = free_slot(s, cgroup_id, err, &r);
+	if (!slot)
+		return r;
+	if (++s->serials == SERIAL_GONE)
+		s->serials = 1;
+	slot->cgroup = cgroup_id;
+	slot->config = (struct workload_config){ .serial = s->serials,
+						 .generation = steer_next_generation(s),
+						 .flags = flags,
+						 .since = s->config.members + 1 };
+	r = fill(s, slot);
+	if (r < 0) {
+		memset(slot, 0, sizeof(*slot));
+		error_set(err, "cannot tell the BPF programs of a workload: %s", strerror(-r));
+		return r;
+	}
+	*ret = id_of(s, slot);
+	return 0;
+}
+
+/* The kernel lets a change of TABLES return only when no program can have read what was before: so
+ * nobody knows the slot any more when it is free. Until then it is enforced as it was. One that has
+ * had no table had nothing in force. */
+int steer_remove_workload(struct steer *s, uint64_t workload)
+{
+	struct workload_slot *slot = steer_slot_of(s, workload);
+	uint32_t at = (uint32_t)workload;
+	int r;
+
+	if (!slot)
+		return -ENOENT;
+	r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.members), &slot->cgroup);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	slot->leaving = true;
+	r = tell_of_change(s);
+	if (r < 0)
+		return r;
+	r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.tables), &at);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	memset(slot, 0, sizeof(*slot));
+	r = steer_write_slot(s, slot);
+	return r < 0 ? r : steer_write_active(s);
+}
+
+int steer_workload_counters(const struct steer *s, uint64_t workload,
+			    uint64_t refused[STEER_EVENT_MAX])
+{
+	uint32_t at = (uint32_t)workload;
+
+	if (at < SLOT_FIRST || at >= s->n_slots || id_of(s, &s->slots[at]) != workload)
+		return -ENOENT;
+	return steer_read_counters(bpf_map__fd(s->skel->maps.workload_counters),
+				   at * STEER_EVENT_MAX, STEER_EVENT_MAX, refused);
+}
