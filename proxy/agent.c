@@ -13,20 +13,6 @@
 
 /* ---- what the parts share ---- */
 
-int agent_open_cgroup(const struct agent *a, const char *path)
-{
-	char *full;
-	int fd;
-
-	if (asprintf(&full, "%s%s", a->tree, path) < 0)
-		return -ENOMEM;
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
-	free(full);
-	return fd;
-}
-
 static void on_retry(uv_timer_t *timer)
 {
 	struct agent *a = timer->data;

@@ -7,8 +7,6 @@
 
 /* ---- agent.c ---- */
 
-/* The directory of the cgroup PATH, opened, or a negative errno. */
-int agent_open_cgroup(const struct agent *a, const char *path);
 /* Something could not be done: it is tried again in a while. */
 void agent_retry(struct agent *a);
 void agent_on_event(void *ctx, const struct steer_event *e);
@@ -30,6 +28,8 @@ void agent_end_progress(struct agent *a);
 
 /* ---- agent_points.c: where the programs are attached ---- */
 
+/* The directory of the cgroup PATH, opened, or a negative errno. */
+int agent_open_cgroup(const struct agent *a, const char *path);
 /* Attach to what the plan needs. */
 int agent_points_attach(struct agent *a, struct error *err);
 /* The same while the agent goes on: what fails is said and tried again. */

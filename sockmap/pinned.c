@@ -6,14 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "mounts.h"
 #include "pins.h"
 #include "run_state_private.h"
 
+#define PLACES_MAX 32 /* those beyond may be told of more than once */
+
 struct survey {
 	int (*on_pinned)(void *ctx, const struct pinned *p);
 	void *ctx;
+	/* Directories that were looked into: mounts lie on top of each other, and are mounted
+	 * again. */
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} places[PLACES_MAX];
+	unsigned n_places;
 };
 
 static bool is_name(const char *name)
@@ -51,16 +61,34 @@ static bool has_owner(const char *id)
 	return locked;
 }
 
-static int survey_dir(const struct survey *s, const char *path)
+static bool is_known(struct survey *s, DIR *dir)
+{
+	struct stat st;
+
+	if (fstat(dirfd(dir), &st) < 0)
+		return false;
+	for (unsigned i = 0; i < s->n_places; i++)
+		if (s->places[i].dev == st.st_dev && s->places[i].ino == st.st_ino)
+			return true;
+	if (s->n_places < PLACES_MAX) {
+		s->places[s->n_places].dev = st.st_dev;
+		s->places[s->n_places++].ino = st.st_ino;
+	}
+	return false;
+}
+
+static int survey_dir(struct survey *s, const char *path)
 {
 	char at[4096 + sizeof("/" PINS_BELOW) + 256];
 	struct dirent *e;
+	bool known;
 	int r = 0;
 	DIR *dir = opendir(path);
 
 	if (!dir)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-	while (r == 0 && (e = readdir(dir))) {
+	known = is_known(s, dir);
+	while (r == 0 && !known && (e = readdir(dir))) {
 		struct pinned p = { .dir = at };
 
 		if (!is_name(e->d_name))
@@ -86,7 +114,7 @@ static int on_mount(void *ctx, const struct mount_entry *m)
 
 int pinned_each(int (*on_pinned)(void *ctx, const struct pinned *p), void *ctx)
 {
-	struct survey s = { on_pinned, ctx };
+	struct survey s = { .on_pinned = on_pinned, .ctx = ctx };
 	int lock = run_state_lock(), r;
 
 	if (lock < 0)
