@@ -8,19 +8,23 @@
 /* So that a string and a prefix of the same text have different hashes. */
 #define PREFIX_MARK UINT64_C(0x5bd1e995)
 
+void hits_done(struct hits *h)
+{
+	free(h->ids);
+	free(h->stamps);
+}
+
 int hits_init(struct hits *h, size_t highest)
 {
+	if (highest < h->size)
+		return 0;
+	hits_done(h);
+	h->n = 0;
 	h->size = highest + 1;
 	h->ids = calloc(h->size, sizeof(*h->ids));
 	h->stamps = calloc(h->size, sizeof(*h->stamps));
 	h->round = 1;
 	return h->ids && h->stamps ? 0 : -ENOMEM;
-}
-
-void hits_done(struct hits *h)
-{
-	free(h->ids);
-	free(h->stamps);
 }
 
 void hits_clear(struct hits *h)

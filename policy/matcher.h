@@ -74,6 +74,7 @@ struct matcher_entry *matcher_prefix_entry(struct matcher *m, struct arena *keep
 void matcher_find(const struct matcher *m, struct span value, hs_scratch_t *scratch,
 		  struct hits *hits);
 
+/* H is zeroed, or smaller: what was found is forgotten then. */
 int hits_init(struct hits *h, size_t highest);
 void hits_done(struct hits *h);
 void hits_clear(struct hits *h);

@@ -81,6 +81,7 @@ struct judge_scratch {
 	struct hits paths, methods, hosts, conditions;
 	struct header_seen *seen; /* by name */
 	uint32_t *seen_names;
+	size_t n_seen; /* names that fit */
 	uint64_t round;
 	const struct l7_rule *acting[VERDICT_ACTIONS_MAX]; /* those found for this request */
 	size_t n_acting;

@@ -254,7 +254,8 @@ void agent_netns_progress(struct agent *a)
 {
 	for (struct agent_netns *n = a->netns, *next; n; n = next) {
 		next = n->next;
-		if (n->users == 0 && !n->leaving) {
+		/* What its workloads said before they ended is delivered first. */
+		if (n->users == 0 && !n->leaving && netns_is_left(n->netns)) {
 			n->leaving = crew_remove_netns(&a->crew, n->netns->number, &n->serial) == 0;
 			if (!n->leaving)
 				agent_retry(a);

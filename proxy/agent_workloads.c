@@ -109,10 +109,11 @@ void agent_workloads_progress(struct agent *a)
 
 /* ---- coming ---- */
 
-static int append_policy(struct worker_changes *list, void *ctx)
+static int append_policy(struct worker_changes *list, unsigned i, void *ctx)
 {
 	const struct agent_workload *w = ctx;
 
+	(void)i;
 	return worker_changes_set_policy(list, w->id, w->rule.policy, w->rule.info);
 }
 
@@ -160,7 +161,7 @@ static int add(struct agent *a, const struct cgroup_found *f, struct agent_workl
 		r = steer_add_workload(a->steer, w->cgroup_id, w->flags, &w->id, err);
 	if (r < 0)
 		goto fail;
-	r = agent_tell(a, append_policy, w, &w->serial);
+	r = crew_tell(&a->crew, append_policy, w, &w->serial);
 	if (r < 0) {
 		error_set(err, "out of memory");
 		steer_remove_workload(a->steer, w->id);
@@ -276,10 +277,11 @@ static const struct cgroup_watch_host host = {
 
 /* ---- going ---- */
 
-static int append_removal(struct worker_changes *list, void *ctx)
+static int append_removal(struct worker_changes *list, unsigned i, void *ctx)
 {
 	const struct agent_workload *w = ctx;
 
+	(void)i;
 	return worker_changes_remove_workload(list, w->id);
 }
 
@@ -294,7 +296,7 @@ static bool forget(struct agent *a, struct agent_workload *w)
 			return false;
 		w->state = AGENT_WORKLOAD_FORGOTTEN;
 	}
-	return agent_tell(a, append_removal, w, &serial) == 0;
+	return crew_tell(&a->crew, append_removal, w, &serial) == 0;
 }
 
 static void remove_gone(struct agent *a)

@@ -24,7 +24,7 @@ struct denial {
 struct denials {
 	struct denial *entries; /* in the order of their first occurrence */
 	uint16_t *table;	/* hash table of indices + 1 */
-	unsigned n;
+	unsigned n, room;
 	uint64_t others, others_audited;
 };
 

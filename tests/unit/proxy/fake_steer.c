@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "require.h"
 
 void fake_steer_file(struct steer *s, const struct flow *flow)
@@ -71,6 +72,41 @@ void steer_remove_leg(struct steer *s, const struct flow *flow)
 	REQUIRE(flow->source.family != 0);
 	REQUIRE(s->n_legs > 0);
 	s->n_legs--;
+}
+
+static uint64_t number_of(int fd)
+{
+	struct stat st;
+
+	REQUIRE(fstat(fd, &st) == 0);
+	return st.st_ino;
+}
+
+int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
+{
+	if (s->attach_result < 0) {
+		error_set(err, "no attachment");
+		return s->attach_result;
+	}
+	REQUIRE(s->n_attached < FAKE_POINTS_MAX);
+	s->attached[s->n_attached++] = number_of(cgroup_fd);
+	s->n_attaches++;
+	return 0;
+}
+
+int steer_detach(struct steer *s, int cgroup_fd)
+{
+	uint64_t number = number_of(cgroup_fd);
+
+	for (unsigned i = 0; i < s->n_attached; i++) {
+		if (s->attached[i] != number)
+			continue;
+		s->n_attached--;
+		memmove(&s->attached[i], &s->attached[i + 1],
+			(s->n_attached - i) * sizeof(s->attached[0]));
+		return 0;
+	}
+	return -ENOENT;
 }
 
 int steer_build_table(const struct l4_table *table, struct error *err)

@@ -9,6 +9,7 @@
 
 #define FAKE_FLOWS_MAX	  128
 #define FAKE_SWITCHES_MAX 16
+#define FAKE_POINTS_MAX	  16
 
 struct steer {
 	struct flow flows[FAKE_FLOWS_MAX];
@@ -28,6 +29,10 @@ struct steer {
 	const struct swept *swept;
 	unsigned n_swept, n_sweeps;
 	int sweep_result;
+	/* Where the programs are attached, by the directory's number, in that order. */
+	uint64_t attached[FAKE_POINTS_MAX];
+	unsigned n_attached, n_attaches;
+	int attach_result;
 };
 
 void fake_steer_file(struct steer *s, const struct flow *flow);

@@ -337,6 +337,33 @@ static void test_denials(void **state)
 	denials_done(&b);
 }
 
+/* From few to as many as are listed, and beyond; also when memory lacks for a while. */
+static void test_many_denials(void **state)
+{
+	struct denials d = { 0 };
+	uint64_t sum = 0;
+	char line[32];
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < DENIALS_MAX + 10; i++) {
+			int len = snprintf(line, sizeof(line), "line %d", i);
+
+			fail_alloc_at(round == 0 && i == 8 ? 1 : 0);
+			denials_add(&d, line, (size_t)len, 1);
+		}
+	}
+	fail_alloc_at(0);
+	assert_int_equal(d.n, DENIALS_MAX);
+	for (unsigned i = 0; i < d.n; i++)
+		sum += d.entries[i].count;
+	assert_int_equal(d.others, 1 + 9 + 10); /* the ninth; those beyond, in the first round */
+	assert_int_equal(sum + d.others, 2 * (DENIALS_MAX + 10));
+	denials_done(&d);
+	denials_add(&d, "one", 3, 1);
+	assert_true(d.room * sizeof(*d.entries) < 1024);
+	denials_done(&d);
+}
+
 /* What passed in audit has lines of its own, also where it says the same. */
 static void test_denials_audited(void **state)
 {
@@ -484,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_as_text),
 		cmocka_unit_test(test_sockaddr),
 		cmocka_unit_test(test_denials),
+		cmocka_unit_test(test_many_denials),
 		cmocka_unit_test(test_denials_audited),
 		cmocka_unit_test(test_denials_bounded),
 		cmocka_unit_test(test_denials_without_memory),
