@@ -51,8 +51,7 @@ def test_exit_code_is_the_commands(code, sluice):
 @pytest.mark.parametrize("name", ["TERM", "KILL", "INT", "HUP", "USR1", "SEGV"])
 def test_exit_code_of_a_signal(name, sluice):
     result = sluice.run("sh", "-c", f"ulimit -c 0; kill -{name} $$", policy=NO_TRAFFIC)
-    assert result.code == 128 + signal.Signals["SIG" + name]
-    assert result.err == ""
+    assert (result.code, result.err) == (128 + signal.Signals["SIG" + name], "")
 
 
 @pytest.mark.held
