@@ -333,7 +333,7 @@ def test_silent_ones(count, sluice, node, place):
     unit, client, server = (node.member(name, namespace) for name, namespace in (
         ("pods/unit", place.pod(0)), ("pods/a", place.pod(1)), ("pods/b", place.pod(2))))
     with place.inside():
-        silent = listen(port=8080)
+        silent = listen(place.node_address(), 8080)
     agent = start(sluice, node, place).wait_for(unit, client, server)
     with silent, Server(server, place.address(2), 8080) as listener, \
             Crowd(unit, silent, count) as crowd:
