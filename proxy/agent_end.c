@@ -61,9 +61,9 @@ static void begin_to_end(struct agent *a, bool stays)
 	notify_send("STOPPING=1");
 	each_timer(a, stop_timer);
 	uv_poll_stop(&a->cgroup_news);
-	agent_reload_end(a);
 	agent_status_close(a);
 	crew_wind_up(&a->crew);
+	agent_reload_end(a); /* last: it may wait for a load */
 }
 
 void agent_on_signals(uv_poll_t *handle, int status, int events)

@@ -100,7 +100,8 @@ static void hold(struct agent *a, struct agent_workload *w)
 
 void agent_workloads_progress(struct agent *a)
 {
-	if (agent_reload_is_taking(a)) /* which is about to switch their tables */
+	/* Their policy may be one that not every worker has yet. */
+	if (agent_reload_is_taking(a) && !crew_reached(&a->crew, a->reload.rollout.serial, false))
 		return;
 	for (struct agent_workload *w = a->workloads; w; w = w->next)
 		if (w->state == AGENT_WORKLOAD_TOLD && crew_reached(&a->crew, w->serial, false))

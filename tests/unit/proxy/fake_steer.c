@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "require.h"
 
 void fake_steer_file(struct steer *s, const struct flow *flow)
@@ -126,6 +127,8 @@ int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct 
 		error_set(err, "no switch");
 		return -ENOMEM;
 	}
+	if (s->switch_ms)
+		usleep(s->switch_ms * 1000);
 	REQUIRE(s->n_switched < FAKE_SWITCHES_MAX);
 	s->switched[s->n_switched] = workload;
 	s->tables[s->n_switched++] = fd;

@@ -25,6 +25,7 @@ struct steer {
 	uint64_t switched[FAKE_SWITCHES_MAX];
 	int tables[FAKE_SWITCHES_MAX];
 	unsigned n_switched, switch_fails; /* so many times */
+	unsigned switch_ms;		   /* how long each takes */
 	/* What a sweep finds. */
 	const struct swept *swept;
 	unsigned n_swept, n_sweeps;
