@@ -61,10 +61,13 @@ static void search(const struct ruleset *rs, size_t first, size_t n, struct span
 	}
 }
 
-/* The first reading that no rule allows is the one to explain; with it, s->paths is set. */
+/* The first reading that no rule allows is the one to explain; with it, s->paths is set. As a rule
+ * that is as the judge left it. */
 static struct span denied_reading(const struct ruleset *rs, const struct request *req,
 				  struct judge_scratch *s)
 {
+	if (s->unmet)
+		return *s->unmet;
 	for (size_t i = 0; i < req->n_readings; i++)
 		if (!judge_reading(rs, req, req->readings[i], s))
 			return req->readings[i];
@@ -80,6 +83,8 @@ void ruleset_explain(const struct ruleset *rs, const struct request *req,
 
 	if (!rs || !scratch || verdict->action != VERDICT_DENY)
 		return;
+	if (!scratch->unmet)
+		judge_begin(scratch);
 	judge_fields(rs, req, scratch);
 	reading = denied_reading(rs, req, scratch);
 	/* Rules whose path fits come first: among very many, they are the likely ones. */
