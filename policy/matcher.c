@@ -243,7 +243,7 @@ static void add_entry_hits(const struct matcher_entry *e, struct hits *hits)
  * by this, without a look at the table. */
 static bool may_be_prefix(const struct matcher *m, struct span value, size_t len)
 {
-	return len <= m->longest && bitmap_has(m->lengths, len) &&
+	return bitmap_has(m->lengths, len) &&
 	       (len == 0 || bitmap_has(m->ends, (unsigned char)value.ptr[len - 1]));
 }
 
@@ -253,10 +253,14 @@ static void find_entries(const struct matcher *m, struct search *s)
 	/* "." does not match a newline: a prefix counts only if no newline is behind it. */
 	const char *newline = value.len ? memrchr(value.ptr, '\n', value.len) : NULL;
 	size_t from = newline ? (size_t)(newline - value.ptr) + 1 : 0;
+	size_t last = value.len < m->longest ? value.len : m->longest;
 	uint64_t running = HASH_START;
 
-	for (size_t len = 0;; len++) {
+	for (size_t len = 0; len <= last; len++) {
 		const struct matcher_entry *e = NULL;
+
+		if (len > 0)
+			running = hash_byte(running, (unsigned char)value.ptr[len - 1]);
 
 		if (may_be_prefix(m, value, len))
 			e = find_entry(m, running, (struct span){ value.ptr, len }, true);
@@ -264,10 +268,8 @@ static void find_entries(const struct matcher *m, struct search *s)
 			add_entry_hits(e, s->hits);
 		if (e && e->bucket)
 			scan(s, e->bucket);
-		if (len == value.len)
-			break;
-		running = hash_byte(running, (unsigned char)value.ptr[len]);
 	}
+	running = hash_bytes(running, value.ptr + last, value.len - last);
 	add_entry_hits(find_entry(m, running, value, false), s->hits);
 }
 
