@@ -288,18 +288,13 @@ void agent_netns_unknown(struct agent *a, const struct steer_event *e)
 
 /* ---- leaving ---- */
 
-/* Nobody lives there, and nothing is carried for those who did. */
-static bool is_empty(const struct agent_netns *n)
-{
-	return n->users == 0 && atomic_load(&n->netns->carried) == 0;
-}
-
 /* The workers close what they have there, and then the number is free. */
 void agent_netns_progress(struct agent *a)
 {
 	for (struct agent_netns *n = a->netns, *next; n; n = next) {
 		next = n->next;
-		if (is_empty(n) && !n->leaving) {
+		/* What its workloads said before they ended is delivered first. */
+		if (n->users == 0 && !n->leaving && netns_is_left(n->netns)) {
 			n->leaving = crew_remove_netns(&a->crew, n->netns->number, &n->serial) == 0;
 			if (!n->leaving)
 				agent_retry(a);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "netns.h"
+#include "worker.h"
 
 static int open_all(struct worker_netns *wn, struct steer *steer, uint16_t ports[2],
 		    struct error *err)
@@ -82,18 +83,17 @@ void worker_netns_close(struct worker_netns *wn)
 		listener_close(&wn->listeners[i]);
 }
 
-void worker_netns_count(struct worker_netns *wn, bool come)
+void worker_netns_enter(struct worker_netns *wn)
 {
-	if (come)
-		wn->n_conns++;
-	else
-		wn->n_conns--;
-	if (!wn->netns)
-		return;
-	if (come)
-		atomic_fetch_add_explicit(&wn->netns->carried, 1, memory_order_relaxed);
-	else
-		atomic_fetch_sub_explicit(&wn->netns->carried, 1, memory_order_relaxed);
+	wn->n_conns++;
+	netns_enter(wn->netns);
+}
+
+void worker_netns_leave(struct worker_netns *wn, const struct worker *w)
+{
+	wn->n_conns--;
+	if (netns_leave(wn->netns) && w->progress)
+		uv_async_send(w->progress);
 }
 
 bool worker_netns_over(const struct worker_netns *wn)
