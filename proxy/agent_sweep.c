@@ -7,12 +7,13 @@
 
 void agent_adopt(struct agent *a)
 {
+	struct steer_adopted found = { 0 };
 	struct error err = { "" };
-	int r = steer_adopt(a->steer, 0, &err);
+	int r = steer_adopt(a->steer, 0, &found, &err);
 
 	for (const struct agent_netns *n = a->netns; r == 0 && n; n = n->next)
 		if (!n->leaving)
-			r = steer_adopt(a->steer, n->netns->number, &err);
+			r = steer_adopt(a->steer, n->netns->number, &found, &err);
 	a->unadopted = r < 0;
 	if (r == 0)
 		return;

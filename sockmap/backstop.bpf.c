@@ -127,6 +127,15 @@ static __always_inline int pass_revoked(struct __sk_buff *skb, const struct pack
 	return 0;
 }
 
+/* Only while the handshake lasts: what is connected has a mark, or is older than the programs and
+ * has not been found yet (steer_adopt()). */
+static __always_inline bool is_being_accepted(const struct __sk_buff *skb)
+{
+	const struct bpf_sock *sk = skb->sk;
+
+	return sk && (sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_SYN_RECV);
+}
+
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct subject *who)
 {
@@ -136,8 +145,10 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 		return drop(who, p, m);
 	if (is_first_syn(word))
 		return pass_syn(skb, p, m, who, word);
-	if (!m || m->fate == FATE_STEERED)
-		return 1; /* no mark: it is about to be accepted */
+	if (is_unknown(m))
+		return is_being_accepted(skb) ? 1 : drop(who, p, m);
+	if (m->fate == FATE_STEERED)
+		return 1;
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
 	if (m->fate == FATE_REVOKED && !audit_mode)
@@ -181,6 +192,8 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 {
 	__u64 cookie;
 
+	if (m && is_unknown(m))
+		note_older_peer(who, m);
 	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
 		return drop(who, p, m);
 	if (m->fate == FATE_ALONE && m->generation == who->generation)
@@ -280,9 +293,13 @@ int steer_backstop(struct __sk_buff *skb)
 	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
 	if (m && MEMO_SEEN(m->memo) == c->members && is_of_vetted(skb, m))
 		return 1;
+	if (!m)
+		m = mark_of(sk);
 	if (!subject_of(&who, c, sk, m))
 		return 0;
 	if (m && m->incoming && (who.enforced || who.ingress))
 		return pass_accepted(skb, m, &who);
-	return who.enforced ? pass_own(skb, m, &who) : 1;
+	if (who.enforced || (m && m->either && who.ingress))
+		return pass_own(skb, m, &who);
+	return 1;
 }

@@ -16,32 +16,25 @@ enum bpf_func_id___sluice {
 	BPF_FUNC_set_retval___sluice = 187,
 };
 
-/* Audit: the socket is had, and its packets pass the backstop without another report. */
-static __always_inline void note_audited(struct bpf_sock *ctx)
-{
-	struct mark *m = bpf_sk_storage_get(&marks, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (m)
-		m->audited = 1;
-}
-
 SEC("cgroup/sock_create")
 int steer_socket(struct bpf_sock *ctx)
 {
 	const struct steer_config *c = steer_config();
 	__u32 protocol = ctx->protocol;
 	struct subject who;
+	struct mark *m;
 
 	if (!c)
 		return 0;
-	if (!c->active || decide_socket(ctx->type, protocol))
-		return 1;
-	if (!subject_of(&who, c, ctx, NULL))
+	/* Whose it is is noted while its cgroup lives (slot_of_socket()). */
+	m = mark_of(ctx);
+	if (!subject_of(&who, c, ctx, m))
 		return 0;
-	if (!who.enforced && !who.ingress)
+	if (!c->active || decide_socket(ctx->type, protocol) || (!who.enforced && !who.ingress))
 		return 1;
 	if (refuse(&who, STEER_SOCKET_REFUSED, NULL, protocol)) {
-		note_audited(ctx);
+		if (m) /* audit: its packets pass the backstop without another report */
+			m->audited = 1;
 		return 1;
 	}
 	/* "No such protocol" lets runtimes that prefer MPTCP fall back to TCP. */

@@ -8,6 +8,7 @@
 #include "decide.h"
 #include "shared.h"
 #include "steer.h"
+#include "adopt.skel.h"
 #include "steer.skel.h"
 
 #define STEER_LINKS	   15
@@ -21,6 +22,7 @@ struct attach_point {
 	uint64_t cgroup;		     /* id */
 	uint32_t number;		     /* in the names of the pins, not used twice */
 	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
+	struct bpf_link *release;	     /* the same, once there was an adoption */
 };
 
 /* One slot, as it stands in the maps. */
@@ -28,6 +30,12 @@ struct workload_slot {
 	uint64_t cgroup; /* id; 0: free */
 	bool leaving;	 /* not a member any more, but not free either */
 	struct workload_config config;
+};
+
+/* The cgroups that stand in `members` as SLOT_GONE. */
+struct graves {
+	uint64_t *ids;
+	size_t n, capacity;
 };
 
 struct steer {
@@ -38,6 +46,8 @@ struct steer {
 	uint32_t n_slots;
 	uint32_t serials, generations; /* given last */
 	struct bpf_link *lookup; /* to the network namespace; NULL: no table had ingress yet */
+	struct adopt_bpf *adopt; /* NULL: not needed yet */
+	struct graves graves;
 	struct ring_buffer *events;
 	struct steer_config config; /* as it stands in the map */
 	uint64_t netns;		    /* cookie of the network namespace of all that is ours */
@@ -70,6 +80,23 @@ void steer_detach_all(struct steer *s);
 void steer_unpin(struct steer *s);
 /* Pin LINK, but not in audit. */
 int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name);
+
+/* Attach the program PROGRAM to P as *LINK, and pin it. 0 or a negative errno. */
+int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
+			 struct bpf_program *program, struct bpf_link **link);
+/* Wait until no program runs any more that may have read what was in the maps before. */
+int steer_wait_for_programs(struct steer *s);
+
+/* Room for one grave more, or -ENOMEM. */
+int steer_reserve_grave(struct steer *s);
+/* Every socket that outlives its workload says so itself from now on, and `members` forgets. If it
+ * cannot be done it is left to the next time: nothing is wrong until then. */
+void steer_bury(struct steer *s);
+void steer_close_adopt(struct steer *s);
+
+/* A descriptor of the namespace with that number, which stays S's; -1: the caller's own. Returns 0,
+ * or -ENOENT: there is no such number. */
+int steer_netns_fd_of(const struct steer *s, uint32_t number, int *ret);
 
 /* The end of a socket of ours. */
 int steer_socket_name(int fd, struct endpoint *ret);

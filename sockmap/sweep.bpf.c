@@ -8,18 +8,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-struct bpf_iter_meta {
-	__bpf_md_ptr(void *, seq);
-	__u64 session_id, seq_num;
-} KERNEL;
-
-struct bpf_iter__bpf_sk_storage_map {
-	__bpf_md_ptr(struct bpf_iter_meta *, meta);
-	__bpf_md_ptr(struct bpf_map *, map);
-	__bpf_md_ptr(struct sock *, sk);
-	__bpf_md_ptr(struct mark *, value);
-} KERNEL;
-
 static __always_inline bool is_connection(const struct sock *sk)
 {
 	unsigned char state = sk->__sk_common.skc_state;
@@ -31,18 +19,11 @@ static __always_inline bool is_connection(const struct sock *sk)
 /* Those that we carry are the workers' business, doomed ones end by themselves. */
 static __always_inline bool must_end(const struct subject *who, const struct mark *m)
 {
-	struct endpoint to = m->destination;
-
 	if (!who->enforced && !who->ingress)
 		return false;
 	if (m->fate == FATE_REVOKED)
 		return true;
-	if (m->fate != FATE_ALONE)
-		return false;
-	if (m->incoming)
-		return who->ingress && judge_client(who, &to, DECIDE_TCP) != L4_ALLOW;
-	return who->enforced &&
-	       judge(who, &to, DECIDE_TCP, route_of(who, &to) == ROUTE_LOCAL) != L4_ALLOW;
+	return m->fate == FATE_ALONE && !is_allowed(who, m, DECIDE_TCP, 0);
 }
 
 /* As subject_of(), but the mark stays as it is. */
