@@ -277,6 +277,15 @@ static __always_inline int pass_own(struct __sk_buff *skb, struct mark *m,
 	return drop(who, &p, m);
 }
 
+/* TCP of which nobody knows who dialled is held also where only ingress is. */
+static __always_inline bool may_be_accepted(struct bpf_sock *sk, const struct mark *m)
+{
+	if (!is_unknown(m))
+		return m->either;
+	sk = bpf_sk_fullsock(sk);
+	return sk && sk->protocol == IPPROTO_TCP;
+}
+
 SEC("cgroup_skb/egress")
 int steer_backstop(struct __sk_buff *skb)
 {
@@ -299,7 +308,5 @@ int steer_backstop(struct __sk_buff *skb)
 		return 0;
 	if (m && m->incoming && (who.enforced || who.ingress))
 		return pass_accepted(skb, m, &who);
-	if (who.enforced || (m && m->either && who.ingress))
-		return pass_own(skb, m, &who);
-	return 1;
+	return who.enforced || (who.ingress && may_be_accepted(sk, m)) ? pass_own(skb, m, &who) : 1;
 }
