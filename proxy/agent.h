@@ -62,6 +62,19 @@ struct agent_stay {
 	bool seen; /* while its processes are looked at */
 };
 
+/* A listening socket that a process of the workload has from elsewhere. */
+struct agent_foreign {
+	struct steer_foreign found;
+	bool seen; /* while they are looked for */
+};
+
+/* What was older than what it is held to, since the agent was started. */
+struct agent_older {
+	struct steer_adopted found;
+	uint64_t ended; /* connections */
+	bool said;
+};
+
 enum agent_workload_state {
 	AGENT_WORKLOAD_TOLD, /* the workers get its policy; in the kernel nothing is enforced yet */
 	AGENT_WORKLOAD_HELD,
@@ -84,6 +97,8 @@ struct agent_workload {
 	bool populated, was_populated; /* the latter: when all were looked at */
 	struct agent_stay *stays;      /* where its processes are */
 	size_t n_stays;
+	struct agent_foreign *foreign;
+	size_t n_foreign;
 	unsigned visits; /* for how many rounds more its processes are looked at */
 };
 
@@ -135,7 +150,8 @@ struct agent {
 	bool unadopted;	 /* there may be sockets that are older than the programs */
 	bool unattached; /* the plan in force needs points that could not be had */
 	bool said_unheld, said_own, said_blind, said_netns, said_unattached;
-	bool said_unadopted;
+	bool said_unadopted, said_unlooked;
+	struct agent_older older;
 	struct agent_reload reload;
 	uv_loop_t loop;
 	bool loop_made, ending;

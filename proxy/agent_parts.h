@@ -57,6 +57,11 @@ void agent_adopt(struct agent *a);
 /* Connections may be older than what they are held to now. */
 void agent_sweep_soon(struct agent *a);
 
+/* ---- agent_foreign.c ---- */
+
+/* Look for listening sockets that workloads have from elsewhere, and say which are new. */
+void agent_foreign_look(struct agent *a);
+
 /* ---- agent_netns.c ---- */
 
 int agent_netns_open(struct agent *a, struct error *err);
