@@ -484,9 +484,13 @@ int cgroup_remove(struct cgroup *cg)
 
 	/* A process that was just reaped can keep its cgroup busy for a moment. */
 	for (int i = 0; i < RETRIES && r == -EBUSY; i++) {
-		if (cgroup_populated(cg) == 1)
+		int populated = cgroup_populated(cg);
+
+		if (populated == 1)
 			return -EBUSY;
-		walk(cg->fd, 0, NULL, NULL);
+		/* The root of the tree does not say, and is nobody's to empty. */
+		if (populated == 0)
+			walk(cg->fd, 0, NULL, NULL);
 		r = remove_dir(cg);
 		if (r == -EBUSY)
 			wait_a_moment();
