@@ -286,12 +286,23 @@ static __always_inline bool may_be_accepted(struct bpf_sock *sk, const struct ma
 	return sk && sk->protocol == IPPROTO_TCP;
 }
 
+static __always_inline int judge_packet(struct __sk_buff *skb, const struct steer_config *c,
+					struct bpf_sock *sk, struct mark *m)
+{
+	struct subject who;
+
+	if (!subject_of(&who, c, sk, m))
+		return 0;
+	if (m && m->incoming && (who.enforced || who.ingress))
+		return pass_accepted(skb, m, &who);
+	return who.enforced || (who.ingress && may_be_accepted(sk, m)) ? pass_own(skb, m, &who) : 1;
+}
+
 SEC("cgroup_skb/egress")
 int steer_backstop(struct __sk_buff *skb)
 {
 	const struct steer_config *c = steer_config();
 	struct bpf_sock *sk = skb->sk;
-	struct subject who;
 	struct mark *m;
 
 	if (!c || !c->active)
@@ -302,11 +313,5 @@ int steer_backstop(struct __sk_buff *skb)
 	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
 	if (m && MEMO_SEEN(m->memo) == c->members && is_of_vetted(skb, m))
 		return 1;
-	if (!m)
-		m = mark_of(sk);
-	if (!subject_of(&who, c, sk, m))
-		return 0;
-	if (m && m->incoming && (who.enforced || who.ingress))
-		return pass_accepted(skb, m, &who);
-	return who.enforced || (who.ingress && may_be_accepted(sk, m)) ? pass_own(skb, m, &who) : 1;
+	return judge_packet(skb, c, sk, m ? m : mark_of(sk));
 }
