@@ -47,6 +47,8 @@ static __always_inline int judge_syn(struct __sk_buff *skb, struct packet *p,
 		return 0;
 	client = p->from;
 	client.port = p->to.port;
+	if (is_within_on(skb, who, &client))
+		return 1;
 	action = judge_client(who, &client, DECIDE_TCP);
 	if (action == L4_ALLOW || is_own_leg(skb, p))
 		return 1;
@@ -70,13 +72,22 @@ static __always_inline int to_listener(struct __sk_buff *skb, const struct subje
 
 /* One of which nothing is known is older than the programs and was not found yet, or there was no
  * memory for its mark, or another processor is about to end its handshake. */
-static __always_inline int to_connection(const struct bpf_sock *sk, struct mark *m,
-					 const struct subject *who)
+static __always_inline int to_connection(const struct __sk_buff *skb, const struct bpf_sock *sk,
+					 struct mark *m, const struct subject *who)
 {
+	struct endpoint client;
+
 	if (!m || is_unknown(m))
 		return audit_mode || sk->state == BPF_TCP_SYN_RECV;
 	if ((!m->incoming && !m->either) || m->fate == FATE_CARRIED)
 		return 1;
+	if (m->fate == FATE_ALONE && stays_within(skb, m, who))
+		return 1;
+	if (m->fate == FATE_ALONE && m->within) {
+		/* A packet that somebody sent in its name must not end it. */
+		client = m->destination;
+		return judge_client(who, &client, DECIDE_TCP) == L4_ALLOW || audit_mode;
+	}
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
 	return audit_mode ? 1 : 0;
@@ -101,7 +112,7 @@ static __always_inline int to_udp(struct __sk_buff *skb, struct mark *m, const s
 	}
 	client = p.from;
 	client.port = p.to.port;
-	if (judge_client(who, &client, DECIDE_UDP) == L4_ALLOW)
+	if (is_within_on(skb, who, &client) || judge_client(who, &client, DECIDE_UDP) == L4_ALLOW)
 		return 1;
 	peer_key_make(&key, bpf_get_socket_cookie(skb), &p.from);
 	if (bpf_map_lookup_elem(&udp_sent, &key))
@@ -132,7 +143,7 @@ int steer_inbound(struct __sk_buff *skb)
 	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
 		return to_listener(skb, &who);
 	if (sk->protocol == IPPROTO_TCP)
-		return to_connection(sk, m, &who);
+		return to_connection(skb, sk, m, &who);
 	if (sk->protocol == IPPROTO_UDP)
 		return to_udp(skb, m, &who);
 	return audit_mode ? 1 : 0; /* made before anything was enforced */

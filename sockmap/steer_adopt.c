@@ -16,7 +16,7 @@
 
 /* ---- the object ---- */
 
-static int share_maps(struct steer *s, struct bpf_object *obj)
+int steer_share_maps(struct steer *s, struct bpf_object *obj)
 {
 	struct bpf_map *map;
 
@@ -45,7 +45,8 @@ static int load(struct steer *s)
 	if (!adopt)
 		return -errno;
 	adopt->rodata->audit_mode = s->audit;
-	r = share_maps(s, adopt->obj);
+	adopt->rodata->one_netns = s->skel->rodata->one_netns;
+	r = steer_share_maps(s, adopt->obj);
 	if (r == 0)
 		r = adopt_bpf__load(adopt);
 	if (r < 0) {

@@ -44,7 +44,7 @@ int steer_on_record(void *ctx, void *data, size_t size)
 	struct steer_event e;
 
 	s->events_read++;
-	if (size >= sizeof(*record) && record->kind < STEER_EVENT_MAX) {
+	if (size >= sizeof(*record) && record->kind < STEER_KIND_MAX) {
 		memset(&e, 0, sizeof(e));
 		e.kind = (enum steer_event_kind)record->kind;
 		/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */
@@ -115,7 +115,7 @@ static uint64_t count_keys(int fd)
 
 int steer_counters(const struct steer *s, struct steer_counters *ret)
 {
-	uint64_t sums[COUNTER_MAX];
+	uint64_t sums[COUNTER_MAX] = { 0 };
 	int r;
 
 	r = steer_read_counters(bpf_map__fd(s->skel->maps.counters), 0, COUNTER_MAX, sums);

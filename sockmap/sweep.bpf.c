@@ -19,11 +19,17 @@ static __always_inline bool is_connection(const struct sock *sk)
 /* Those that we carry are the workers' business, doomed ones end by themselves. */
 static __always_inline bool must_end(const struct subject *who, const struct mark *m)
 {
+	struct endpoint to = m->destination;
+
 	if (!who->enforced && !who->ingress)
 		return false;
 	if (m->fate == FATE_REVOKED)
 		return true;
-	return m->fate == FATE_ALONE && !is_allowed(who, m, DECIDE_TCP, 0);
+	if (m->fate != FATE_ALONE || (m->within && m->within == who->slot))
+		return false;
+	if (!m->generation && to.family && is_within(who, &to))
+		return false; /* as stays_within() will find */
+	return !is_allowed(who, m, DECIDE_TCP, 0);
 }
 
 /* As subject_of(), but the mark stays as it is. */

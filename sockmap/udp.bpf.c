@@ -25,8 +25,9 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, struct mark 
 					 const struct subject *who, const struct endpoint *to)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	bool within = ctx->protocol == DECIDE_UDP && is_within(who, to);
 
-	if ((ctx->protocol != DECIDE_UDP || !udp_allowed(who, to, cookie)) &&
+	if (!within && (ctx->protocol != DECIDE_UDP || !udp_allowed(who, to, cookie)) &&
 	    !sendmsg_refuse(m, who, to, ctx->protocol))
 		return 0;
 	if (!m)
@@ -34,9 +35,11 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, struct mark 
 	if (is_unknown(m))
 		note_older_peer(who, m);
 	if (is_unknown(m)) {
-		m->generation = who->generation;
+		m->generation = m->within ? 0 : who->generation;
 		m->fate = FATE_ALONE;
 	}
+	if (within && m->fate == FATE_ALONE)
+		mark_within(m, who);
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_UDP, cookie))
 		return 1;
 	if (m->fate != FATE_REVOKED)

@@ -251,7 +251,6 @@ static void test_connections(void **state)
 	struct older *o = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		print_message("case %zu\n", i);
 		check_older(o, &cases[i]);
 	}
 }
