@@ -154,9 +154,9 @@ void judge_scratch_free(struct judge_scratch *s);
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
 			     struct judge_scratch *scratch);
 
-/* For a request that was denied: fill in the nearest rule and the field on which it failed. Looks
- * at a bounded number of rules (RULESET_EXPLAIN_MAX), since denials can come as fast as an attacker
- * likes. */
+/* For the request that was denied last with this scratch: fill in the nearest rule and the field on
+ * which it failed. Looks at a bounded number of rules (RULESET_EXPLAIN_MAX), since denials can come
+ * as fast as an attacker likes. */
 #define RULESET_EXPLAIN_MAX 1000
 void ruleset_explain(const struct ruleset *rs, const struct request *req,
 		     struct judge_scratch *scratch, struct verdict *verdict);

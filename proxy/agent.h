@@ -53,6 +53,7 @@ struct agent_netns {
 	struct routes *routes;
 	uv_poll_t changes; /* of the routes */
 	bool routed;	   /* CHANGES is open */
+	bool resting;	   /* and not looked at, for a moment */
 	unsigned users;	   /* workloads */
 	bool leaving;	   /* the workers are told that it goes */
 	uint32_t serial;   /* of that */
@@ -146,6 +147,7 @@ struct agent {
 	uv_timer_t retry; /* what could not be done */
 	uv_timer_t scan;
 	uv_timer_t visit;  /* processes of workloads that have just come */
+	uv_timer_t rest;   /* of changes of routes in other namespaces */
 	uv_timer_t sweep;  /* connections that are older than their workload */
 	unsigned sweeps;   /* still to come */
 	uint64_t swept_ms; /* when the last one was */

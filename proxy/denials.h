@@ -16,7 +16,8 @@
 
 struct denial {
 	uint64_t count, hash;
-	char *text;   /* escaped: safe for a terminal */
+	char *text; /* escaped: safe for a terminal */
+	size_t len;
 	bool audited; /* it passed, and would have been denied */
 };
 

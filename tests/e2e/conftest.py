@@ -18,6 +18,7 @@ import pytest
 import leftovers
 from netns import Home, Wire
 from node import Node
+from places import PLACES
 from servers import Nginx, Origin, RawServer, UdpServer
 from sluice import BINARY, Sluice, cleanup
 
@@ -107,10 +108,10 @@ def lan():
         yield wire
 
 
-@pytest.fixture
-def place(lan):
-    """Where the workloads of a scene live."""
-    return Home(lan)
+@pytest.fixture(params=PLACES)
+def place(lan, request):
+    """Where the workloads of a scene live (places.py)."""
+    return Home(lan) if request.param == "home" else lan
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 import leftovers
 from crowd import Crowd
 from ends import End
+from places import at
 from policies import document, http, port
 from procfs import PATIENCE, SANITIZED, descriptors, wait_until
 from servers import listen
@@ -50,6 +51,7 @@ def check_held(place, client, listener, alone, closed):
     assert closed.nobody_came()
 
 
+@at("home", "away")
 @pytest.mark.alone
 def test_killed_and_started_again(sluice, node, place):
     """As often as it happens: closed while there is no agent, and enforced again within a second;
@@ -331,7 +333,7 @@ def test_silent_ones(count, sluice, node, place):
     unit, client, server = (node.member(name, namespace) for name, namespace in (
         ("pods/unit", place.pod(0)), ("pods/a", place.pod(1)), ("pods/b", place.pod(2))))
     with place.inside():
-        silent = listen(port=8080)
+        silent = listen(place.node_address(), 8080)
     agent = start(sluice, node, place).wait_for(unit, client, server)
     with silent, Server(server, place.address(2), 8080) as listener, \
             Crowd(unit, silent, count) as crowd:

@@ -132,6 +132,7 @@ static void remove_netns(struct place *p)
 static void end(struct place *p)
 {
 	remove_netns(p);
+	assert_int_equal(p->other->conns, 0);
 	assert_int_equal(p->other->refs, 1);
 	close(p->client);
 	close(p->server);
@@ -154,6 +155,7 @@ static void test_carried(void **state)
 	scene_hear(&p.s, p.client, FORBIDDEN);
 	assert_int_equal(p.s.worker->conns->flow.netns, 1);
 	assert_int_equal(p.s.worker->netns[1]->n_conns, 1);
+	assert_int_equal(p.other->conns, 1);
 	end(&p);
 }
 
