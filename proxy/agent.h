@@ -56,6 +56,7 @@ struct agent_netns {
 	bool resting;	   /* and not looked at, for a moment */
 	unsigned users;	   /* workloads */
 	bool leaving;	   /* the workers are told that it goes */
+	bool adopted;	   /* its sockets that are older than the programs are known */
 	uint32_t serial;   /* of that */
 };
 
@@ -150,6 +151,7 @@ struct agent {
 	bool unfollowed; /* CGROUPS has the patterns of another plan than the one in force */
 	bool unheld;	 /* not every cgroup that was found could be made a workload */
 	bool unadopted;	 /* there may be sockets that are older than the programs */
+	bool adopted;	 /* not in the agent's own namespace */
 	bool unattached; /* the plan in force needs points that could not be had */
 	bool said_unheld, said_own, said_blind, said_netns, said_unattached;
 	bool said_unadopted, said_unlooked;

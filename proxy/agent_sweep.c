@@ -6,15 +6,27 @@
 #include "agent_parts.h"
 #include "agent_say.h"
 
-void agent_adopt(struct agent *a)
+static int adopt_each(struct agent *a, struct error *err)
 {
-	struct steer_adopted *found = &a->older.found, before = *found;
-	struct error err = { "" };
-	int r = steer_adopt(a->steer, 0, found, &err);
+	struct steer_adopted *found = &a->older.found;
+	int r = a->adopted ? 0 : steer_adopt(a->steer, 0, found, err);
 
-	for (const struct agent_netns *n = a->netns; r == 0 && n; n = n->next)
-		if (!n->leaving)
-			r = steer_adopt(a->steer, n->netns->number, found, &err);
+	a->adopted |= r == 0;
+	for (struct agent_netns *n = a->netns; r == 0 && n; n = n->next) {
+		if (n->leaving || n->adopted)
+			continue;
+		r = steer_adopt(a->steer, n->netns->number, found, err);
+		n->adopted = r == 0;
+	}
+	return r;
+}
+
+static void adopt(struct agent *a)
+{
+	struct steer_adopted before = a->older.found, *found = &a->older.found;
+	struct error err = { "" };
+	int r = adopt_each(a, &err);
+
 	a->unadopted = r < 0;
 	if (found->listeners != before.listeners || found->connections != before.connections)
 		a->older.said = false;
@@ -26,6 +38,14 @@ void agent_adopt(struct agent *a)
 			"nothing passes on those that the policy does not leave alone\n",
 			err.text[0] ? err.text : strerror(-r));
 	a->said_unadopted = true;
+}
+
+void agent_adopt(struct agent *a)
+{
+	a->adopted = false;
+	for (struct agent_netns *n = a->netns; n; n = n->next)
+		n->adopted = false;
+	adopt(a);
 }
 
 static void on_swept(void *ctx, const struct swept *e)
@@ -41,7 +61,7 @@ static bool sweep(struct agent *a)
 	int r;
 
 	if (a->unadopted)
-		agent_adopt(a);
+		adopt(a);
 	r = a->plan->config->audit ? 0 : steer_sweep(a->steer, on_swept, a);
 	if (r < 0)
 		agent_on_unlisted(a, r);
