@@ -193,15 +193,16 @@ static __always_inline bool mark_holds(const struct subject *who, struct mark *m
 
 /* M, of which no hook knows anything, is UDP: connected before there were programs? Then it is held
  * to that peer from now on, as if they had seen it. */
-static __always_inline void note_older_peer(const struct subject *who, struct mark *m)
+__weak __noinline int note_older_peer(__u64 sk, struct mark *m)
 {
-	struct endpoint peer = end_of(who->sk, true);
+	struct endpoint peer = end_of(sk, true);
 
-	if (!peer.port || endpoint_is_any(&peer))
-		return;
+	if (!m || !peer.port || endpoint_is_any(&peer))
+		return 0;
 	m->destination = peer;
 	m->generation = 0;
 	m->fate = FATE_ALONE;
+	return 0;
 }
 
 /* M is ALONE from now on since it does not leave its namespace: that is asked of each packet, which
