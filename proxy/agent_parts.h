@@ -64,10 +64,16 @@ unsigned agent_entry_flags(const struct agent_entry *e);
 
 /* ---- agent_sweep.c ---- */
 
-/* Make known the sockets that are older than the programs. */
+/* Make known the sockets that are older than the programs, in all network namespaces: when the
+ * programs were attached. For namespaces that come later the sweep does it. */
 void agent_adopt(struct agent *a);
 /* Connections may be older than what they are held to now. */
 void agent_sweep_soon(struct agent *a);
+
+/* ---- agent_foreign.c ---- */
+
+/* Look for listening sockets that workloads have from elsewhere, and say which are new. */
+void agent_foreign_look(struct agent *a);
 
 /* ---- agent_netns.c ---- */
 

@@ -9,6 +9,7 @@
 #include "agent_parts.h"
 #include "json_out.h"
 #include "sluice/array.h"
+#include "text.h"
 
 static const char *const kinds[STEER_EVENT_MAX] = {
 	[STEER_CONNECT_REFUSED] = "connect",
@@ -140,6 +141,48 @@ static void add_labels(struct json_out *j, const struct agent_entry *e)
 	json_out_end(j, '[');
 }
 
+/* By processes that have them from elsewhere. */
+static void add_foreign(struct json_out *j, const struct agent_workload *w)
+{
+	json_out_begin(j, "not_held", '[');
+	for (size_t i = 0; i < w->n_foreign; i++) {
+		const struct steer_foreign *f = &w->foreign[i].found;
+		char buf[ADDRESS_TEXT_MAX];
+		struct text t = TEXT_INIT(buf);
+
+		text_add_address(&t, &f->at);
+		json_out_begin(j, NULL, '{');
+		json_out_span(j, "address", (struct span){ t.buf, t.len });
+		json_out_number(j, "pid", f->pid);
+		json_out_text(j, "command", f->command);
+		json_out_end(j, '{');
+	}
+	json_out_end(j, '[');
+}
+
+static void add_problem(struct json_out *j, const struct agent_workload *w)
+{
+	char buf[256];
+	struct text t = TEXT_INIT(buf);
+
+	if (w->state == AGENT_WORKLOAD_HELD && w->n_foreign == 0) {
+		json_out_text(j, "problem", NULL);
+		return;
+	}
+	if (w->state != AGENT_WORKLOAD_HELD) {
+		text_add(&t, "it is about to be held");
+	} else {
+		text_add_address(&t, &w->foreign[0].found.at);
+		text_addf(&t,
+			  " of process %u is a listening socket from another cgroup, which is not "
+			  "held",
+			  w->foreign[0].found.pid);
+		if (w->n_foreign > 1)
+			text_addf(&t, "; and %zu more", w->n_foreign - 1);
+	}
+	json_out_span(j, "problem", (struct span){ t.buf, t.len });
+}
+
 static void add_workload(struct telling *t, const struct agent_workload *w)
 {
 	const struct agent_entry *e = &t->a->plan->config->entries[w->entry];
@@ -158,8 +201,8 @@ static void add_workload(struct telling *t, const struct agent_workload *w)
 	json_out_bool(t->to, "egress", table->enforced);
 	json_out_bool(t->to, "ingress", table->ingress_enforced);
 	json_out_bool(t->to, "enforced", w->state == AGENT_WORKLOAD_HELD);
-	json_out_text(t->to, "problem",
-		      w->state == AGENT_WORKLOAD_HELD ? NULL : "it is about to be held");
+	add_problem(t->to, w);
+	add_foreign(t->to, w);
 	add_stays(t->to, w);
 	add_counts(t, w);
 	json_out_end(t->to, '{');
@@ -213,6 +256,16 @@ static void add_namespaces(struct json_out *j, const struct agent *a)
 	json_out_end(j, '[');
 }
 
+static void add_older(struct json_out *j, const struct agent *a)
+{
+	json_out_line(j);
+	json_out_begin(j, "older", '{');
+	json_out_number(j, "listeners", a->older.found.listeners);
+	json_out_number(j, "connections", a->older.found.connections);
+	json_out_number(j, "ended", a->older.ended);
+	json_out_end(j, '{');
+}
+
 static void add_counter(void *ctx, const char *name, uint64_t value)
 {
 	json_out_number(ctx, name, value);
@@ -246,6 +299,7 @@ static void tell(struct telling *t)
 	add_revision(t->to, a);
 	add_hooks(t->to, a);
 	add_namespaces(t->to, a);
+	add_older(t->to, a);
 	json_out_line(t->to);
 	json_out_begin(t->to, "workloads", '[');
 	for (const struct agent_workload *w = a->workloads; w; w = w->next)
