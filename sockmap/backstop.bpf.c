@@ -47,13 +47,15 @@ static __always_inline int drop_astray(const struct subject *who, const struct p
 	return 0;
 }
 
-/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
+/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there, and it
+ * goes nowhere else. */
 static __always_inline bool is_harmless(struct __sk_buff *skb, const struct packet *p,
 					__u16 flags_word)
 {
 	__u32 header = (__u32)(flags_word >> 12) * 4;
 
-	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
+	return skb->ifindex == LOOPBACK_IFINDEX && skb->len == p->offset + header &&
+	       listener_at(skb, &p->to) == LISTENS_NOBODY;
 }
 
 /* A listener that connect() does not see. This SYN must not reach it; the next connect() is steered
@@ -147,8 +149,9 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 		return pass_syn(skb, p, m, who, word);
 	if (is_unknown(m))
 		return is_being_accepted(skb) ? 1 : drop(who, p, m);
+	/* To our listener, whatever rules its namespace has for packets. */
 	if (m->fate == FATE_STEERED)
-		return 1;
+		return skb->ifindex == LOOPBACK_IFINDEX ? 1 : drop(who, p, m);
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
 	if (m->fate == FATE_REVOKED && !audit_mode)
@@ -257,7 +260,9 @@ static __always_inline bool is_of_vetted(struct __sk_buff *skb, const struct mar
 	}
 	if (m->fate == FATE_ALONE)
 		return m->generation == generation_of(m);
-	return (m->fate == FATE_STEERED || m->fate == FATE_CARRIED) && !is_first_syn(flags);
+	if (m->fate == FATE_STEERED)
+		return skb->ifindex == LOOPBACK_IFINDEX && !is_first_syn(flags);
+	return m->fate == FATE_CARRIED && !is_first_syn(flags);
 }
 
 /* Of a socket that sends for itself, or of none. */
