@@ -248,10 +248,21 @@ uint64_t policy_set_digest(const struct policy_set *set)
 	return set->digest;
 }
 
+static bool mentions(const struct model *model, enum l4_direction direction)
+{
+	for (size_t i = 0; i < model->n; i++)
+		for (size_t j = 0; j < model->documents[i]->n_specs; j++)
+			if (model->documents[i]->specs[j]->sections[direction].present)
+				return true;
+	return false;
+}
+
 void policy_set_stats(const struct policy_set *set, struct policy_set_stats *ret)
 {
 	*ret = (struct policy_set_stats){ .documents = set->model.n,
 					  .policies = set->n_made,
 					  .compiled = set->base->pool.compiled,
-					  .reused = set->base->pool.reused };
+					  .reused = set->base->pool.reused,
+					  .egress = mentions(&set->model, L4_EGRESS),
+					  .ingress = mentions(&set->model, L4_INGRESS) };
 }

@@ -47,6 +47,7 @@ struct policy_set_stats {
 	size_t documents;
 	size_t policies;	 /* different ones that the set holds now */
 	size_t compiled, reused; /* as in struct policy_stats, for the whole set */
+	bool egress, ingress;	 /* some document says something of it, whomever it selects */
 };
 void policy_set_stats(const struct policy_set *set, struct policy_set_stats *ret);
 

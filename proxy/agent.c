@@ -235,7 +235,9 @@ int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan
 	if (r < 0)
 		return r;
 	a->state_made = true;
-	r = find_cgroups(a, err);
+	r = agent_pods_open(a, err);
+	if (r == 0)
+		r = find_cgroups(a, err);
 	if (r == 0)
 		r = open_steering(a, err);
 	if (r == 0)
@@ -373,6 +375,7 @@ void agent_loop(struct agent *a)
 	crew_watch(&a->crew, &a->progress);
 	uv_timer_start(&a->scan, on_scan, AGENT_SCAN_MS, AGENT_SCAN_MS);
 	agent_reload_begin(a);
+	agent_pods_begin(a);
 	agent_sweep_soon(a);
 	agent_say_ready(a);
 	notify_send("READY=1");
@@ -423,6 +426,7 @@ void agent_close(struct agent *a)
 	agent_points_close(a);
 	agent_status_close(a);
 	crew_stop(&a->crew, &sum, &a->reporter.denials);
+	agent_pods_end(a);
 	agent_reload_end(a);
 	crew_end(&a->crew);
 	if (a->steer)
@@ -432,6 +436,7 @@ void agent_close(struct agent *a)
 	if (a->loop_made)
 		uv_run(&a->loop, UV_RUN_DEFAULT);
 	agent_reload_done(a);
+	agent_pods_done(a);
 	close_log(a);
 	agent_workloads_close(a);
 	routes_close(a->routes);

@@ -18,6 +18,7 @@ import pytest
 import leftovers
 from netns import Home, Wire
 from node import Node
+from pods import Pods
 from servers import Nginx, Origin, RawServer, UdpServer
 from sluice import BINARY, Sluice, cleanup
 
@@ -111,6 +112,15 @@ def lan():
 def place(lan):
     """Where the workloads of a scene live."""
     return Home(lan)
+
+
+@pytest.fixture(scope="session")
+def pods():
+    """A container runtime for all scenes. Its folder has a short name: Unix sockets live in it."""
+    path = tempfile.mkdtemp(prefix="sluice-pods-")
+    with Pods(path) as running:
+        yield running
+    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -7,18 +7,11 @@ import subprocess
 
 import pytest
 
-from pods import Pods
 from procfs import PATIENCE, wait_until
 from sluice import BINARY
 
 pytestmark = pytest.mark.held
 LABELS = {"app": "web", "io.kubernetes.pod.name": "web", "tier": "größe"}
-
-
-@pytest.fixture(scope="module")
-def pods(tmp_path_factory):
-    with Pods(str(tmp_path_factory.mktemp("pods"))) as running:
-        yield running
 
 
 class Seen:

@@ -24,7 +24,9 @@ import uuid
 import grpc
 
 import procfs
+from node import mount
 from procfs import wait_until
+from workload import Sockets, meet
 
 BRIDGE = "slpod%d"
 IMAGE = "localhost/sluice-pod:1"
@@ -148,8 +150,10 @@ def make_image(path, reference, root):
 def make_root(root):
     """busybox under each of its names."""
     os.makedirs(f"{root}/bin")
-    for folder in "etc", "tmp", "dev", "proc", "sys":
+    for folder in "etc", "tmp", "dev", "proc", "sys", "usr":
         os.mkdir(f"{root}/{folder}")
+    for name in "lib", "lib64":  # of the host's /usr, for those who mount it
+        os.symlink(f"usr/{name}", f"{root}/{name}")
     shutil.copy("/bin/busybox", f"{root}/bin/busybox")
     for name in subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True,
                                check=True).stdout.split():
@@ -160,13 +164,27 @@ def make_root(root):
 
 
 class Container:
-    def __init__(self, pod, name, command, attempt):
+    """MOUNTS are the host's folders that it has, too; CAPABILITIES what it gets beside the
+    defaults; PORTS {name: number} as a kubelet tells them."""
+
+    def __init__(self, pod, name, command, attempt, mounts=(), capabilities=(), ports=None):
         self.pod, self.name, self.command, self.attempt = pod, name, command, attempt
+        self.more = {"mounts": mounts, "capabilities": capabilities, "ports": ports}
+        listed = json.dumps([{"name": n, "containerPort": p, "protocol": "TCP"}
+                             for n, p in (ports or {}).items()])
+        security = [(2, [(1, c) for c in capabilities])] if capabilities else []
         config = [(1, [(1, name), (2, attempt)]), (2, [(1, IMAGE)]), *((3, c) for c in command),
-                  (11, f"{name}.log"), (15, [(1, [])])]
+                  *((7, [(1, path), (2, path)]) for path in mounts),
+                  *_pairs(10, {"io.kubernetes.container.ports": listed} if ports else {}),
+                  (11, f"{name}.log"), (15, [(1, []), (2, security)])]
         self.id = _first(pod.pods.call("CreateContainer", [
             (1, pod.id), (2, config), (3, pod.config)]), 1).decode()
         pod.pods.call("StartContainer", [(1, self.id)])
+
+    def pid(self):
+        answer = self.pod.pods.call("ContainerStatus", [(1, self.id), (2, 1)])
+        info = {_first(decode(v), 1): _first(decode(v), 2) for n, v in answer if n == 2}
+        return json.loads(info[b"info"])["pid"]
 
     def exec(self, *command, check=True):
         """What COMMAND prints in the container."""
@@ -184,13 +202,46 @@ class Container:
     def restart(self):
         """As a kubelet does: a new one, of the same name."""
         self.stop()
-        return self.pod.start(self.name, *self.command, attempt=self.attempt + 1)
+        return self.pod.start(self.name, *self.command, attempt=self.attempt + 1, **self.more)
+
+
+class Resident(Sockets):
+    """A container in which a puppet makes sockets for the scene to use."""
+
+    class Started:
+        """What meet() wants to know of it."""
+
+        def __init__(self, pid):
+            self.pid = pid
+
+        @staticmethod
+        def poll():
+            return "unknown"
+
+    def __init__(self, pod, name, **how):
+        self.pod, self.name, self.how, self.control = pod, name, how, None
+        self.start()
+
+    def start(self):
+        def start(command):
+            self.container = self.pod.start(self.name, *command, mounts=self.pod.pods.shared(),
+                                            **self.how)
+            return self.Started(self.container.pid())
+
+        self.control = meet(f"{self.pod.pods.dir}/p-{self.pod.uid[:13]}-{self.name}", start)
+        return self
+
+    def end(self):
+        if self.control:
+            self.control.close()
+        self.container.stop()
+        self.control = None
 
 
 class Pod:
-    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent):
+    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent, uid):
         self.pods, self.name, self.namespace = pods, name, namespace
-        self.uid = str(uuid.uuid4())
+        self.uid = uid or str(uuid.uuid4())
         self.cgroup = parent.format(uid=self.uid)
         spaces = [(1, NODE)] if host_network else []
         self.config = [
@@ -199,8 +250,12 @@ class Pod:
             (8, [(1, self.cgroup), (2, [(1, spaces)])])]
         self.id = _first(pods.call("RunPodSandbox", [(1, self.config)]), 1).decode()
 
-    def start(self, name, *command, attempt=0):
-        return Container(self, name, command, attempt)
+    def start(self, name, *command, attempt=0, **more):
+        return Container(self, name, command, attempt, **more)
+
+    def resident(self, name="main", **how):
+        """A container whose sockets the scene uses."""
+        return Resident(self, name, **how)
 
     def addresses(self):
         status = decode(_first(self.pods.call("PodSandboxStatus", [(1, self.id)]), 1))
@@ -221,6 +276,9 @@ class Pods:
         self.socket = f"{self.dir}/sock"
         self.bridge = BRIDGE % os.getpid()
         self.kubepods = f"/kubepods-{os.getpid()}"
+        number = os.getpid()
+        self.subnets = (f"10.{200 + (number >> 8) % 50}.{number & 255}.0/24",
+                        f"fd00:201:{number & 0xffff:x}::/64")
         self.process = self.channel = None
         self.forwarding = {}
 
@@ -232,6 +290,8 @@ class Pods:
                 self.forwarding[path] = file.read()
         try:
             self._write_config()
+            # There before any pod is, as where a kubelet runs.
+            os.makedirs(f"{mount()}{self.kubepods}/burstable", exist_ok=True)
             self.start()
             self._import_image()
         except BaseException:
@@ -244,8 +304,7 @@ class Pods:
             file.write(CONFIG.format(dir=self.dir, image=IMAGE))
         bridge = {"type": "bridge", "bridge": self.bridge, "isGateway": True, "hairpinMode": True,
                   "ipam": {"type": "host-local", "dataDir": f"{self.dir}/ipam",
-                           "ranges": [[{"subnet": "10.201.1.0/24"}],
-                                      [{"subnet": "fd00:201:1::/64"}]],
+                           "ranges": [[{"subnet": subnet}] for subnet in self.subnets],
                            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}
         with open(f"{self.dir}/cni/10-pods.conflist", "w") as file:
             json.dump({"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}, file)
@@ -297,9 +356,18 @@ class Pods:
         return decode(self.call_raw(f"RuntimeService/{method}", encode(fields)))
 
     def run(self, name, namespace="default", labels=None, annotations=None, host_network=False,
-            parent=None):
+            parent=None, uid=None):
         parent = parent or self.kubepods + "/burstable/pod{uid}"
-        return Pod(self, name, namespace, labels, annotations, host_network, parent)
+        return Pod(self, name, namespace, labels, annotations, host_network, parent, uid)
+
+    def shared(self):
+        """What containers need for the host's programs and for ours."""
+        return "/usr", os.path.dirname(os.path.abspath(__file__)), self.dir
+
+    def config(self, **more):
+        """For the agent: `pods`."""
+        return {"runtime": self.socket,
+                "cgroups": [f"{self.kubepods}/burstable/pod*", f"{self.kubepods}/pod*"], **more}
 
     # ---- the end ----
 
