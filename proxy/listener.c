@@ -147,6 +147,16 @@ void listener_tick(struct listener *l)
 	}
 }
 
+/* In a namespace that is just being made loopback may still have no address. */
+static int bind_ahead(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET)
+		return setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
+}
+
 /* SO_REUSEADDR: what is accepted for a server of the workload counts as a user of that server's
  * port, which must not keep the server from binding it again. The same goes for SO_REUSEPORT, by
  * which listeners for egress share theirs. */
@@ -188,7 +198,9 @@ static int open_listener(struct listener *l, const struct netns *netns, struct s
 
 	if (fd < 0)
 		return fd;
-	r = listen_on_loopback(fd, family, &l->place);
+	r = netns && bind_ahead(fd, family) < 0 ? -errno : 0;
+	if (r == 0)
+		r = listen_on_loopback(fd, family, &l->place);
 	if (r == 0)
 		r = l->inbound ? steer_add_inbound(steer, fd, err)
 			       : steer_add_listener(steer, fd, err);

@@ -2,10 +2,10 @@
 #include "netns.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "netns_socket.h"
 
 /* FD is taken over. */
 static int make(struct netns *home, int fd, uint32_t number, struct netns **ret)
@@ -53,23 +53,12 @@ void netns_unref(struct netns *n)
 	free(n);
 }
 
-static int make_socket(int family, int type, int protocol)
-{
-	int fd = socket(family, type, protocol);
-
-	return fd < 0 ? -errno : fd;
-}
-
 int netns_socket(const struct netns *n, int family, int type, int protocol)
 {
 	int fd;
 
-	if (!n || !n->home)
-		return make_socket(family, type, protocol);
-	if (setns(n->fd, CLONE_NEWNET) < 0)
-		return -errno;
-	fd = make_socket(family, type, protocol);
-	if (setns(n->home->fd, CLONE_NEWNET) < 0)
-		abort();
-	return fd;
+	if (n && n->home)
+		return netns_socket_at(n->fd, n->home->fd, family, type, protocol);
+	fd = socket(family, type, protocol);
+	return fd < 0 ? -errno : fd;
 }

@@ -165,13 +165,14 @@ static __always_inline int pass_accepted(struct __sk_buff *skb, struct mark *m,
 /* From a socket that may not send to its peer: is this the datagram that sendmsg() vetted for
  * another place? Compared with both, as NAT may have turned the peer's address into that of any
  * other, and as SENT_TO may be written at this moment. */
-static __always_inline bool is_sent_elsewhere(const struct packet *p, const struct mark *m,
-					      const struct subject *who, __u64 cookie)
+static __always_inline bool is_sent_elsewhere(const struct __sk_buff *skb, const struct packet *p,
+					      const struct mark *m, const struct subject *who,
+					      __u64 cookie)
 {
 	struct endpoint peer = m->destination, vetted = m->sent_to;
 
 	return endpoint_same(&p->to, &vetted) && !endpoint_same(&p->to, &peer) &&
-	       (audit_mode || udp_allowed(who, &p->to, cookie));
+	       (audit_mode || is_within_on(skb, who, &p->to) || udp_allowed(who, &p->to, cookie));
 }
 
 /* An unconnected socket was vetted by sendmsg() for this datagram, unless the table changed between
@@ -192,7 +193,7 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 		return udp_allowed(who, &p->to, cookie) ? 1 : drop(who, p, m);
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_UDP, cookie))
 		return 1;
-	if (!is_sent_elsewhere(p, m, who, cookie)) {
+	if (!is_sent_elsewhere(skb, p, m, who, cookie)) {
 		struct endpoint to = m->destination;
 
 		return drop_as(who, STEER_SENDMSG_REFUSED, &to, DECIDE_UDP, m);
@@ -282,6 +283,8 @@ int steer_backstop(struct __sk_buff *skb)
 		return 1;
 	if (!subject_of(&who, c, sk, m))
 		return 0;
+	if (m && m->fate == FATE_ALONE && stays_within(skb, m, &who))
+		return 1;
 	if (m && m->incoming && (who.enforced || who.ingress))
 		return pass_accepted(skb, m, &who);
 	return who.enforced ? pass_own(skb, m, &who) : 1;

@@ -60,6 +60,15 @@ static __always_inline int leave_alone(struct mark *m, const struct subject *who
 	return 1;
 }
 
+static __always_inline int leave_within(struct mark *m, const struct subject *who,
+					const struct attempt *a)
+{
+	if (!leave_alone(m, who, 0, a))
+		return 0;
+	mark_within(m, who);
+	return 1;
+}
+
 /* Is there already a connection from A's own port to our listener? Then the kernel would refuse
  * another one, though A's destination is another than that one's. */
 static __always_inline bool port_is_taken(struct bpf_sock_addr *ctx, const struct attempt *a,
@@ -97,9 +106,11 @@ static __always_inline int steer(struct bpf_sock_addr *ctx, struct mark *m,
 				 const struct subject *who, struct attempt *a)
 {
 	bool ipv4 = a->to.family == WIRE_IPV4;
-	struct endpoint listener = { .family = a->to.family,
-				     .port = ipv4 ? who->config->port4 : who->config->port6 };
+	const struct netns_config *here = netns_of_subject(who);
+	struct endpoint listener = { .family = a->to.family };
 
+	if (here)
+		listener.port = ipv4 ? here->port4 : here->port6;
 	if (ipv4)
 		listener.ip[0] = DECIDE_LOOPBACK;
 	else
@@ -143,10 +154,13 @@ static __always_inline bool nobody_listens(struct bpf_sock_addr *ctx, struct mar
 static __always_inline int judge_tcp(struct bpf_sock_addr *ctx, struct mark *m,
 				     const struct subject *who, struct attempt *a)
 {
-	__u32 route = route_of(who, &a->to);
-	__u32 action = judge(who, &a->to, DECIDE_TCP, route == ROUTE_LOCAL);
+	struct standing s = standing_of(who, &a->to);
+	__u32 route = s.route, action;
 	bool nobody;
 
+	if (s.within)
+		return leave_within(m, who, a);
+	action = judge_direction(who, &a->to, DECIDE_TCP, s.host, L4_EGRESS);
 	if (action == L4_REFUSE)
 		return refuse_attempt(STEER_CONNECT_REFUSED, m, who, a);
 	if (action == L4_ALLOW)
@@ -186,6 +200,8 @@ static __always_inline int connect_judge(struct bpf_sock_addr *ctx, struct attem
 		return judge_tcp(ctx, m, &who, a);
 	if (a->protocol != DECIDE_UDP)
 		return refuse_attempt(STEER_CONNECT_REFUSED, m, &who, a);
+	if (is_within(&who, &a->to))
+		return leave_within(m, &who, a);
 	if (udp_allowed(&who, &a->to, bpf_get_socket_cookie(ctx)))
 		return leave_alone(m, &who, who.generation, a);
 	/* A connect() on UDP sends nothing; getaddrinfo() does it only to compare addresses. What

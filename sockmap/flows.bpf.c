@@ -29,6 +29,7 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 
 	if (!c || !subject_at(&who, c, MEMO_SLOT(m->memo)))
 		return;
+	who.netns = m->key.netns;
 	flow_key_complete(m, ctx);
 	key = m->key;
 	__builtin_memset(&record, 0, sizeof(record));
@@ -37,7 +38,7 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 	record.source = m->source;
 	record.device = m->device;
 	record.workload = who.id;
-	if (route_of(&who, &m->destination) == ROUTE_LOCAL)
+	if (standing_of(&who, &m->destination).host)
 		record.flags = FLOW_LOCAL;
 	if (bpf_map_update_elem(&flows, &key, &record, BPF_ANY)) {
 		struct event_record *e =

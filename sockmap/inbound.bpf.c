@@ -47,6 +47,8 @@ static __always_inline int judge_syn(struct __sk_buff *skb, struct packet *p,
 		return 0;
 	client = p->from;
 	client.port = p->to.port;
+	if (is_within_on(skb, who, &client))
+		return 1;
 	action = judge_client(who, &client, DECIDE_TCP);
 	if (action == L4_ALLOW || is_own_leg(skb, p))
 		return 1;
@@ -70,13 +72,21 @@ static __always_inline int to_listener(struct __sk_buff *skb, const struct subje
 
 /* An accepted socket without a mark is one for which there was no memory, or whose handshake
  * another processor is about to end. */
-static __always_inline int to_connection(const struct bpf_sock *sk, struct mark *m,
-					 const struct subject *who)
+static __always_inline int to_connection(const struct __sk_buff *skb, const struct bpf_sock *sk,
+					 struct mark *m, const struct subject *who)
 {
+	struct endpoint client;
+
 	if (!m)
 		return audit_mode || sk->state == BPF_TCP_SYN_RECV;
 	if (!m->incoming || m->fate == FATE_CARRIED)
 		return 1;
+	if (m->fate == FATE_ALONE && m->within) {
+		/* A packet that somebody sent in its name must not end it. */
+		client = m->destination;
+		return stays_within(skb, m, who) ||
+		       judge_client(who, &client, DECIDE_TCP) == L4_ALLOW || audit_mode;
+	}
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
 	return audit_mode ? 1 : 0;
@@ -100,7 +110,7 @@ static __always_inline int to_udp(struct __sk_buff *skb, const struct mark *m,
 	}
 	client = p.from;
 	client.port = p.to.port;
-	if (judge_client(who, &client, DECIDE_UDP) == L4_ALLOW)
+	if (is_within_on(skb, who, &client) || judge_client(who, &client, DECIDE_UDP) == L4_ALLOW)
 		return 1;
 	peer_key_make(&key, bpf_get_socket_cookie(skb), &p.from);
 	if (bpf_map_lookup_elem(&udp_sent, &key))
@@ -131,7 +141,7 @@ int steer_inbound(struct __sk_buff *skb)
 	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
 		return to_listener(skb, &who);
 	if (sk->protocol == IPPROTO_TCP)
-		return to_connection(sk, m, &who);
+		return to_connection(skb, sk, m, &who);
 	if (sk->protocol == IPPROTO_UDP)
 		return to_udp(skb, m, &who);
 	return audit_mode ? 1 : 0; /* made before anything was enforced */

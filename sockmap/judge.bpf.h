@@ -5,18 +5,87 @@
 
 #include "subject.bpf.h"
 
-static __always_inline __u32 route_of(const struct subject *who, const struct endpoint *to)
+#define NETNS_UNKNOWN	 0xffffffffu
+#define LOOPBACK_IFINDEX 1u /* in every network namespace */
+
+/* The number of the network namespace of the socket. */
+static __always_inline __u32 netns_number(const struct subject *who)
+{
+	__u32 *number;
+	__u64 cookie;
+
+	if (one_netns)
+		return 0;
+	cookie = subject_netns(who);
+	if (cookie == who->config->host)
+		return 0;
+	number = bpf_map_lookup_elem(&namespaces, &cookie);
+	return number ? *number : NETNS_UNKNOWN;
+}
+
+/* NULL: the namespace is not registered. */
+static __always_inline const struct netns_config *netns_of_subject(const struct subject *who)
+{
+	__u32 number = netns_number(who);
+
+	return bpf_map_lookup_elem(&netns_configs, &number);
+}
+
+static __always_inline __u32 route_in(__u32 number, const struct endpoint *to)
 {
 	struct lpm_key key;
 	__u32 *kind;
+	void *trie;
 
 	if (endpoint_is_loopback(to))
 		return ROUTE_LOCAL;
-	if (!who->config->routes_loaded)
+	trie = bpf_map_lookup_elem(&routes, &number);
+	if (!trie)
 		return ROUTE_ROUTED;
 	lpm_key_route(&key, to);
-	kind = bpf_map_lookup_elem(&routes, &key);
+	kind = bpf_map_lookup_elem(trie, &key);
 	return kind ? *kind : ROUTE_NONE;
+}
+
+static __always_inline __u32 route_of(const struct subject *who, const struct endpoint *to)
+{
+	return route_in(netns_number(who), to);
+}
+
+/* What an address is to a socket. */
+struct standing {
+	__u32 route;
+	bool host;	/* it is the host's: what policies call so */
+	bool elsewhere; /* the socket is in another network namespace than the host's */
+	bool within;	/* there, the address does not lead out of it, and nobody asks */
+};
+
+/* By the mirrors of the routes, which may be behind, and in its own namespace a workload may change
+ * them: whoever leaves alone what is WITHIN has to see that the packets take the loopback device.
+ * In a namespace that is not registered, loopback is what it is to the host. */
+static __always_inline struct standing standing_of(const struct subject *who,
+						   const struct endpoint *e)
+{
+	__u32 number = netns_number(who);
+	struct standing s = { .route = route_in(number, e) };
+
+	if (!number) {
+		s.host = s.route == ROUTE_LOCAL;
+		return s;
+	}
+	s.elsewhere = true;
+	if (number == NETNS_UNKNOWN) {
+		s.host = route_in(0, e) == ROUTE_LOCAL;
+		return s;
+	}
+	s.within = s.route == ROUTE_LOCAL && !(who->flags & WORKLOAD_LOOPBACK);
+	s.host = !endpoint_is_loopback(e) && route_in(0, e) == ROUTE_LOCAL;
+	return s;
+}
+
+static __always_inline bool is_within(const struct subject *who, const struct endpoint *e)
+{
+	return !one_netns && standing_of(who, e).within;
 }
 
 static __always_inline __u32 trie_lookup(void *trie, const struct lpm_key *key)
@@ -41,17 +110,21 @@ static __always_inline __u32 judge_direction(const struct subject *who, const st
 }
 
 static __always_inline __u32 judge(const struct subject *who, const struct endpoint *to,
-				   __u8 protocol, bool local)
+				   __u8 protocol)
 {
-	return judge_direction(who, to, protocol, local, L4_EGRESS);
+	return judge_direction(who, to, protocol, standing_of(who, to).host, L4_EGRESS);
 }
 
-/* CLIENT has the server's port. */
+/* CLIENT has the server's port. The host may look after who lives on it (probes of its health). */
 static __always_inline __u32 judge_client(const struct subject *who, const struct endpoint *client,
 					  __u8 protocol)
 {
-	return judge_direction(who, client, protocol, route_of(who, client) == ROUTE_LOCAL,
-			       L4_INGRESS);
+	struct standing s = standing_of(who, client);
+
+	if (s.elsewhere && s.host && !endpoint_is_loopback(client) &&
+	    !(who->flags & WORKLOAD_HOST_HELD))
+		return L4_ALLOW;
+	return judge_direction(who, client, protocol, s.host, L4_INGRESS);
 }
 
 static __always_inline void peer_key_make(struct peer_key *key, __u64 cookie,
@@ -69,7 +142,7 @@ static __always_inline bool udp_allowed(const struct subject *who, const struct 
 {
 	struct peer_key key;
 
-	if (judge(who, to, DECIDE_UDP, route_of(who, to) == ROUTE_LOCAL) == L4_ALLOW)
+	if (judge(who, to, DECIDE_UDP) == L4_ALLOW)
 		return true;
 	peer_key_make(&key, cookie, to);
 	return bpf_map_lookup_elem(&udp_peers, &key) != NULL;
@@ -91,12 +164,36 @@ static __always_inline bool mark_holds(const struct subject *who, struct mark *m
 	else if (to.family && protocol == DECIDE_UDP)
 		holds = udp_allowed(who, &to, cookie);
 	else if (to.family)
-		holds = judge(who, &to, protocol, route_of(who, &to) == ROUTE_LOCAL) == L4_ALLOW;
+		holds = judge(who, &to, protocol) == L4_ALLOW;
 	if (holds)
-		m->generation = generation;
+		m->generation = m->within ? 0 : generation;
 	else
 		m->fate = FATE_REVOKED;
 	return holds;
+}
+
+/* M is ALONE from now on since it does not leave its namespace: that is asked of each packet, which
+ * GENERATION 0 keeps off the short ways. */
+static __always_inline void mark_within(struct mark *m, const struct subject *who)
+{
+	m->within = who->slot;
+	m->generation = 0;
+	m->fate = FATE_ALONE;
+}
+
+/* A packet to or from E: is E within, and the packet as well? From outside nobody can send on that
+ * device. */
+static __always_inline bool is_within_on(const struct __sk_buff *skb, const struct subject *who,
+					 const struct endpoint *e)
+{
+	return !one_netns && skb->ifindex == LOOPBACK_IFINDEX && is_within(who, e);
+}
+
+static __always_inline bool stays_within(const struct __sk_buff *skb, const struct mark *m,
+					 const struct subject *who)
+{
+	return !one_netns && m->within && m->within == who->slot &&
+	       skb->ifindex == LOOPBACK_IFINDEX;
 }
 
 enum listening { LISTENS_NOBODY, LISTENS_OTHER, LISTENS_OURS };

@@ -13,8 +13,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define FAMILY_INET 2
 
-/* The network namespace to which the program is attached: it cannot ask. Set before loading. */
+/* The network namespace to which this copy is attached: it cannot ask. Set before loading. */
 const volatile __u64 lookup_netns = 0;
+const volatile __u32 lookup_number = 0;
 
 static __always_inline struct listening_place *listened_at(const struct place_key *key)
 {
@@ -75,15 +76,20 @@ static __always_inline int hand_over(struct bpf_sk_lookup *ctx, const struct sub
 {
 	__u32 spread = (from->ip[0] ^ from->ip[3] ^ from->port) * 2654435761u >> 16;
 	bool ipv4 = to->family == WIRE_IPV4;
-	__u32 n = ipv4 ? who->config->inbound4 : who->config->inbound6, at;
+	const struct netns_config *here;
+	__u32 number = lookup_number, n, at;
 	struct bpf_sock *sk;
 	long r;
 
+	here = bpf_map_lookup_elem(&netns_configs, &number);
+	if (!here)
+		return SK_DROP;
+	n = ipv4 ? here->inbound4 : here->inbound6;
 	if (endpoint_is_link_local(to)) /* our leg could not say on which link */
 		return answer(refuse_from(who, STEER_ACCEPT_UNSTEERABLE, from, to, DECIDE_TCP));
 	if (!n)
 		return answer(refuse_from(who, STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP));
-	at = (ipv4 ? 0 : INBOUND_MAX) + spread % n;
+	at = number * INBOUND_SLOTS + (ipv4 ? 0 : INBOUND_MAX) + spread % n;
 	sk = bpf_map_lookup_elem(&inbound, &at);
 	if (!sk)
 		return answer(refuse_from(who, STEER_ACCEPT_NO_LISTENER, from, to, DECIDE_TCP));
@@ -118,6 +124,8 @@ int steer_lookup(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	client = from;
 	client.port = to.port;
+	if (is_within(who, &client)) /* by its address; inbound.bpf.c knows */
+		return SK_PASS;
 	action = judge_client(who, &client, DECIDE_TCP);
 	if (action == L4_ALLOW)
 		return SK_PASS;

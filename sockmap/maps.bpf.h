@@ -24,6 +24,10 @@
  * 1: nothing is refused; what would have been is reported, and marked as such. */
 const volatile __u32 audit_mode __weak = 0;
 
+/* The same: no other network namespace than the host's can be registered, and every one is taken
+ * for it, which needs no look-up. */
+const volatile __u32 one_netns __weak = 0;
+
 /* What the hooks have made of a socket. Written by connect and sendmsg, under the socket's lock. */
 enum fate {
 	FATE_UNVETTED = 0, /* no SYN and no datagram of it passes the backstop */
@@ -57,6 +61,8 @@ struct mark {
 	__u32 audited;		 /* audit: reported already, the rest of it passes silently */
 	struct endpoint noted;	 /* audit, UDP: the last place for which sendmsg() was reported */
 	__u32 incoming;		 /* it listens, or was accepted */
+	__u32 within; /* ALONE: the slot of whoever was left alone for not leaving its namespace */
+	__u32 zero;
 };
 
 struct {
@@ -115,13 +121,38 @@ struct {
 	__type(value, __u32);
 } members MAP;
 
+/* The cookie of a network namespace -> its number. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__type(key, struct lpm_key);
+	__type(key, __u64);
 	__type(value, __u32);
+} namespaces MAP;
+
+/* What follows is by that number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct netns_config);
+} netns_configs MAP;
+
+/* The mirror of its routing tables; none: only loopback is known to be local, everything has a
+ * route. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct table_trie);
 } routes MAP;
+
+/* Which unknown network namespaces were told of, and when (CLOCK_MONOTONIC, ns). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u64);
+} unknown_netns MAP;
 
 /* Steered connections that no listener has taken yet: mostly none, at worst very many. */
 struct {
@@ -203,7 +234,7 @@ struct {
 /* The listeners to which clients are handed; a socket that closes leaves it by itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 2 * INBOUND_MAX);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } inbound MAP;

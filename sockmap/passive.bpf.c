@@ -179,6 +179,10 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx, struct bpf_sock *
 		return;
 	/* Its SYN was let in, but by a table that may have changed; or there was none (cookies). */
 	to = m->destination;
+	if (is_within(&who, &to)) {
+		mark_within(m, &who);
+		return;
+	}
 	m->generation = who.generation;
 	if (!audit_mode && judge_client(&who, &to, DECIDE_TCP) != L4_ALLOW)
 		m->fate = FATE_REVOKED;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "netns_socket.h"
 #include "routes.h"
 #include "steer_private.h"
 
@@ -15,6 +16,8 @@
 #define DUMP_TRIES  8
 #define ENTRIES_MIN 64
 #define ENTRIES_MAX (STEER_ROUTES_MAX - STEER_ROUTES_MAX / 4) /* old and new meet in the map */
+/* In their own namespaces workloads may make routes, which must not take everybody's memory. */
+#define ENTRIES_MAX_ELSEWHERE (ENTRIES_MAX / 64)
 #define CHANGE_GROUPS                                                                \
 	(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | \
 	 RTMGRP_IPV6_ROUTE)
@@ -26,11 +29,15 @@ struct entry {
 
 struct entries {
 	struct entry *at;
-	size_t n, capacity;
+	size_t n, capacity, max;
 };
 
 struct routes {
 	struct steer *steer;
+	uint32_t number;
+	int netns; /* descriptor of the namespace; -1: the thread's own */
+	int map;   /* the mirror, which is the slot's */
+	size_t max;
 	int changes;	      /* netlink socket with the notifications */
 	struct entries known; /* what the map holds, sorted by key */
 };
@@ -39,7 +46,7 @@ struct routes {
 
 static int entries_add(struct entries *list, const struct lpm_key *key, uint32_t kind)
 {
-	if (list->n >= ENTRIES_MAX)
+	if (list->n >= list->max)
 		return -E2BIG;
 	if (list->n == list->capacity) {
 		size_t capacity = list->capacity ? list->capacity * 2 : ENTRIES_MIN;
@@ -150,13 +157,17 @@ static int add_route(struct entries *list, struct nlmsghdr *h)
 
 /* ---- the dump ---- */
 
-static int netlink_open(uint32_t groups, int flags)
+static int netlink_open(int netns, uint32_t groups, int flags)
 {
 	struct sockaddr_nl self = { .nl_family = AF_NETLINK, .nl_groups = groups };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE), r;
+	int type = SOCK_RAW | SOCK_CLOEXEC | flags, fd, r;
 
+	if (netns >= 0)
+		fd = netns_socket_at(netns, -1, AF_NETLINK, type, NETLINK_ROUTE);
+	else
+		fd = socket(AF_NETLINK, type, NETLINK_ROUTE);
 	if (fd < 0)
-		return -errno;
+		return netns >= 0 ? fd : -errno;
 	if (bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0) {
 		r = -errno;
 		close(fd);
@@ -198,15 +209,15 @@ static int read_part(struct entries *list, char *buffer, size_t n)
 			return e->error ? e->error : -EPROTO;
 		}
 		if (add_route(list, h) < 0)
-			r = list->n >= ENTRIES_MAX ? -E2BIG : -ENOMEM;
+			r = list->n >= list->max ? -E2BIG : -ENOMEM;
 	}
 	return r;
 }
 
-static int dump_family(struct entries *list, unsigned char family)
+static int dump_family(struct entries *list, int netns, unsigned char family)
 {
 	char *buffer = malloc(DUMP_BUFFER);
-	int fd = netlink_open(0, 0), r = fd;
+	int fd = netlink_open(netns, 0, 0), r = fd;
 
 	if (!buffer)
 		r = -ENOMEM;
@@ -225,15 +236,15 @@ static int dump_family(struct entries *list, unsigned char family)
 	return r;
 }
 
-static int dump(struct entries *list)
+static int dump(struct entries *list, int netns)
 {
 	int r = -EINTR;
 
 	for (int i = 0; i < DUMP_TRIES && r == -EINTR; i++) {
 		list->n = 0;
-		r = dump_family(list, AF_INET);
+		r = dump_family(list, netns, AF_INET);
 		if (r == 0)
-			r = dump_family(list, AF_INET6);
+			r = dump_family(list, netns, AF_INET6);
 	}
 	if (r == 0)
 		entries_settle(list);
@@ -269,15 +280,19 @@ static int mirror(int fd, const struct entries *old, const struct entries *new)
 
 static int reload(struct routes *r)
 {
-	struct entries fresh = { NULL, 0, 0 };
+	struct entries fresh = { .max = r->max };
 	int ret;
 
-	ret = dump(&fresh);
-	if (ret == 0)
-		ret = mirror(bpf_map__fd(r->steer->skel->maps.routes), &r->known, &fresh);
+	ret = dump(&fresh, r->netns);
+	if (ret < 0) {
+		free(fresh.at);
+		return ret;
+	}
+	ret = mirror(r->map, &r->known, &fresh);
 	if (ret < 0) {
 		/* What the map holds now is between the two: remember both, so that the next
 		 * reload removes whatever is wrong. */
+		r->known.max = r->known.n + fresh.n;
 		for (size_t i = 0; i < fresh.n; i++)
 			if (entries_add(&r->known, &fresh.at[i].key, ROUTE_NONE) < 0)
 				break;
@@ -290,29 +305,53 @@ static int reload(struct routes *r)
 	return 0;
 }
 
+/* Everything stands in the map before the programs have it. */
+static int make_mirror(struct routes *r)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
+	int ret;
+
+	r->map = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "table_trie", sizeof(struct lpm_key),
+				sizeof(uint32_t), (uint32_t)(r->max + r->max / 2), &options);
+	if (r->map < 0)
+		return -errno;
+	ret = reload(r);
+	if (ret < 0)
+		return ret;
+	ret = bpf_map_update_elem(bpf_map__fd(r->steer->skel->maps.routes), &r->number, &r->map,
+				  BPF_ANY);
+	if (ret == 0)
+		r->steer->namespaces[r->number].routes = r->map;
+	return ret;
+}
+
+static int open_all(struct routes *r, int netns_fd)
+{
+	if (r->number >= r->steer->n_namespaces || !r->steer->namespaces[r->number].config.cookie ||
+	    r->steer->namespaces[r->number].routes >= 0)
+		return -EINVAL;
+	if (netns_fd >= 0)
+		r->netns = r->steer->namespaces[r->number].fd;
+	r->max = r->number == 0 ? ENTRIES_MAX : ENTRIES_MAX_ELSEWHERE;
+	r->changes = netlink_open(r->netns, CHANGE_GROUPS, SOCK_NONBLOCK);
+	return r->changes < 0 ? r->changes : make_mirror(r);
+}
+
 int routes_open(struct steer *s, uint32_t number, int netns_fd, struct routes **ret,
 		struct error *err)
 {
 	struct routes *r = calloc(1, sizeof(*r));
 	int e;
 
-	(void)number;
-	(void)netns_fd;
 	if (!r) {
 		error_set(err, "out of memory");
 		return -ENOMEM;
 	}
-	r->steer = s;
-	r->changes = netlink_open(CHANGE_GROUPS, SOCK_NONBLOCK);
-	e = r->changes < 0 ? r->changes : reload(r);
-	if (e == 0) {
-		s->config.routes_loaded = 1;
-		e = steer_write_config(s);
-	}
+	*r = (struct routes){ .steer = s, .number = number, .netns = -1, .map = -1, .changes = -1 };
+	e = open_all(r, netns_fd);
 	if (e < 0) {
 		if (e == -E2BIG)
-			error_set(err, "the routing tables have more than %u entries",
-				  (unsigned)ENTRIES_MAX);
+			error_set(err, "the routing tables have more than %zu entries", r->max);
 		else
 			error_set(err, "cannot read the routing tables: %s", strerror(-e));
 		routes_close(r);
@@ -351,6 +390,13 @@ void routes_close(struct routes *r)
 		return;
 	if (r->changes >= 0)
 		close(r->changes);
+	if (r->map >= 0) {
+		struct netns_slot *n = &r->steer->namespaces[r->number];
+
+		if (n->routes == r->map)
+			n->routes = -1;
+		close(r->map); /* the programs have it until the namespace is removed */
+	}
 	free(r->known.at);
 	free(r);
 }

@@ -71,9 +71,12 @@ struct workload_config {
 	__u32 enforced;	  /* 0: what goes out is left alone */
 	__u32 ingress;	  /* 0: what comes in is left alone */
 	__u32 generation; /* of its table: never that of another table or workload; not 0 */
-	__u32 flags;	  /* STEER_WORKLOAD_* */
+	__u32 flags;	  /* WORKLOAD_*, as in steer.h */
 	__u32 since;	  /* `members` of steer_config, when it was added */
 };
+
+#define WORKLOAD_LOOPBACK  1u
+#define WORKLOAD_HOST_HELD 2u
 
 struct place_key {
 	__u64 netns; /* cookie */
@@ -91,23 +94,32 @@ struct listening_place {
 
 /* The one element of the map `config`, of which the same holds. */
 struct steer_config {
-	__u32 active;	     /* 0: nothing is enforced for anybody */
-	__u32 members;	     /* from 1; grows after each change of the map `members` */
-	__u32 routes_loaded; /* 0: only loopback is known to be local, everything has a route */
-	__u16 port4;	     /* our listener on 127.0.0.1, host byte order; 0: none */
-	__u16 port6;	     /* our listener on ::1 */
-	__u32 doomed_rto;    /* of a connection that is to fail, in the kernel's ticks */
-	__u32 ingress;	     /* 0: what comes in is left alone, whoever it is for */
-	__u32 inbound4;	     /* how many listeners the map `inbound` has for IPv4 */
+	__u32 active;	  /* 0: nothing is enforced for anybody */
+	__u32 members;	  /* from 1; grows after each change of the map `members` */
+	__u32 doomed_rto; /* of a connection that is to fail, in the kernel's ticks */
+	__u32 ingress;	  /* 0: what comes in is left alone, whoever it is for */
+	__u64 host;	  /* cookie of the namespace that has the number 0 */
+};
+
+/* Of one network namespace, by its number. Each field is changed alone; the ports come last, and
+ * are what makes the namespace one in which connections can be read. */
+struct netns_config {
+	__u64 cookie;	/* 0: the number is free */
+	__u16 port4;	/* our listener on 127.0.0.1, host byte order; 0: none */
+	__u16 port6;	/* our listener on ::1 */
+	__u32 inbound4; /* how many listeners the map `inbound` has for IPv4 */
 	__u32 inbound6;
+	__u32 zero;
 };
 
 /* What the map `listeners` says of a socket of ours. */
 #define OURS_LISTENER 1u
 #define OURS_LEG      2u /* to a server of the workload */
 
-/* The map `inbound`: IPv4 from 0, IPv6 from here. */
-#define INBOUND_MAX 64u
+/* The map `inbound` has so many slots for each network namespace, by its number: IPv4 from the
+ * first, IPv6 from the middle. */
+#define INBOUND_MAX   64u
+#define INBOUND_SLOTS (2 * INBOUND_MAX)
 
 /* Our leg to a server of the workload, by its two ends as the server sees them. */
 struct leg_key {

@@ -8,14 +8,13 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "netns_socket.h"
 
 static bool is_netns(int at, const char *name, uint32_t number)
 {
@@ -87,28 +86,21 @@ static int open_here(void)
 
 int sock_destroy_open(uint32_t netns)
 {
-	int here, there, r;
+	int there, r;
 
 	if (is_netns(AT_FDCWD, "/proc/thread-self/ns/net", netns))
 		return open_here();
-	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (here < 0)
-		return -errno;
 	there = open_netns(netns);
-	if (there < 0) {
-		close(here);
+	if (there < 0)
 		return -ENOENT;
-	}
-	if (setns(there, CLONE_NEWNET) < 0) {
-		r = -errno;
-	} else {
-		r = open_here();
-		if (setns(here, CLONE_NEWNET) < 0)
-			abort(); /* a thread in a strange network would hold the wrong one */
-	}
+	r = sock_destroy_open_at(there);
 	close(there);
-	close(here);
 	return r;
+}
+
+int sock_destroy_open_at(int there)
+{
+	return netns_socket_at(there, -1, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 }
 
 struct request {

@@ -13,6 +13,8 @@
  * /proc/PID/ns/net), or a negative errno: -ENOENT where no process that can be seen, and no name in
  * /run/netns, leads there. Changes the calling thread's namespace for a moment. */
 int sock_destroy_open(uint32_t netns);
+/* The same for a namespace of which the caller has a descriptor. */
+int sock_destroy_open_at(int netns_fd);
 
 /* End R's socket. Returns 0, -ENOENT if it is gone by itself, -EOPNOTSUPP where the kernel cannot
  * (CONFIG_INET_DIAG_DESTROY), or another negative errno. */

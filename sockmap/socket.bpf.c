@@ -25,6 +25,38 @@ static __always_inline void note_audited(struct bpf_sock *ctx)
 		m->audited = 1;
 }
 
+#define TELL_AGAIN_NS 1000000000ull
+
+/* User space wants to know of the network namespace before the socket connects. It may have been
+ * too slow for whoever told of it first, so others tell again. */
+static __always_inline void tell_of_netns(struct bpf_sock *ctx, const struct steer_config *c)
+{
+	__u64 cookie = bpf_get_netns_cookie(ctx), now, *last;
+	struct event_record *e;
+	struct subject who;
+
+	if (one_netns || cookie == c->host || bpf_map_lookup_elem(&namespaces, &cookie))
+		return;
+	now = bpf_ktime_get_ns();
+	last = bpf_map_lookup_elem(&unknown_netns, &cookie);
+	if (last && now - *last < TELL_AGAIN_NS)
+		return;
+	if (!subject_of(&who, c, ctx, NULL) || who.slot < SLOT_FIRST)
+		return;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		return; /* the next one tells */
+	bpf_map_update_elem(&unknown_netns, &cookie, &now, BPF_ANY);
+	__builtin_memset(e, 0, sizeof(*e));
+	e->workload = who.id;
+	e->netns = cookie;
+	e->kind = STEER_NETNS_UNKNOWN;
+	/* The thread: it alone may be there. */
+	e->pid = (__u32)bpf_get_current_pid_tgid();
+	bpf_get_current_comm(e->command, sizeof(e->command));
+	bpf_ringbuf_submit(e, 0);
+}
+
 SEC("cgroup/sock_create")
 int steer_socket(struct bpf_sock *ctx)
 {
@@ -34,7 +66,10 @@ int steer_socket(struct bpf_sock *ctx)
 
 	if (!c)
 		return 0;
-	if (!c->active || decide_socket(ctx->type, protocol))
+	if (!c->active)
+		return 1;
+	tell_of_netns(ctx, c);
+	if (decide_socket(ctx->type, protocol))
 		return 1;
 	if (!subject_of(&who, c, ctx, NULL))
 		return 0;

@@ -15,6 +15,7 @@
 #define LOCALS_PER_FLOW	 2u
 #define DOOMED_RTO_NS	 16000000L /* six retries, twice as long each: 2 s in all */
 #define WORKLOADS_MAX	 (1u << 16)
+#define NAMESPACES_MAX	 (1u << 14)
 #define UDP_PEERS	 (1u << 14)
 #define UDP_SENT	 (1u << 13)
 #define FILES_MIN	 64u /* more than the programs and maps need */
@@ -46,7 +47,8 @@ static void explain_load(struct error *err, int r)
 			  strerror(-r));
 }
 
-static int set_sizes(struct steer_bpf *skel, uint32_t max_flows, uint32_t slots)
+static int set_sizes(struct steer_bpf *skel, uint32_t max_flows, uint32_t slots,
+		     uint32_t namespaces)
 {
 	const struct {
 		struct bpf_map *map;
@@ -55,7 +57,6 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows, uint32_t slots)
 		{ skel->maps.flows, max_flows },
 		{ skel->maps.flows_closed, max_flows / FLOWS_PER_CLOSED },
 		{ skel->maps.locals, max_flows * LOCALS_PER_FLOW },
-		{ skel->maps.routes, STEER_ROUTES_MAX },
 		{ skel->maps.udp_peers, UDP_PEERS },
 		{ skel->maps.udp_sent, UDP_SENT },
 		{ skel->maps.legs, max_flows },
@@ -64,6 +65,10 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows, uint32_t slots)
 		{ skel->maps.tables, slots },
 		{ skel->maps.members, slots },
 		{ skel->maps.workload_counters, slots * STEER_EVENT_MAX },
+		{ skel->maps.namespaces, namespaces },
+		{ skel->maps.netns_configs, namespaces },
+		{ skel->maps.routes, namespaces },
+		{ skel->maps.inbound, namespaces * INBOUND_SLOTS },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -83,8 +88,8 @@ static int load(struct steer *s, uint32_t max_flows, bool audit)
 	if (!s->skel)
 		return -errno;
 	s->skel->rodata->audit_mode = audit;
-	s->skel->rodata->lookup_netns = s->netns;
-	r = set_sizes(s->skel, max_flows, s->n_slots);
+	s->skel->rodata->one_netns = s->n_namespaces == 1;
+	r = set_sizes(s->skel, max_flows, s->n_slots, s->n_namespaces);
 	if (r < 0)
 		return r;
 	return steer_bpf__load(s->skel);
@@ -116,10 +121,12 @@ static struct steer *make(const struct steer_options *options, struct error *err
 		s->audit = options->audit;
 		s->n_slots = SLOT_FIRST + workloads;
 		s->slots = calloc(s->n_slots, sizeof(*s->slots));
+		s->n_namespaces = options->max_netns ? options->max_netns : 1;
+		s->namespaces = calloc(s->n_namespaces, sizeof(*s->namespaces));
 	}
-	if (!s || !s->slots) {
+	if (!s || !s->slots || !s->namespaces) {
 		error_set(err, "out of memory");
-		free(s);
+		steer_close(s);
 		return NULL;
 	}
 	return s;
@@ -141,13 +148,15 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 			  options->max_workloads);
 		return -EINVAL;
 	}
+	if (options->max_netns > NAMESPACES_MAX) {
+		error_set(err, "at most %u network namespaces can be served, not %u",
+			  NAMESPACES_MAX, options->max_netns);
+		return -EINVAL;
+	}
 	s = make(options, err);
 	if (!s)
 		return -ENOMEM;
 	libbpf_set_print(NULL); /* what it would print is said in ERR */
-	r = steer_cookie_of(-1, &s->netns);
-	if (r < 0)
-		goto fail;
 	r = load(s, max_flows < FLOWS_MIN ? FLOWS_MIN : max_flows, s->audit);
 	if (r < 0)
 		goto fail;
@@ -155,6 +164,8 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 	/* In audit its SYN is not held back, and its answer may come from afar. */
 	s->config.doomed_rto = s->audit ? 0 : in_ticks(DOOMED_RTO_NS);
 	r = steer_init_slots(s);
+	if (r == 0)
+		r = steer_init_netns(s);
 	if (r == 0)
 		r = steer_write_config(s);
 	if (r < 0)
@@ -179,7 +190,9 @@ void steer_close(struct steer *s)
 	steer_detach_all(s);
 	steer_unpin(s);
 	ring_buffer__free(s->events);
+	steer_close_netns(s);
 	steer_bpf__destroy(s->skel);
+	free(s->namespaces);
 	free(s->slots);
 	free(s);
 }

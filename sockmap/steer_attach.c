@@ -114,7 +114,7 @@ static uint64_t id_of(int cgroup_fd)
 	return fstat(cgroup_fd, &st) < 0 ? 0 : (uint64_t)st.st_ino;
 }
 
-static void detach_link(struct bpf_link **link)
+void steer_detach_link(struct bpf_link **link)
 {
 	if (!*link)
 		return;
@@ -138,7 +138,7 @@ static void remove_point(struct attach_point **at)
 	struct attach_point *p = *at;
 
 	for (size_t i = STEER_LINKS; i-- > 0;)
-		detach_link(&p->links[i]);
+		steer_detach_link(&p->links[i]);
 	*at = p->next;
 	free(p);
 }
@@ -196,7 +196,8 @@ int steer_detach(struct steer *s, int cgroup_fd)
 
 void steer_detach_all(struct steer *s)
 {
-	detach_link(&s->lookup);
+	for (uint32_t i = 0; i < s->n_namespaces; i++)
+		steer_detach_lookup(&s->namespaces[i]);
 	while (s->attached)
 		remove_point(&s->attached);
 }

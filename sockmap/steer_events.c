@@ -44,7 +44,7 @@ int steer_on_record(void *ctx, void *data, size_t size)
 	struct steer_event e;
 
 	s->events_read++;
-	if (size >= sizeof(*record) && record->kind < STEER_EVENT_MAX) {
+	if (size >= sizeof(*record) && record->kind < STEER_KIND_MAX) {
 		memset(&e, 0, sizeof(e));
 		e.kind = (enum steer_event_kind)record->kind;
 		/* IPPROTO_MPTCP is over 255: it is a kind of TCP. */

@@ -21,6 +21,7 @@ int steer_add_listener(struct steer *s, int fd, struct error *err)
 {
 	struct endpoint name = { .family = 0 };
 	uint32_t ours = OURS_LISTENER;
+	struct netns_slot *here;
 	uint16_t *port;
 	int r;
 
@@ -29,32 +30,33 @@ int steer_add_listener(struct steer *s, int fd, struct error *err)
 		error_set(err, "a listener must be bound to 127.0.0.1 or ::1");
 		return r < 0 ? r : -EINVAL;
 	}
-	port = name.family == WIRE_IPV4 ? &s->config.port4 : &s->config.port6;
+	here = steer_netns_of(s, fd, err);
+	if (!here)
+		return -EXDEV;
+	port = name.family == WIRE_IPV4 ? &here->config.port4 : &here->config.port6;
 	if (*port && *port != name.port) {
 		error_set(err, "all listeners of one family must share one port");
 		return -EINVAL;
 	}
-	r = steer_check_netns(s, fd, err);
-	if (r < 0)
-		return r;
 	r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.listeners), &fd, &ours, BPF_ANY);
 	if (r == 0) {
 		*port = name.port;
-		r = steer_write_config(s);
+		r = steer_write_netns(s, here);
 	}
 	if (r < 0)
 		error_set(err, "cannot tell the BPF programs of a listener: %s", strerror(-r));
 	return r;
 }
 
-static int flow_key_of(const struct steer *s, const struct address *client, struct flow_key *ret)
+static int flow_key_of(const struct steer *s, uint32_t netns, const struct address *client,
+		       struct flow_key *ret)
 {
 	struct endpoint e = endpoint_from_address(client);
 
 	if (!e.family)
 		return -ENOENT;
 	memset(ret, 0, sizeof(*ret));
-	ret->netns = s->netns;
+	ret->netns = steer_netns_cookie(s, netns);
 	memcpy(ret->ip, e.ip, sizeof(ret->ip));
 	ret->port = e.port;
 	ret->family = e.family;
@@ -89,7 +91,7 @@ int steer_take(struct steer *s, uint32_t netns, const struct address *client, st
 	struct flow_key key;
 	int r;
 
-	r = flow_key_of(s, client, &key);
+	r = flow_key_of(s, netns, client, &key);
 	if (r < 0)
 		return r;
 	r = take_record(s, &key, &record);
@@ -114,7 +116,7 @@ int steer_set_local(struct steer *s, const struct flow *flow, const struct addre
 	struct flow_key key;
 	int r;
 
-	r = flow_key_of(s, &flow->client, &key);
+	r = flow_key_of(s, flow->netns, &flow->client, &key);
 	if (r < 0)
 		return r;
 	e.port = 0;

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way in: the program of the network namespace, the listeners that it hands clients to, and our
- * legs to the workload's servers. And which namespace that is. */
+/* The way in: the listeners to which clients are handed, and our legs to the workloads' servers. */
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <unistd.h>
 #include "steer_private.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 _Static_assert(STEER_INBOUND_MAX == INBOUND_MAX, "as many as the map holds");
 
@@ -37,66 +30,13 @@ int steer_socket_name(int fd, struct endpoint *ret)
 	return 0;
 }
 
-int steer_cookie_of(int fd, uint64_t *ret)
-{
-	int own = fd < 0 ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1, r = 0;
-	socklen_t len = sizeof(*ret);
-
-	if (fd < 0 && own < 0)
-		return -errno;
-	*ret = 0;
-	if (getsockopt(fd < 0 ? own : fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len) < 0)
-		r = -errno;
-	if (own >= 0)
-		close(own);
-	return r;
-}
-
-int steer_check_netns(const struct steer *s, int fd, struct error *err)
-{
-	uint64_t cookie = 0;
-	int r = steer_cookie_of(fd, &cookie);
-
-	if (r < 0) {
-		error_set(err,
-			  "the kernel does not tell network namespaces apart (%s): Linux 5.15 "
-			  "or newer is needed",
-			  strerror(-r));
-		return r;
-	}
-	if (s->netns == cookie)
-		return 0;
-	error_set(err, "all listeners must be in the network namespace of sluice");
-	return -EXDEV;
-}
-
-int steer_attach_lookup(struct steer *s)
-{
-	struct bpf_program *program = s->skel->progs.steer_lookup;
-	int netns, r;
-
-	if (s->lookup || !s->config.ingress)
-		return 0;
-	netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (netns < 0)
-		return -errno;
-	s->lookup = bpf_program__attach_netns(program, netns);
-	r = s->lookup ? 0 : -errno;
-	close(netns);
-	if (r == 0)
-		r = steer_pin_link(s, s->lookup, bpf_program__name(program));
-	if (r < 0) {
-		bpf_link__destroy(s->lookup);
-		s->lookup = NULL;
-	}
-	return r;
-}
-
 /* First into the map, then counted: the programs find no gap. */
-static int put_inbound(struct steer *s, int fd, uint8_t family)
+static int put_inbound(struct steer *s, struct netns_slot *here, int fd, uint8_t family)
 {
-	uint32_t *n = family == WIRE_IPV4 ? &s->config.inbound4 : &s->config.inbound6;
-	uint32_t at = (family == WIRE_IPV4 ? 0 : INBOUND_MAX) + *n, ours = OURS_LISTENER;
+	uint32_t *n = family == WIRE_IPV4 ? &here->config.inbound4 : &here->config.inbound6;
+	uint32_t at = (uint32_t)(here - s->namespaces) * INBOUND_SLOTS +
+		      (family == WIRE_IPV4 ? 0 : INBOUND_MAX) + *n;
+	uint32_t ours = OURS_LISTENER;
 	uint64_t socket = (uint64_t)fd;
 	int r;
 
@@ -108,38 +48,43 @@ static int put_inbound(struct steer *s, int fd, uint8_t family)
 	if (r < 0)
 		return r;
 	*n += 1;
-	return steer_write_config(s);
+	return steer_write_netns(s, here);
 }
 
 int steer_add_inbound(struct steer *s, int fd, struct error *err)
 {
 	struct endpoint name = { .family = 0 };
+	struct netns_slot *here;
 	int r = steer_socket_name(fd, &name);
 
-	if (r == 0)
-		r = steer_check_netns(s, fd, err);
-	if (r == 0)
-		r = put_inbound(s, fd, name.family);
+	if (r == 0) {
+		here = steer_netns_of(s, fd, err);
+		r = here ? put_inbound(s, here, fd, name.family) : -EXDEV;
+	}
 	if (r < 0 && !err->text[0])
 		error_set(err, "cannot tell the BPF programs of a listener for ingress: %s",
 			  strerror(-r));
 	return r;
 }
 
-/* As route_of() in judge.bpf.h. */
-static bool is_local(struct steer *s, const struct address *a)
+static bool is_local_in(const struct steer *s, uint32_t number, const struct endpoint *e)
 {
-	struct endpoint e = endpoint_from_address(a);
 	struct lpm_key key;
 	uint32_t kind;
 
-	if (endpoint_is_loopback(&e))
-		return true;
-	if (!s->config.routes_loaded)
+	if (s->namespaces[number].routes < 0)
 		return false;
-	lpm_key_route(&key, &e);
-	return bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.routes), &key, &kind) == 0 &&
+	lpm_key_route(&key, e);
+	return bpf_map_lookup_elem(s->namespaces[number].routes, &key, &kind) == 0 &&
 	       kind == ROUTE_LOCAL;
+}
+
+/* The host's address, as standing_of() in judge.bpf.h says. */
+static bool is_host(const struct steer *s, uint32_t number, const struct address *a)
+{
+	struct endpoint e = endpoint_from_address(a);
+
+	return endpoint_is_loopback(&e) ? number == 0 : is_local_in(s, 0, &e);
 }
 
 /* As the program of the namespace has found it, which handed the client to us. -ENOENT: it has not,
@@ -162,13 +107,13 @@ static int workload_at(struct steer *s, const struct place_key *key, uint64_t *r
 	return 0;
 }
 
-static int server_of(struct steer *s, const struct address *server, uint64_t *ret)
+static int server_of(struct steer *s, uint32_t netns, const struct address *server, uint64_t *ret)
 {
 	struct place_key key;
 	int r;
 
 	memset(&key, 0, sizeof(key));
-	key.netns = s->netns;
+	key.netns = steer_netns_cookie(s, netns);
 	key.at = endpoint_from_address(server);
 	r = workload_at(s, &key, ret);
 	if (r != -EAGAIN)
@@ -185,9 +130,9 @@ int steer_client(struct steer *s, uint32_t netns, const struct address *client,
 	ret->netns = netns;
 	ret->client = *client;
 	ret->destination = *server;
-	ret->local = is_local(s, client);
+	ret->local = is_host(s, netns, client);
 	ret->ingress = true;
-	return server_of(s, server, &ret->workload);
+	return server_of(s, netns, server, &ret->workload);
 }
 
 static struct leg_key leg_key_of(const struct steer *s, const struct flow *flow)
@@ -195,7 +140,7 @@ static struct leg_key leg_key_of(const struct steer *s, const struct flow *flow)
 	struct leg_key key;
 
 	memset(&key, 0, sizeof(key));
-	key.netns = s->netns;
+	key.netns = steer_netns_cookie(s, flow->netns);
 	key.leg = endpoint_from_address(&flow->source);
 	key.server = endpoint_from_address(&flow->destination);
 	return key;

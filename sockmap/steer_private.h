@@ -5,6 +5,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/types.h>
 #include "decide.h"
 #include "shared.h"
 #include "steer.h"
@@ -30,6 +31,15 @@ struct workload_slot {
 	struct workload_config config;
 };
 
+/* One network namespace, as it stands in the maps. */
+struct netns_slot {
+	int fd; /* of the namespace; only where CONFIG has a cookie */
+	ino_t inode;
+	int routes;		    /* the mirror of its routes (routes.h), or -1 */
+	struct bpf_link *lookup;    /* NULL: no table had ingress yet */
+	struct netns_config config; /* without a cookie: the number is free */
+};
+
 struct steer {
 	struct steer_bpf *skel;
 	struct attach_point *attached;
@@ -37,11 +47,11 @@ struct steer {
 	struct workload_slot *slots; /* from SLOT_FIRST; those before are not used */
 	uint32_t n_slots;
 	uint32_t serials, generations; /* given last */
-	struct bpf_link *lookup; /* to the network namespace; NULL: no table had ingress yet */
 	struct ring_buffer *events;
-	struct steer_config config; /* as it stands in the map */
-	uint64_t netns;		    /* cookie of the network namespace of all that is ours */
-	char pin_dir[512];	    /* "" until it was made */
+	struct steer_config config;    /* as it stands in the map */
+	struct netns_slot *namespaces; /* by number */
+	uint32_t n_namespaces;
+	char pin_dir[512]; /* "" until it was made */
 	bool audit;
 	void (*on_event)(void *ctx, const struct steer_event *e); /* only within read_events */
 	void *on_event_ctx;
@@ -62,9 +72,12 @@ int steer_write_slot(struct steer *s, const struct workload_slot *slot);
 /* One that no table has had; never 0. */
 uint32_t steer_next_generation(struct steer *s);
 
-/* Attach to the network namespace, if it is not done and a table wants it. 0 or a negative errno.
- */
+/* Attach to the network namespaces, where it is not done and a table wants it. 0 or a negative
+ * errno. */
 int steer_attach_lookup(struct steer *s);
+void steer_detach_lookup(struct netns_slot *n);
+/* Unpin, detach, free; *LINK may be NULL and is afterwards. */
+void steer_detach_link(struct bpf_link **link);
 void steer_detach_all(struct steer *s);
 /* The maps, and the directory. */
 void steer_unpin(struct steer *s);
@@ -73,11 +86,15 @@ int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *nam
 
 /* The end of a socket of ours. */
 int steer_socket_name(int fd, struct endpoint *ret);
-/* Is the socket FD in the namespace in which all that is ours has to be? A sentence in ERR if not.
- */
-int steer_check_netns(const struct steer *s, int fd, struct error *err);
-/* The cookie of the network namespace of socket FD, or of new sockets where FD is -1. */
-int steer_cookie_of(int fd, uint64_t *ret);
+
+/* The host's namespace, when the maps are loaded. */
+int steer_init_netns(struct steer *s);
+void steer_close_netns(struct steer *s);
+/* The registered namespace of socket FD, or NULL with a sentence in ERR. */
+struct netns_slot *steer_netns_of(struct steer *s, int fd, struct error *err);
+int steer_write_netns(struct steer *s, const struct netns_slot *n);
+/* A descriptor that stays S's of the namespace with this inode number; -1: it is not registered. */
+int steer_netns_fd(const struct steer *s, uint32_t inode);
 
 /* N sums of a per-CPU array of counters, from KEY on. */
 int steer_read_counters(int fd, uint32_t key, uint32_t n, uint64_t *sums);

@@ -5,6 +5,10 @@
 #include <string.h>
 #include "steer_private.h"
 
+_Static_assert(STEER_WORKLOAD_LOOPBACK == WORKLOAD_LOOPBACK &&
+		       STEER_WORKLOAD_HOST_HELD == WORKLOAD_HOST_HELD,
+	       "one list of flags");
+
 static uint64_t id_of(const struct steer *s, const struct workload_slot *slot)
 {
 	return (uint64_t)slot->config.serial << 32 | (uint32_t)(slot - s->slots);

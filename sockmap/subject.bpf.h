@@ -82,7 +82,7 @@ struct subject {
 	__u64 id;    /* of the workload; 0: none, and nothing is enforced */
 	__u64 sk;    /* the address of the socket, or 0 */
 	__u64 netns; /* cookie, where SK is 0 */
-	__u32 slot, enforced, ingress, generation;
+	__u32 slot, enforced, ingress, generation, flags;
 };
 
 /* False: there is no such slot, which is a bug; refuse. */
@@ -100,6 +100,7 @@ static __always_inline bool subject_at(struct subject *who, const struct steer_c
 	who->generation = w->generation;
 	who->enforced = w->enforced;
 	who->ingress = w->ingress;
+	who->flags = w->flags;
 	return true;
 }
 
@@ -117,7 +118,7 @@ static __always_inline bool subject_of(struct subject *who, const struct steer_c
 		if (m) {
 			/* What another one's table allowed is not judged yet. */
 			if (MEMO_SLOT(m->memo) != slot)
-				m->generation = 0;
+				m->generation = m->within = 0;
 			m->memo = memo_of(slot, now);
 		}
 	}

@@ -37,12 +37,11 @@ static __always_inline bool must_end(const struct subject *who, const struct mar
 		return false;
 	if (m->fate == FATE_REVOKED)
 		return true;
-	if (m->fate != FATE_ALONE)
+	if (m->fate != FATE_ALONE || (m->within && m->within == who->slot))
 		return false;
 	if (m->incoming)
 		return who->ingress && judge_client(who, &to, DECIDE_TCP) != L4_ALLOW;
-	return who->enforced &&
-	       judge(who, &to, DECIDE_TCP, route_of(who, &to) == ROUTE_LOCAL) != L4_ALLOW;
+	return who->enforced && judge(who, &to, DECIDE_TCP) != L4_ALLOW;
 }
 
 /* As subject_of(), but the mark stays as it is. */

@@ -73,14 +73,17 @@ struct place_of {
 	int fd; /* or a negative errno */
 };
 
-static void move_to(struct place_of *p, uint32_t netns)
+static void move_to(const struct steer *s, struct place_of *p, uint32_t netns)
 {
+	int known;
+
 	if (p->netns == netns)
 		return;
 	if (p->fd >= 0)
 		close(p->fd);
 	p->netns = netns;
-	p->fd = sock_destroy_open(netns);
+	known = steer_netns_fd(s, netns);
+	p->fd = known < 0 ? sock_destroy_open(netns) : sock_destroy_open_at(known);
 }
 
 static struct swept describe(const struct sweep_record *record)
@@ -105,7 +108,7 @@ int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept 
 		struct swept e;
 
 		memcpy(&record, all.bytes + at, sizeof(record));
-		move_to(&place, record.netns);
+		move_to(s, &place, record.netns);
 		e = describe(&record);
 		e.workload = record.workload;
 		e.result = place.fd;

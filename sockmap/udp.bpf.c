@@ -25,16 +25,19 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, struct mark 
 					 const struct subject *who, const struct endpoint *to)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	bool within = ctx->protocol == DECIDE_UDP && is_within(who, to);
 
-	if ((ctx->protocol != DECIDE_UDP || !udp_allowed(who, to, cookie)) &&
+	if (!within && (ctx->protocol != DECIDE_UDP || !udp_allowed(who, to, cookie)) &&
 	    !sendmsg_refuse(m, who, to, ctx->protocol))
 		return 0;
 	if (!m)
 		return refuse(who, STEER_NO_ROOM, to, DECIDE_UDP);
 	if (m->fate == FATE_UNVETTED && !m->destination.family) {
-		m->generation = who->generation;
+		m->generation = m->within ? 0 : who->generation;
 		m->fate = FATE_ALONE;
 	}
+	if (within && m->fate == FATE_ALONE)
+		mark_within(m, who);
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_UDP, cookie))
 		return 1;
 	if (m->fate != FATE_REVOKED)

@@ -108,10 +108,10 @@ def lan():
         yield wire
 
 
-@pytest.fixture
-def place(lan):
-    """Where the workloads of a scene live."""
-    return Home(lan)
+@pytest.fixture(params=["home", "away"])
+def place(lan, request):
+    """Where the workloads of a scene live: in the namespace of the agent, or each in its own."""
+    return Home(lan) if request.param == "home" else lan
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program for what comes to a network namespace: it cannot ask in which one it runs, so each
+ * gets a copy of its own, which shares the maps with the others and knows. */
+#include <errno.h>
+#include <stdio.h>
+#include "lookup.skel.h"
+#include "steer_private.h"
+
+static int share_maps(struct steer *s, struct lookup_bpf *copy)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, copy->obj)
+	{
+		struct bpf_map *shared =
+			bpf_object__find_map_by_name(s->skel->obj, bpf_map__name(map));
+		int r;
+
+		if (bpf_map__is_internal(map))
+			continue; /* its constants */
+		r = shared ? bpf_map__reuse_fd(map, bpf_map__fd(shared)) : -ENOENT;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The link holds the program, which holds what it needs. */
+static int attach(struct steer *s, struct netns_slot *n, struct lookup_bpf *copy)
+{
+	uint32_t number = (uint32_t)(n - s->namespaces);
+	char name[64];
+	int r;
+
+	copy->rodata->audit_mode = s->skel->rodata->audit_mode;
+	copy->rodata->one_netns = s->skel->rodata->one_netns;
+	copy->rodata->lookup_netns = n->config.cookie;
+	copy->rodata->lookup_number = number;
+	r = share_maps(s, copy);
+	if (r == 0)
+		r = lookup_bpf__load(copy);
+	if (r < 0)
+		return r;
+	n->lookup = bpf_program__attach_netns(copy->progs.steer_lookup, n->fd);
+	if (!n->lookup)
+		return -errno;
+	snprintf(name, sizeof(name), "netns%u_steer_lookup", number);
+	r = steer_pin_link(s, n->lookup, name);
+	if (r < 0)
+		steer_detach_lookup(n);
+	return r;
+}
+
+int steer_attach_lookup(struct steer *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; s->config.ingress && i < s->n_namespaces && r == 0; i++) {
+		struct netns_slot *n = &s->namespaces[i];
+		struct lookup_bpf *copy;
+
+		if (!n->config.cookie || n->lookup)
+			continue;
+		copy = lookup_bpf__open();
+		r = copy ? attach(s, n, copy) : -errno;
+		lookup_bpf__destroy(copy);
+	}
+	return r;
+}
+
+void steer_detach_lookup(struct netns_slot *n)
+{
+	steer_detach_link(&n->lookup);
+}
