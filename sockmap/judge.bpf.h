@@ -47,11 +47,6 @@ static __always_inline __u32 route_in(__u32 number, const struct endpoint *to)
 	return kind ? *kind : ROUTE_NONE;
 }
 
-static __always_inline __u32 route_of(const struct subject *who, const struct endpoint *to)
-{
-	return route_in(netns_number(who), to);
-}
-
 /* What an address is to a socket. */
 struct standing {
 	__u32 route;
@@ -60,27 +55,47 @@ struct standing {
 	bool within;	/* there, the address does not lead out of it, and nobody asks */
 };
 
+/* The same as one number; verified once for each program, as it is asked in many places. */
+#define STANDING_ROUTE	   0xffu
+#define STANDING_HOST	   0x100u
+#define STANDING_ELSEWHERE 0x200u
+#define STANDING_WITHIN	   0x400u
+
 /* By the mirrors of the routes, which may be behind, and in its own namespace a workload may change
  * them: whoever leaves alone what is WITHIN has to see that the packets take the loopback device.
  * In a namespace that is not registered, loopback is what it is to the host. */
+__weak __noinline __u32 standing_in(__u32 number, __u32 flags, const struct endpoint *e)
+{
+	__u32 ret;
+
+	if (!e)
+		return ROUTE_NONE;
+	ret = route_in(number, e);
+	if (!number)
+		return ret == ROUTE_LOCAL ? ret | STANDING_HOST : ret;
+	if (number == NETNS_UNKNOWN && ret == ROUTE_LOCAL)
+		ret |= STANDING_HOST;
+	if (number != NETNS_UNKNOWN && ret == ROUTE_LOCAL && !(flags & WORKLOAD_LOOPBACK))
+		ret |= STANDING_WITHIN;
+	if (!endpoint_is_loopback(e) && route_in(0, e) == ROUTE_LOCAL)
+		ret |= STANDING_HOST;
+	return ret | STANDING_ELSEWHERE;
+}
+
 static __always_inline struct standing standing_of(const struct subject *who,
 						   const struct endpoint *e)
 {
-	__u32 number = netns_number(who);
-	struct standing s = { .route = route_in(number, e) };
+	__u32 s = standing_in(netns_number(who), who->flags, e);
 
-	if (!number) {
-		s.host = s.route == ROUTE_LOCAL;
-		return s;
-	}
-	s.elsewhere = true;
-	if (number == NETNS_UNKNOWN) {
-		s.host = route_in(0, e) == ROUTE_LOCAL;
-		return s;
-	}
-	s.within = s.route == ROUTE_LOCAL && !(who->flags & WORKLOAD_LOOPBACK);
-	s.host = !endpoint_is_loopback(e) && route_in(0, e) == ROUTE_LOCAL;
-	return s;
+	return (struct standing){ .route = s & STANDING_ROUTE,
+				  .host = s & STANDING_HOST,
+				  .elsewhere = !one_netns && s & STANDING_ELSEWHERE,
+				  .within = !one_netns && s & STANDING_WITHIN };
+}
+
+static __always_inline __u32 route_of(const struct subject *who, const struct endpoint *to)
+{
+	return standing_of(who, to).route;
 }
 
 static __always_inline bool is_within(const struct subject *who, const struct endpoint *e)
@@ -96,17 +111,23 @@ static __always_inline __u32 trie_lookup(void *trie, const struct lpm_key *key)
 }
 
 /* No table at all refuses: it is there before enforcement is switched on. PEER has the server's
- * port. */
+ * port. Verified once, as above. */
+__weak __noinline __u32 judge_by(__u32 slot, const struct endpoint *peer, __u8 protocol,
+				 __u32 local, __u32 direction)
+{
+	void *trie = bpf_map_lookup_elem(&tables, &slot);
+
+	if (!trie || !peer)
+		return L4_REFUSE;
+	return decide_valid(decide_action(trie, trie_lookup, peer, protocol, local != 0,
+					  (__u8)direction),
+			    protocol);
+}
+
 static __always_inline __u32 judge_direction(const struct subject *who, const struct endpoint *peer,
 					     __u8 protocol, bool local, __u8 direction)
 {
-	__u32 slot = who->slot;
-	void *trie = bpf_map_lookup_elem(&tables, &slot);
-
-	if (!trie)
-		return L4_REFUSE;
-	return decide_valid(decide_action(trie, trie_lookup, peer, protocol, local, direction),
-			    protocol);
+	return judge_by(who->slot, peer, protocol, local, direction);
 }
 
 static __always_inline __u32 judge(const struct subject *who, const struct endpoint *to,

@@ -107,6 +107,32 @@ def test_both_see_each_other(pair, lan, place, family):
     agent.finish()
 
 
+def test_itself_and_its_host(sluice, node, lan):
+    """Loopback of a namespace of its own, and its host, are left alone, unless they are to be
+    held."""
+    member = node.member("pods/self", lan.pod(1))
+    policy = {"p.yaml": document("in", ingress=[], egress=[])}
+    entry = node.workload("pods/*")
+    agent = sluice.agent([entry], policy, prefix=lan.prefix).wait_for(member)
+    own = lan.address(1)
+    with Server(member, "0.0.0.0") as server:
+        for namespace, address in ((lan.pod(1), "127.0.0.1"), (lan.pod(1), own), (lan, own)):
+            sock = member.connect((address, server.port)) if namespace is not lan else \
+                dial(own, server.port, lan)
+            with sock as here, server.accept()[0] as end:
+                exchange(here, end, "/anything")
+        with pytest.raises(ConnectionRefusedError):
+            dial(own, server.port, lan.pod(3))
+        agent.change(workloads=[{**entry, "hold-loopback": True, "hold-host": True}])
+        for address in "127.0.0.1", own:
+            with pytest.raises(PermissionError):
+                member.connect((address, server.port))
+        with pytest.raises(ConnectionRefusedError):
+            dial(own, server.port, lan)
+        assert server.nobody_came()
+    agent.finish()
+
+
 def test_peers(sluice, node, lan):
     """Other workloads are known by the labels that the configuration has for addresses."""
     client = node.member("client", lan.pod(1))
@@ -119,9 +145,7 @@ def test_peers(sluice, node, lan):
     with contextlib.ExitStack() as all_:
         for number in 2, 3:
             with lan.pod(number).inside():
-                sock = all_.enter_context(socket.socket())
-            sock.bind((lan.address(number), 8080))
-            sock.listen()
+                all_.enter_context(socket.create_server((lan.address(number), 8080)))
         client.connect((lan.address(2), 8080)).close()
         with pytest.raises(PermissionError):
             client.connect((lan.address(3), 8080))
@@ -184,7 +208,7 @@ def test_it_does_not_hold_itself(sluice, node, lan):
 
 # ---- what it says of itself ----
 
-def test_status(pair, place, sluice):
+def test_status(pair, lan, place, sluice):
     agent, client, server = pair
     with Server(server, "::", 8080) as listener, \
             client.connect((place.address(2), 8080)) as here:
@@ -203,7 +227,8 @@ def test_status(pair, place, sluice):
         assert workload["enforced"] and workload["populated"] and workload["connections"] == 1
         assert workload["requests_denied"] == 1
         assert [d["count"] for d in workload["denials"]] == [1]
-    assert status["network_namespaces"] == [] and status["hooks"]
+    assert len(status["network_namespaces"]) == sum(m.namespace is not lan for m in (client, server))
+    assert status["hooks"]
     assert status["counters"]["conn.open"] == 2 and status["revision"]["error"] is None
     path = os.path.join(agent.config["state"], "status")
     shown = sluice.command("status", "--socket", path)
