@@ -60,6 +60,8 @@ static void on_retry(uv_timer_t *timer)
 		agent_retry(a);
 	if (a->unattached)
 		agent_points_attach_again(a);
+	if (a->unnamed)
+		agent_reload_names(a);
 	agent_netns_retry(a);
 	agent_workloads_scan(a);
 }
@@ -82,6 +84,7 @@ static int open_log(struct agent *a, struct error *err)
 	if (a->log)
 		a->reporter.log = access_log_writer(a->log, c->workers);
 	a->reporter.audit = c->audit;
+	a->reporter.names = &a->names;
 	return r;
 }
 
@@ -240,6 +243,8 @@ int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan
 		r = find_cgroups(a, err);
 	if (r == 0)
 		r = open_steering(a, err);
+	if (r == 0)
+		agent_reload_names(a);
 	if (r == 0)
 		r = crew_start(&a->crew, err);
 	if (r == 0)

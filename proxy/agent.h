@@ -128,6 +128,8 @@ struct agent {
 	struct crew crew;
 	struct access_log *log;
 	struct reporter reporter; /* for what the kernel refused */
+	struct endpoint_names *names; /* of the plan in force */
+	bool unnamed;		      /* the workers have others */
 	struct routes *routes;	  /* of the host's namespace */
 	struct netns *home;
 	ino_t home_inode;

@@ -87,6 +87,8 @@ bool agent_reload_is_taking(const struct agent *a);
 void agent_on_swept(void *ctx, const struct swept *e);
 void agent_on_unlisted(void *ctx, int error);
 
+/* Tell the workers how others are called. */
+void agent_reload_names(struct agent *a);
 /* The pods are others. */
 void agent_reload_pods(struct agent *a);
 

@@ -101,6 +101,8 @@ static int make_rules(struct agent_plan *p, const struct agent_plan *before, str
 	policy_set_stats(p->set->set, &p->stats);
 	if (r == 0)
 		r = agent_plan_make_rules(p, p->set->set, before, diag);
+	if (r == 0)
+		r = agent_plan_make_names(p, diag);
 	if (r < 0)
 		return r;
 	policy_set_trim(p->set->set);
@@ -174,6 +176,7 @@ void agent_plan_free(struct agent_plan *p)
 	free(p->rules);
 	free(p->entries);
 	free(p->patterns);
+	endpoint_names_unref(p->names);
 	set_unref(p->set);
 	pod_list_unref(p->pods);
 	agent_config_unref(p->config);

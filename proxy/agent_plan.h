@@ -10,6 +10,7 @@
 
 #include <time.h>
 #include "agent_config.h"
+#include "endpoint_names.h"
 #include "pod.h"
 #include "policy_set.h"
 #include "workload_info.h"
@@ -29,6 +30,7 @@ struct agent_plan {
 	struct agent_entry *entries; /* the configuration's, then a pod each, then the unknown */
 	size_t n_entries;
 	struct agent_rule *rules; /* by entry */
+	struct endpoint_names *names; /* of peers and pods */
 	const char **patterns;	  /* of all cgroups that entries stand for */
 	size_t n_patterns;
 	struct timespec loaded; /* CLOCK_REALTIME */

@@ -219,3 +219,60 @@ int agent_plan_make_rules(struct agent_plan *p, struct policy_set *set,
 		r = make_rule(p, i, set, before, diag);
 	return r;
 }
+
+/* ---- names ---- */
+
+static const char *namespace_of(const struct policy_endpoint *peer)
+{
+	for (size_t i = 0; i < peer->n_labels; i++)
+		if (strcmp(peer->labels[i].key, AGENT_NAMESPACE_LABEL) == 0)
+			return peer->labels[i].value;
+	return NULL;
+}
+
+/* A peer has no name of its own. One whose labels are too many for a record is not named. */
+static int name_peer(const struct policy_endpoint *peer, struct named_endpoint *ret)
+{
+	const struct workload_names names = { .namespace_ = namespace_of(peer),
+					      .labels = peer->labels,
+					      .n_labels = peer->n_labels };
+	struct error err = { "" };
+	int r = workload_info_new(&names, &ret->info, &err);
+
+	ret->addresses = peer->addresses;
+	ret->n_addresses = r == 0 ? peer->n_addresses : 0;
+	return r == -E2BIG ? 0 : r;
+}
+
+static int list_names(const struct agent_plan *p, struct named_endpoint *list, size_t *n)
+{
+	const struct agent_config *c = p->config;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->n_peers; i++)
+		r = name_peer(&c->peers[i], &list[(*n)++]);
+	for (size_t i = 0; r == 0 && i < p->n_entries; i++)
+		if (p->entries[i].kind == AGENT_POD)
+			list[(*n)++] = (struct named_endpoint){
+				.info = workload_info_ref(p->rules[i].info),
+				.addresses = p->entries[i].pod->addresses,
+				.n_addresses = p->entries[i].pod->n_addresses,
+			};
+	return r;
+}
+
+int agent_plan_make_names(struct agent_plan *p, struct diag *diag)
+{
+	struct named_endpoint *list = calloc(p->config->n_peers + p->n_entries + 1, sizeof(*list));
+	size_t n = 0;
+	int r = list ? list_names(p, list, &n) : -ENOMEM;
+
+	if (r == 0)
+		r = endpoint_names_new(list, n, &p->names);
+	for (size_t i = 0; i < n; i++)
+		workload_info_unref(list[i].info);
+	free(list);
+	if (r < 0)
+		diag->oom = 1;
+	return r;
+}

@@ -14,4 +14,7 @@ int agent_plan_make_entries(struct agent_plan *p, struct diag *diag);
 int agent_plan_make_rules(struct agent_plan *p, struct policy_set *set,
 			  const struct agent_plan *before, struct diag *diag);
 
+/* Of the configuration's peers, and of the pods by their rules' infos. 0 or -ENOMEM. */
+int agent_plan_make_names(struct agent_plan *p, struct diag *diag);
+
 #endif

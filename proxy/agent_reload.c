@@ -113,6 +113,21 @@ static void take_rules(struct agent *a, const struct agent_plan *plan)
 	}
 }
 
+static int append_names(struct worker_changes *list, void *ctx)
+{
+	return worker_changes_set_names(list, ctx);
+}
+
+void agent_reload_names(struct agent *a)
+{
+	uint32_t serial;
+
+	a->names = a->plan->names;
+	a->unnamed = agent_tell(a, append_names, a->names, &serial) < 0;
+	if (a->unnamed)
+		agent_retry(a);
+}
+
 static void put_in_force(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
@@ -123,6 +138,7 @@ static void put_in_force(struct agent *a)
 	a->plan = l->next;
 	a->revision += l->whole;
 	l->next = NULL;
+	agent_reload_names(a);
 	agent_points_attach_again(a);
 	agent_workloads_follow(a, before);
 	agent_points_tidy(a);

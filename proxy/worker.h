@@ -68,6 +68,7 @@ struct worker {
 	struct turns turns;
 	struct metrics metrics;
 	struct reporter reporter; /* of what is no known workload's */
+	struct endpoint_names *names;
 	uint64_t stop_at_ms;	  /* 0: not stopping */
 	_Atomic(struct worker_changes *) mailbox;
 	uint32_t serial;	 /* of the last list of changes, 0: none came yet */

@@ -1,15 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real pods of a container runtime, selected by their labels."""
+import contextlib
+import os
 import socket
+from socket import AF_INET, AF_INET6
 
 import pytest
 
 from ends import End
-from policies import app, document, http
-from procfs import wait_until
-from workload import deny, exchange
+from node import mount
+from policies import app, document, http, port
+from web import NginxWho, curl, grpc_status
+from workload import Server, deny, exchange
 
 pytestmark = pytest.mark.held
+FAMILIES = AF_INET, AF_INET6
+SERVE = """
+import concurrent.futures, grpc
+class Any(grpc.GenericRpcHandler):
+    def service(self, details):
+        return grpc.unary_unary_rpc_method_handler(lambda message, context: message)
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(2), handlers=[Any()])
+server.add_insecure_port("[::]:8082")
+server.start()
+server.wait_for_termination()
+"""
+CALL = """
+import sys, grpc
+for target in sys.argv[1:]:
+    with grpc.insecure_channel(target) as channel:
+        for method in "Ok", "No":
+            try:
+                channel.unary_unary("/doors.Manager/" + method)(b"", timeout=10, wait_for_ready=True)
+                print("OK")
+            except grpc.RpcError as error:
+                print(error.code().name)
+"""
+
+
+def to(name, key="toEndpoints"):
+    """A peer, for the rules of policies.py."""
+    return f"{key}: [{app(name)}], "
+
+
+def come(name):
+    return to(name, "fromEndpoints")
 
 
 def held(agent, *pods):
@@ -21,24 +56,163 @@ def held(agent, *pods):
     return [found[p.uid] for p in pods]
 
 
-def test_pod_on_the_host_network_is_held(sluice, pods):
-    """And the host's own traffic is not touched."""
-    pod = pods.run("host", labels={"app": "web"}, host_network=True)
+@pytest.fixture
+def run(pods):
+    """Makes pods that go with the scene."""
+    with contextlib.ExitStack() as stack:
+        def start(*arguments, **how):
+            pod = pods.run(*arguments, **how)
+            stack.callback(pod.remove)
+            return pod
+        yield start
+
+
+def test_pods_in_both_directions(sluice, pods, run):
+    """A client whose labels an egress policy selects, a server with an ingress policy, and a third
+    one: nginx, curl and gRPC in real containers, by both families."""
+    rules = [(8080, "/ok.*"), (8081, "/ok.*"), (8082, "/doors.Manager/Ok")]
+    text = document("out", app("client"), egress=[
+        *(http(n, p, "/out", peer=to("server")) for n, p in rules)])
+    text += document("in", app("server"), ingress=[
+        *(http(n, p, "/in", peer=come("client")) for n, p in rules)])
+    agent = sluice.agent([], {"p.yaml": text}, pods=pods.config(), log=True)
+    client, server, third = (run(name, labels={"app": name}) for name in
+                             ("client", "server", "third"))
+    nginx = NginxWho(pods.dir, "[::]:8080 ipv6only=off", "[::]:8081 ipv6only=off http2")
+    server.start("web", *nginx.command, mounts=pods.shared())
+    server.start("grpc", "python3", "-c", SERVE, mounts=pods.shared())
+    main, other = (pod.start("main", "sleep", "1000", mounts=pods.shared())
+                   for pod in (client, third))
+    nginx.wait()
+    states = held(agent, client, server, third)
+    assert [(s["egress"], s["ingress"]) for s in states] == [(1, 0), (0, 1), (0, 0)]
+    want = []
+    for family in FAMILIES:
+        mine = ("::ffff:" if family == AF_INET else "") + client.addresses()[family == AF_INET6]
+        for at, option, protocol in ((8080, "--http1.1", "HTTP/1.1"),
+                                     (8081, "--http2-prior-knowledge", "HTTP/2.0")):
+            statuses = [curl(option, server.at(at, family, path), run=main.exec)[0]
+                        for path in ("/ok", "/out", "/in", "/no")]
+            assert statuses == [200, 403, 403, 403]
+            want.append(f"{mine} {protocol} /ok 200")
+            code = other.exec("python3", "-c", "import socket, sys\n"
+                              "try: socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
+                              "except OSError as error: print(error.errno)",
+                              server.addresses()[family == AF_INET6], str(at))
+            assert code == "111\n"
+        assert grpc_status(server.at(8081, family, "/doors.Manager/Open"), main.exec) == 7
+    assert main.exec("python3", "-c", CALL, *(
+        server.at(8082, family).removeprefix("http://") for family in FAMILIES
+    )).split() == ["OK", "PERMISSION_DENIED"] * 2
+    seen = [line.split(" ") for line in nginx.seen()]
+    assert [" ".join(s[:1] + s[2:]) for s in seen] == want
+    result = agent.finish()
+    assert result.denied("/in") == result.denied("/out") == 4, result.denials
+    assert result.denied("default/server: connection from") == 4, result.denials
+    for record in result.log:
+        both = record["source"], record["destination"]
+        if record["l4"] if "l4" in record else False:
+            continue
+        assert [end["workload"] for end in both] == ["client", "server"], record
+        assert [end["namespace"] for end in both] == ["default"] * 2
+        assert ["k8s:app=" + end["workload"] in end["labels"] for end in both] == [True] * 2
+
+
+def test_pod_on_the_host_network(sluice, pods, run):
+    """It is held, and the host's own traffic is not touched."""
+    pod = run("host", labels={"app": "web"}, host_network=True)
     agent = sluice.agent([], {"p.yaml": document("p", app("web"), egress=[
-        http(8080, "/ok")])}, pods=pods.config(), log=True)
+        http(8080, "/ok")], ingress=[port(8081, peer="fromCIDR: [127.0.0.2/32], ")])},
+        pods=pods.config())
     status, = held(agent, pod)
-    assert status["name"] == "host" and status["namespace"] == "default"
-    assert "k8s:app=web" in status["labels"] and status["pod"]["host_network"]
+    assert status["pod"]["host_network"] and not status["pod"]["addresses"]
     resident = pod.resident()
-    with socket.create_server(("127.0.0.1", 8080)) as listener:
+    with socket.create_server(("127.0.0.1", 8080)) as listener, Server(resident, number=8081):
         with resident.connect(("127.0.0.1", 8080)) as here, \
                 End(listener.accept()[0], "server") as end:
             exchange(here, end)
             deny(here)
-        with socket.create_connection(("127.0.0.1", 8080)) as own:
-            listener.accept()[0].close()
-            own.close()
+        with pytest.raises(PermissionError):
+            resident.connect(("127.0.0.1", 8079))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", 8081))
+        socket.create_connection(("127.0.0.1", 8080)).close()
+        listener.accept()[0].close()
     result = agent.finish()
     assert result.denied("default/host: GET") == 1, result.denials
     resident.end()
-    pod.remove()
+
+
+def test_pod_with_all_its_containers(sluice, pods, run):
+    """`exec`, a second container, a restarted one, a process that is moved in: all are held. Over
+    loopback they talk undisturbed."""
+    pod, server = run("many", labels={"app": "many"}), run("server", labels={"app": "server"})
+    there = server.resident()
+    agent = sluice.agent([], {"p.yaml": document("p", app("many"), egress=[
+        http(8080, "/ok", peer=to("server"))])}, pods=pods.config())
+    first, second = pod.resident("first"), pod.resident("second")
+    held(agent, pod, server)
+    where = server.addresses()[0], 8080
+
+    def check(client):
+        with client.connect(where) as here, listener.accept()[0] as end:
+            exchange(here, end)
+            deny(here)
+        with pytest.raises(PermissionError):
+            client.connect((where[0], 8081))
+
+    with Server(there, *where) as listener:
+        check(first)
+        check(second)
+        second.end()
+        check(second.start())
+        outsider = pods.move_in(pod)
+        check(outsider)
+        outsider.end()
+        code = first.container.exec("wget", "-O-", "-T5", f"http://{where[0]}:8081/", check=False)
+        assert code == ""
+        assert "denied" not in first.container.exec("hostname")
+    with Server(second, "127.0.0.1", 9000) as listener, \
+            first.connect(("127.0.0.1", 9000)) as here, listener.accept()[0] as end:
+        exchange(here, end, "/anything")
+    agent.finish()
+    for resident in first, second, there:
+        resident.end()
+
+
+def test_pod_that_is_not_known_yet(sluice, pods, run):
+    """What has a pod's cgroup is refused everything until the runtime tells whose it is; unless
+    that is not wanted."""
+    uid = "9b1c2d3e-0000-4000-8000-00000000000%d"
+    for number, hold in enumerate((True, False)):
+        agent = sluice.agent([], {"p.yaml": document("p", app("x"), egress=[])},
+                             pods=pods.config(hold=hold))
+        agent.wait_until(lambda status: status["pods"]["answers"], "the runtime")
+        stranger = pods.stranger(uid % number)
+        status = agent.wait_until(lambda status: [
+            w for w in status["workloads"] if w["enforced"] and w["populated"]], "it is held")
+        assert [(w["name"], w["egress"]) for w in status] == [("unknown-pod", hold)]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            if hold:
+                with pytest.raises(PermissionError):
+                    stranger.connect(listener.getsockname())
+            else:
+                stranger.connect(listener.getsockname()).close()
+        status = agent.status()["pods"]
+        assert (status["unknown"], status["unknown_held"]) == (1, hold)
+        agent.finish()
+        stranger.end()
+        pods.remove_cgroup(stranger.cgroup)
+
+
+def test_pod_is_held_before_its_first_process(sluice, pods, run):
+    """A kubelet makes its cgroup first."""
+    agent = sluice.agent([], {"p.yaml": document("p", app("web"), egress=[])}, pods=pods.config())
+    agent.wait_until(lambda status: status["pods"]["answers"], "the runtime")
+    pod = run("early", labels={"app": "web"})
+    held(agent, pod)
+    found = agent.status()["pods"]
+    assert found["held"]["pods"] == found["by_own_policy"]["pods"] == 1, found
+    assert found["held"]["before_first_process"] == found["before_containers"] == 1, found
+    print(f"held by its own policy {found['by_own_policy']['max_ms']} ms after its first process")
+    agent.finish()

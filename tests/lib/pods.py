@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import time
@@ -24,7 +25,7 @@ import uuid
 import grpc
 
 import procfs
-from node import mount
+from node import Member, mount
 from procfs import wait_until
 from workload import Sockets, meet
 
@@ -115,6 +116,12 @@ def _pairs(number, table):
     return [(number, [(1, key), (2, value)]) for key, value in (table or {}).items()]
 
 
+def _info(answer):
+    """What a verbose answer has beside the rest."""
+    info = {_first(decode(v), 1): _first(decode(v), 2) for n, v in answer if n == 2}
+    return json.loads(info[b"info"])
+
+
 # ---- the image ----
 
 def make_image(path, reference, root):
@@ -131,7 +138,7 @@ def make_image(path, reference, root):
                 "size": len(data)}
     layers = [put(layer.getvalue(), "layer.v1.tar")]
     config = {"architecture": "amd64", "os": "linux",
-              "config": {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin"]},
+              "config": {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin:/usr/bin:/usr/sbin"]},
               "rootfs": {"type": "layers", "diff_ids": [layers[0]["digest"]]}}
     manifest = put(json.dumps({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -160,7 +167,9 @@ def make_root(root):
         if name != "busybox":
             os.symlink("busybox", f"{root}/bin/{name}")
     with open(f"{root}/etc/passwd", "w") as file:
-        file.write("root:x:0:0::/:/bin/sh\n")
+        file.write("root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    with open(f"{root}/etc/group", "w") as file:
+        file.write("root:x:0:\nnogroup:x:65534:\n")
 
 
 class Container:
@@ -182,9 +191,7 @@ class Container:
         pod.pods.call("StartContainer", [(1, self.id)])
 
     def pid(self):
-        answer = self.pod.pods.call("ContainerStatus", [(1, self.id), (2, 1)])
-        info = {_first(decode(v), 1): _first(decode(v), 2) for n, v in answer if n == 2}
-        return json.loads(info[b"info"])["pid"]
+        return _info(self.pod.pods.call("ContainerStatus", [(1, self.id), (2, 1)]))["pid"]
 
     def exec(self, *command, check=True):
         """What COMMAND prints in the container."""
@@ -220,12 +227,16 @@ class Resident(Sockets):
 
     def __init__(self, pod, name, **how):
         self.pod, self.name, self.how, self.control = pod, name, how, None
+        self.attempt = -1
         self.start()
 
     def start(self):
+        """Also again, after end()."""
+        self.attempt += 1
+
         def start(command):
             self.container = self.pod.start(self.name, *command, mounts=self.pod.pods.shared(),
-                                            **self.how)
+                                            attempt=self.attempt, **self.how)
             return self.Started(self.container.pid())
 
         self.control = meet(f"{self.pod.pods.dir}/p-{self.pod.uid[:13]}-{self.name}", start)
@@ -238,11 +249,20 @@ class Resident(Sockets):
         self.control = None
 
 
+class Inside:
+    """What a Member needs to know of a network namespace."""
+
+    def __init__(self, pid):
+        self.prefix = "nsenter", f"--net=/proc/{pid}/ns/net"
+
+
 class Pod:
     def __init__(self, pods, name, namespace, labels, annotations, host_network, parent, uid):
         self.pods, self.name, self.namespace = pods, name, namespace
         self.uid = uid or str(uuid.uuid4())
         self.cgroup = parent.format(uid=self.uid)
+        if "{uid}" in parent:  # a kubelet makes it before it asks for a sandbox
+            os.makedirs(mount() + self.cgroup, exist_ok=True)
         spaces = [(1, NODE)] if host_network else []
         self.config = [
             (1, [(1, name), (2, self.uid), (3, namespace)]), (2, "" if host_network else name),
@@ -256,6 +276,15 @@ class Pod:
     def resident(self, name="main", **how):
         """A container whose sockets the scene uses."""
         return Resident(self, name, **how)
+
+    def at(self, port, family=socket.AF_INET, path=""):
+        """A URL, or with an empty PATH what stands before it."""
+        address = self.addresses()[family == socket.AF_INET6]
+        return f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
+
+    def pid(self):
+        """Of its sandbox."""
+        return _info(self.pods.call("PodSandboxStatus", [(1, self.id), (2, 1)]))["pid"]
 
     def addresses(self):
         status = decode(_first(self.pods.call("PodSandboxStatus", [(1, self.id)]), 1))
@@ -359,6 +388,19 @@ class Pods:
             parent=None, uid=None):
         parent = parent or self.kubepods + "/burstable/pod{uid}"
         return Pod(self, name, namespace, labels, annotations, host_network, parent, uid)
+
+    def stranger(self, uid):
+        """A process in a cgroup that looks like a pod's."""
+        return Member(self.dir, self._make_cgroup(f"{self.kubepods}/burstable/pod{uid}"))
+
+    def move_in(self, pod):
+        """One of the host that enters the cgroup and the network of POD, as root can."""
+        return Member(self.dir, self._make_cgroup(pod.cgroup), Inside(pod.pid()))
+
+    @staticmethod
+    def _make_cgroup(path):
+        os.makedirs(mount() + path, exist_ok=True)
+        return mount() + path
 
     def shared(self):
         """What containers need for the host's programs and for ours."""
