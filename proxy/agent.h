@@ -127,10 +127,10 @@ struct agent {
 	struct steer *steer;
 	struct crew crew;
 	struct access_log *log;
-	struct reporter reporter; /* for what the kernel refused */
+	struct reporter reporter;     /* for what the kernel refused */
 	struct endpoint_names *names; /* of the plan in force */
 	bool unnamed;		      /* the workers have others */
-	struct routes *routes;	  /* of the host's namespace */
+	struct routes *routes;	      /* of the host's namespace */
 	struct netns *home;
 	ino_t home_inode;
 	struct agent_netns *netns;

@@ -144,8 +144,8 @@ static void make_peers(struct making *m)
 
 /* ---- pods ---- */
 
-/* Where a kubelet has them, by either driver. Nothing deeper: below its own cgroup a pod may be able
- * to make cgroups with any name. */
+/* Where a kubelet has them, by either driver. Nothing deeper: below its own cgroup a pod may be
+ * able to make cgroups with any name. */
 static const char *const kubepods[] = {
 	"/kubepods/pod*",
 	"/kubepods/burstable/pod*",

@@ -29,8 +29,8 @@ struct agent_entry {
 	const char *name, *namespace_; /* NAMESPACE_ "": none */
 	const char *pattern;	       /* cgroup_pattern.h */
 	const struct pod *pod;
-	const char *problem; /* of a pod: why it is not held as its labels want; or NULL */
-	struct label *labels;	       /* with that of the namespace */
+	const char *problem;  /* of a pod: why it is not held as its labels want; or NULL */
+	struct label *labels; /* with that of the namespace */
 	size_t n_labels;
 	bool hold_loopback, hold_host;
 	unsigned line, column; /* of its name */

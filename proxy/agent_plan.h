@@ -29,9 +29,9 @@ struct agent_plan {
 	struct pod_list *pods;	     /* NULL: none are wanted, or known */
 	struct agent_entry *entries; /* the configuration's, then a pod each, then the unknown */
 	size_t n_entries;
-	struct agent_rule *rules; /* by entry */
+	struct agent_rule *rules;     /* by entry */
 	struct endpoint_names *names; /* of peers and pods */
-	const char **patterns;	  /* of all cgroups that entries stand for */
+	const char **patterns;	      /* of all cgroups that entries stand for */
 	size_t n_patterns;
 	struct timespec loaded; /* CLOCK_REALTIME */
 	uint64_t digest;	/* of all that was read: texts, names, secrets */

@@ -13,7 +13,7 @@
 #include "cri.h"
 #include "pod.h"
 
-#define AGENT_PODS_WAIT_MS   5000 /* at the start, for the first answer */
+#define AGENT_PODS_WAIT_MS  5000  /* at the start, for the first answer */
 #define AGENT_PODS_EAGER_MS 30000 /* it is asked again and again because of an unknown cgroup */
 #define AGENT_PODS_AGAIN_MS 1000  /* what there was no memory for */
 
@@ -29,12 +29,12 @@ struct agent_pods {
 	size_t n_before;
 	bool anew;
 	struct pod_list *list; /* of those that were told */
-	bool changed;	     /* since the list was made */
-	bool lacking;	     /* there was no memory for something: all is asked for anew */
-	bool synced;	     /* it has told all that there are, in this connection */
-	char runtime[160];   /* how it calls itself, once it was heard of */
-	char trouble[512];   /* what is wrong with it; "": nothing */
-	uint64_t eager_until; /* there is an unknown cgroup */
+	bool changed;	       /* since the list was made */
+	bool lacking;	       /* there was no memory for something: all is asked for anew */
+	bool synced;	       /* it has told all that there are, in this connection */
+	char runtime[160];     /* how it calls itself, once it was heard of */
+	char trouble[512];     /* what is wrong with it; "": nothing */
+	uint64_t eager_until;  /* there is an unknown cgroup */
 	uv_poll_t news;
 	uv_timer_t timer;
 	bool begun;

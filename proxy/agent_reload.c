@@ -56,8 +56,7 @@ static void load(void *ctx)
 	struct agent_reload *l = &a->reload;
 
 	if (l->whole)
-		l->result =
-			agent_plan_load(a->config_path, l->pods, a->plan, &l->next, &l->diag);
+		l->result = agent_plan_load(a->config_path, l->pods, a->plan, &l->next, &l->diag);
 	else
 		l->result = agent_plan_renew(a->plan, l->pods, &l->next, &l->diag);
 }

@@ -322,15 +322,14 @@ bool pod_same(const struct pod *a, const struct pod *b)
 	return strcmp(a->id, b->id) == 0 && strcmp(a->name, b->name) == 0 &&
 	       strcmp(a->namespace_, b->namespace_) == 0 && strcmp(a->uid, b->uid) == 0 &&
 	       a->attempt == b->attempt && a->ready == b->ready &&
-	       a->host_network == b->host_network && same_labels(a, b) &&
-	       same_places(a, b) && same_ports(a, b);
+	       a->host_network == b->host_network && same_labels(a, b) && same_places(a, b) &&
+	       same_ports(a, b);
 }
 
 bool pod_has_cgroup(const struct pod *p, const char *path)
 {
 	for (size_t i = 0; i < p->n_cgroups; i++)
-		if (strcmp(p->cgroups[i], path) == 0 ||
-		    cgroup_pattern_matches(p->cgroups[i], path))
+		if (strcmp(p->cgroups[i], path) == 0 || cgroup_pattern_matches(p->cgroups[i], path))
 			return true;
 	return false;
 }

@@ -32,7 +32,7 @@ struct reporter {
 	struct log_writer *log; /* NULL: no records */
 	struct kept *kept;	/* of whom the parts of records are that wait for an answer */
 	struct denials denials;
-	const struct workload_info *who; /* whom it is about; NULL: nobody that is known */
+	const struct workload_info *who;     /* whom it is about; NULL: nobody that is known */
 	struct endpoint_names *const *names; /* of others, by their addresses; may be NULL */
 	bool audit; /* what is denied passes all the same, and is recorded as AUDIT */
 };

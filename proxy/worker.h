@@ -69,7 +69,7 @@ struct worker {
 	struct metrics metrics;
 	struct reporter reporter; /* of what is no known workload's */
 	struct endpoint_names *names;
-	uint64_t stop_at_ms;	  /* 0: not stopping */
+	uint64_t stop_at_ms; /* 0: not stopping */
 	_Atomic(struct worker_changes *) mailbox;
 	uint32_t serial;	 /* of the last list of changes, 0: none came yet */
 	uv_async_t *progress;	 /* of the main thread, told when one of these has grown */

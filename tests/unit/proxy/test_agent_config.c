@@ -421,10 +421,11 @@ static void test_memory(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wrong),	 cmocka_unit_test(test_all_errors),
-		cmocka_unit_test(test_no_file),	 cmocka_unit_test(test_full),
-		cmocka_unit_test(test_least),	 cmocka_unit_test(test_pods), cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_patterns), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_wrong),	cmocka_unit_test(test_all_errors),
+		cmocka_unit_test(test_no_file), cmocka_unit_test(test_full),
+		cmocka_unit_test(test_least),	cmocka_unit_test(test_pods),
+		cmocka_unit_test(test_changes), cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
