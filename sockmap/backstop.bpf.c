@@ -265,6 +265,16 @@ static __always_inline int pass_own(struct __sk_buff *skb, struct mark *m,
 	return drop(who, &p, m);
 }
 
+static __always_inline int pass_slowly(struct __sk_buff *skb, struct mark *m,
+				       const struct subject *who)
+{
+	if (m && m->fate == FATE_ALONE && stays_within(skb, m, who))
+		return 1;
+	if (m && m->incoming && (who->enforced || who->ingress))
+		return pass_accepted(skb, m, who);
+	return who->enforced ? pass_own(skb, m, who) : 1;
+}
+
 SEC("cgroup_skb/egress")
 int steer_backstop(struct __sk_buff *skb)
 {
@@ -283,9 +293,5 @@ int steer_backstop(struct __sk_buff *skb)
 		return 1;
 	if (!subject_of(&who, c, sk, m))
 		return 0;
-	if (m && m->fate == FATE_ALONE && stays_within(skb, m, &who))
-		return 1;
-	if (m && m->incoming && (who.enforced || who.ingress))
-		return pass_accepted(skb, m, &who);
-	return who.enforced ? pass_own(skb, m, &who) : 1;
+	return pass_slowly(skb, m, &who);
 }

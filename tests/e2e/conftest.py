@@ -18,6 +18,7 @@ import pytest
 import leftovers
 from netns import Home, Wire
 from node import Node
+from places import PLACES
 from pods import Pods
 from servers import Nginx, Origin, RawServer, UdpServer
 from sluice import BINARY, Sluice, cleanup
@@ -108,9 +109,9 @@ def lan():
         yield wire
 
 
-@pytest.fixture(params=["home", "away"])
+@pytest.fixture(params=PLACES)
 def place(lan, request):
-    """Where the workloads of a scene live: in the namespace of the agent, or each in its own."""
+    """Where the workloads of a scene live (places.py)."""
     return Home(lan) if request.param == "home" else lan
 
 

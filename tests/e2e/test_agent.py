@@ -10,6 +10,7 @@ import pytest
 
 from ends import End
 from node import ENTER
+from places import at
 from policies import app, document, http, port
 from web import NginxWho, curl, grpc_status
 from workload import Server, deny, dial, exchange
@@ -45,6 +46,7 @@ def pair(sluice, node, lan, place):
     yield agent.wait_for(client, server), client, server
 
 
+@at("home", "away")
 def test_both_directions_at_once(pair, lan, place, folder):
     """A real server and real clients, by both families and by HTTP/1, HTTP/2 and gRPC."""
     agent, client, server = pair

@@ -9,6 +9,8 @@ import pytest
 
 from ends import End
 from h2_frames import END_HEADERS, Frames, OK, RST_STREAM, greet, headers, post
+from netns import NetworkNamespace
+from places import at
 from policies import app, document, http, port
 from procfs import SANITIZED, descriptors, wait_until
 from servers import listen
@@ -148,32 +150,44 @@ class ServerOf:
         return End(self.sock.accept()[0], "server")
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(300, marks=pytest.mark.long)])
-def test_workloads_come_and_go(sluice, node, place, outside, count):
-    """COUNT of them while others talk. Each is held from the moment the agent says so, and nothing
-    of it is left."""
-    steady_member = node.member("steady/one", place.pod(1))
+@at("home")
+@pytest.mark.parametrize("count,apart", [
+    (50, 5), pytest.param(300, 0, marks=pytest.mark.long),
+    pytest.param(200, 200, marks=pytest.mark.long)])
+def test_workloads_come_and_go(sluice, node, lan, place, outside, count, apart):
+    """COUNT of them, APART in namespaces of their own, while others talk. Each is held from the
+    moment the agent says so, and nothing of it is left."""
+    steady_member = node.member("steady/one", lan)
     agent = sluice.agent([node.workload("steady/*"), node.workload("pods/*")],
-                         {"p.yaml": rules("egress", "/both", "/a")}, prefix=place.prefix)
+                         {"p.yaml": rules("egress", "/both", "/a")}, prefix=lan.prefix)
     agent.wait_for(steady_member)
     where = place.address(3), 8080
     truth = Truth("/both", "/a")
     before = descriptors(agent.pid)
     with Steady(lambda: steady_member.connect(where), truth, ALL, 4, pause=0.002) as steady:
         for batch in range(0, count, 10):
-            members = [node.member(f"pods/{number}", place.pod(2))
-                       for number in range(batch, min(batch + 10, count))]
-            agent.wait_for(*members)
-            for member in members:
-                with member.connect(where) as end:
-                    deny(end, "/never")
-                with pytest.raises(PermissionError):
-                    member.connect((where[0], 8082))
-            for member in members:
-                node.remove(member)
+            with contextlib.ExitStack() as namespaces:
+                members = []
+                for number in range(batch, min(batch + 10, count)):
+                    own = apart and number % (count // apart) == 0
+                    space = namespaces.enter_context(NetworkNamespace()) if own else lan
+                    members.append((node.member(f"pods/{number}", space), own))
+                agent.wait_for(*(member for member, _ in members))
+                for member, own in members:
+                    if own:  # without a way to anywhere
+                        with pytest.raises(PermissionError):
+                            member.connect(("192.0.2.1", 8082))
+                    else:
+                        with member.connect(where) as end:
+                            deny(end, "/never")
+                        with pytest.raises(PermissionError):
+                            member.connect((where[0], 8082))
+                for member, _ in members:
+                    node.remove(member)
         steady.wait()
         assert not steady.wrong, steady.wrong[:5]
-        agent.wait_until(lambda status: len(status["workloads"]) == 1, "only one is left")
+        agent.wait_until(lambda status: len(status["workloads"]) == 1
+                         and not status["network_namespaces"], "only one is left")
         # Four connections with two ends each.
         wait_until(lambda: descriptors(agent.pid) <= before + 8, "its descriptors")
     assert "/never" not in outside.paths

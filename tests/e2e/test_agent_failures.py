@@ -11,6 +11,7 @@ import pytest
 
 from crowd import Crowd
 from ends import End
+from places import at
 from policies import document, http, port
 from procfs import SANITIZED, descriptors, wait_until
 from servers import listen
@@ -45,6 +46,7 @@ def check_held(place, client, listener, alone, closed):
     assert closed.nobody_came()
 
 
+@at("home", "away")
 @pytest.mark.alone
 def test_killed_and_started_again(sluice, node, place):
     """As often as it happens: closed while there is no agent, and enforced again within a second;

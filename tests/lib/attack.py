@@ -140,20 +140,22 @@ def passed(report):
 
 
 class HeldAttack(Attack):
-    """The same from a workload of an agent, which lives in the namespace of the attack, as the
-    agent does, and is started there with powers over nothing."""
+    """The same from a workload of an agent, which lives in the namespace of the attack and is
+    started there as a container is: with powers over nothing. The agent is there as well, or in
+    NETWORK; then loopback is held."""
 
-    def __init__(self, sluice, folder, user, node):
+    def __init__(self, sluice, folder, user, node, network=None):
         super().__init__(sluice, folder, user)
-        self.node = node
+        self.node, self.network = node, network
 
     def __enter__(self):
         super().__enter__()
         try:
             self.member = self.node.member("pods/victim", self.namespace)
+            entry = {**self.node.workload("pods/victim"), "hold-loopback": bool(self.network)}
             self.agent = self.sluice.agent(
-                [self.node.workload("pods/victim")], {"p.yaml": self.policy},
-                prefix=self.namespace.prefix).wait_for(self.member)
+                [entry], {"p.yaml": self.policy},
+                prefix=(self.network or self.namespace).prefix).wait_for(self.member)
         except BaseException:
             self.stack.close()
             raise
