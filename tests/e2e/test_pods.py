@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real pods of a container runtime, selected by their labels."""
-import contextlib
-import os
 import socket
 from socket import AF_INET, AF_INET6
 
 import pytest
 
 from ends import End
-from node import mount
+from pod_scenes import come, held, to
 from policies import app, document, http, port
 from web import NginxWho, curl, grpc_status
 from workload import Server, deny, exchange
@@ -38,46 +36,7 @@ for target in sys.argv[1:]:
 """
 
 
-def to(name, key="toEndpoints"):
-    """A peer, for the rules of policies.py."""
-    return f"{key}: [{app(name)}], "
-
-
-def come(name):
-    return to(name, "fromEndpoints")
-
-
-def held(agent, *pods):
-    """Until each of PODS is held to its own policy. Returns what the status says of them."""
-    def look(status):
-        found = {w["pod"]["uid"]: w for w in status["workloads"] if w["pod"]}
-        return all(found.get(p.uid, {}).get("enforced") for p in pods) and found
-    found = agent.wait_until(look, f"the pods {[p.name for p in pods]}")
-    return [found[p.uid] for p in pods]
-
-
-@pytest.fixture
-def begin(sluice, pods):
-    """Starts an agent for pods; what comes from then on is not older than it."""
-    def start(text, config=(), **how):
-        agent = sluice.agent([], {"p.yaml": text}, pods=pods.config(**dict(config)), **how)
-        agent.wait_until(lambda status: status["pods"]["answers"], "the runtime")
-        return agent
-    return start
-
-
-@pytest.fixture
-def run(pods):
-    """Makes pods that go with the scene."""
-    with contextlib.ExitStack() as stack:
-        def start(*arguments, **how):
-            pod = pods.run(*arguments, **how)
-            stack.callback(pod.remove)
-            return pod
-        yield start
-
-
-def test_pods_in_both_directions(begin, pods, run):
+def test_pods_in_both_directions(begin_pods, pods, run_pod):
     """A client whose labels an egress policy selects, a server with an ingress policy, and a third
     one: nginx, curl and gRPC in real containers, by both families."""
     rules = [(8080, "/ok.*"), (8081, "/ok.*"), (8082, "/doors.Manager/Ok")]
@@ -85,8 +44,8 @@ def test_pods_in_both_directions(begin, pods, run):
         *(http(n, p, "/out", peer=to("server")) for n, p in rules)])
     text += document("in", app("server"), ingress=[
         *(http(n, p, "/in", peer=come("client")) for n, p in rules)])
-    agent = begin(text, log=True)
-    client, server, third = (run(name, labels={"app": name}) for name in
+    agent = begin_pods(text, log=True)
+    client, server, third = (run_pod(name, labels={"app": name}) for name in
                              ("client", "server", "third"))
     nginx = NginxWho(pods.dir, "[::]:8080 ipv6only=off", "[::]:8081 ipv6only=off http2")
     server.start("web", *nginx.command, mounts=pods.shared())
@@ -128,11 +87,11 @@ def test_pods_in_both_directions(begin, pods, run):
         assert ["k8s:app=" + end["workload"] in end["labels"] for end in both] == [True] * 2
 
 
-def test_pod_on_the_host_network(begin, run):
+def test_pod_on_the_host_network(begin_pods, run_pod):
     """It is held, and the host's own traffic is not touched."""
-    agent = begin(document("p", app("web"), egress=[http(8080, "/ok")],
+    agent = begin_pods(document("p", app("web"), egress=[http(8080, "/ok")],
                            ingress=[port(8081, peer="fromCIDR: [127.0.0.2/32], ")]))
-    pod = run("host", labels={"app": "web"}, host_network=True)
+    pod = run_pod("host", labels={"app": "web"}, host_network=True)
     status, = held(agent, pod)
     assert status["pod"]["host_network"] and not status["pod"]["addresses"]
     resident = pod.resident()
@@ -152,11 +111,11 @@ def test_pod_on_the_host_network(begin, run):
     resident.end()
 
 
-def test_pod_with_all_its_containers(begin, pods, run):
+def test_pod_with_all_its_containers(begin_pods, pods, run_pod):
     """`exec`, a second container, a restarted one, a process that is moved in: all are held. Over
     loopback they talk undisturbed."""
-    agent = begin(document("p", app("many"), egress=[http(8080, "/ok", peer=to("server"))]))
-    pod, server = run("many", labels={"app": "many"}), run("server", labels={"app": "server"})
+    agent = begin_pods(document("p", app("many"), egress=[http(8080, "/ok", peer=to("server"))]))
+    pod, server = run_pod("many", labels={"app": "many"}), run_pod("server", labels={"app": "server"})
     there = server.resident()
     first, second = pod.resident("first"), pod.resident("second")
     held(agent, pod, server)
@@ -188,12 +147,12 @@ def test_pod_with_all_its_containers(begin, pods, run):
         resident.end()
 
 
-def test_pod_that_is_not_known_yet(begin, pods):
+def test_pod_that_is_not_known_yet(begin_pods, pods):
     """What has a pod's cgroup is refused everything until the runtime tells whose it is; unless
     that is not wanted."""
     uid = "9b1c2d3e-0000-4000-8000-00000000000%d"
     for number, hold in enumerate((True, False)):
-        agent = begin(document("p", app("x"), egress=[]), {"hold": hold})
+        agent = begin_pods(document("p", app("x"), egress=[]), {"hold": hold})
         stranger = pods.stranger(uid % number)
         status = agent.wait_until(lambda status: [
             w for w in status["workloads"] if w["enforced"] and w["populated"]], "it is held")
@@ -211,10 +170,10 @@ def test_pod_that_is_not_known_yet(begin, pods):
         pods.remove_cgroup(stranger.cgroup)
 
 
-def test_pod_is_held_before_its_first_process(begin, run):
+def test_pod_is_held_before_its_first_process(begin_pods, run_pod):
     """A kubelet makes its cgroup first."""
-    agent = begin(document("p", app("web"), egress=[]))
-    pod = run("early", labels={"app": "web"})
+    agent = begin_pods(document("p", app("web"), egress=[]))
+    pod = run_pod("early", labels={"app": "web"})
     held(agent, pod)
     found = agent.status()["pods"]
     assert found["held"]["pods"] == found["by_own_policy"]["pods"] == 1, found
