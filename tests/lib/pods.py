@@ -25,6 +25,7 @@ import uuid
 import grpc
 
 import procfs
+from netns import NetworkNamespace
 from node import Member, mount
 from procfs import wait_until
 from workload import Sockets, meet
@@ -181,7 +182,7 @@ class Container:
         self.more = {"mounts": mounts, "capabilities": capabilities, "ports": ports}
         listed = json.dumps([{"name": n, "containerPort": p, "protocol": "TCP"}
                              for n, p in (ports or {}).items()])
-        security = [(2, [(1, c) for c in capabilities])] if capabilities else []
+        security = [(1, [(1, c) for c in capabilities])] if capabilities else []
         config = [(1, [(1, name), (2, attempt)]), (2, [(1, IMAGE)]), *((3, c) for c in command),
                   *((7, [(1, path), (2, path)]) for path in mounts),
                   *_pairs(10, {"io.kubernetes.container.ports": listed} if ports else {}),
@@ -193,10 +194,10 @@ class Container:
     def pid(self):
         return _info(self.pod.pods.call("ContainerStatus", [(1, self.id), (2, 1)]))["pid"]
 
-    def exec(self, *command, check=True):
+    def exec(self, *command, check=True, timeout=30):
         """What COMMAND prints in the container."""
         answer = self.pod.pods.call("ExecSync", [
-            (1, self.id), *((2, word) for word in command), (3, 30)])
+            (1, self.id), *((2, word) for word in command), (3, timeout)])
         out = dict(answer)
         code = out.get(3, 0)
         if check and code:
@@ -249,11 +250,18 @@ class Resident(Sockets):
         self.control = None
 
 
-class Inside:
-    """What a Member needs to know of a network namespace."""
+class PodNamespace(NetworkNamespace):
+    """That of a pod, which lives as long as the pod does."""
 
-    def __init__(self, pid):
-        self.prefix = "nsenter", f"--net=/proc/{pid}/ns/net"
+    def __init__(self, pod):
+        self.path = f"/proc/{pod.pid()}/ns/net"
+        self.prefix = "nsenter", f"--net={self.path}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 class Pod:
@@ -395,7 +403,7 @@ class Pods:
 
     def move_in(self, pod):
         """One of the host that enters the cgroup and the network of POD, as root can."""
-        return Member(self.dir, self._make_cgroup(pod.cgroup), Inside(pod.pid()))
+        return Member(self.dir, self._make_cgroup(pod.cgroup), PodNamespace(pod))
 
     @staticmethod
     def _make_cgroup(path):
