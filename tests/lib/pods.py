@@ -33,7 +33,7 @@ from workload import Sockets, meet
 BRIDGE = "slpod%d"
 IMAGE = "localhost/sluice-pod:1"
 FORWARDING = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"
-NODE = 2  # NamespaceMode: the host's
+CONTAINER, NODE = 1, 2  # NamespaceMode: its own, the host's
 
 CONFIG = """
 version = 2
@@ -173,23 +173,32 @@ def make_root(root):
         file.write("root:x:0:\nnogroup:x:65534:\n")
 
 
-class Container:
-    """MOUNTS are the host's folders that it has, too; CAPABILITIES what it gets beside the
-    defaults; PORTS {name: number} as a kubelet tells them."""
+def _mount(path):
+    host, inside, read_only = (path, path, False) if isinstance(path, str) else path
+    return [(1, inside), (2, host), (3, int(read_only))]
 
-    def __init__(self, pod, name, command, attempt, mounts=(), capabilities=(), ports=None):
+
+class Container:
+    """MOUNTS are the host's folders that it has, too: a path, or (the host's, the container's, is it
+    read-only). CAPABILITIES it gets beside the defaults, without those that are DROPPED. PORTS are
+    {name: number} as a kubelet tells them."""
+
+    def __init__(self, pod, name, command, attempt, mounts=(), ports=None, **security):
         self.pod, self.name, self.command, self.attempt = pod, name, command, attempt
-        self.more = {"mounts": mounts, "capabilities": capabilities, "ports": ports}
+        self.more = {"mounts": mounts, "ports": ports, **security}
         listed = json.dumps([{"name": n, "containerPort": p, "protocol": "TCP"}
                              for n, p in (ports or {}).items()])
-        security = [(1, [(1, c) for c in capabilities])] if capabilities else []
         config = [(1, [(1, name), (2, attempt)]), (2, [(1, IMAGE)]), *((3, c) for c in command),
-                  *((7, [(1, path), (2, path)]) for path in mounts),
+                  *((7, _mount(path)) for path in mounts),
                   *_pairs(10, {"io.kubernetes.container.ports": listed} if ports else {}),
-                  (11, f"{name}.log"), (15, [(1, []), (2, security)])]
+                  (11, f"{name}.log"), (15, [(1, []), (2, self._security(**security))])]
         self.id = _first(pod.pods.call("CreateContainer", [
             (1, pod.id), (2, config), (3, pod.config)]), 1).decode()
         pod.pods.call("StartContainer", [(1, self.id)])
+
+    def _security(self, capabilities=(), dropped=(), read_only=False, no_new_privileges=False):
+        return [(1, [*((1, c) for c in capabilities), *((2, c) for c in dropped)]),
+                (3, self.pod.spaces), (7, int(read_only)), (11, int(no_new_privileges))]
 
     def pid(self):
         return _info(self.pod.pods.call("ContainerStatus", [(1, self.id), (2, 1)]))["pid"]
@@ -204,8 +213,8 @@ class Container:
             raise RuntimeError(f"{command} in {self.pod.name}: {code}, {out.get(2, b'')!r}")
         return out.get(1, b"").decode()
 
-    def stop(self):
-        self.pod.pods.call("StopContainer", [(1, self.id), (2, 0)])
+    def stop(self, patience=0):
+        self.pod.pods.call("StopContainer", [(1, self.id), (2, patience)])
 
     def restart(self):
         """As a kubelet does: a new one, of the same name."""
@@ -265,17 +274,18 @@ class PodNamespace(NetworkNamespace):
 
 
 class Pod:
-    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent, uid):
+    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent, uid,
+                 host_pid):
         self.pods, self.name, self.namespace = pods, name, namespace
         self.uid = uid or str(uuid.uuid4())
         self.cgroup = parent.format(uid=self.uid)
         if "{uid}" in parent:  # a kubelet makes it before it asks for a sandbox
             os.makedirs(mount() + self.cgroup, exist_ok=True)
-        spaces = [(1, NODE)] if host_network else []
+        self.spaces = [(1, NODE)] * host_network + [(2, NODE if host_pid else CONTAINER)]
         self.config = [
             (1, [(1, name), (2, self.uid), (3, namespace)]), (2, "" if host_network else name),
             (3, f"{pods.dir}/logs"), *_pairs(6, labels), *_pairs(7, annotations),
-            (8, [(1, self.cgroup), (2, [(1, spaces)])])]
+            (8, [(1, self.cgroup), (2, [(1, self.spaces)])])]
         self.id = _first(pods.call("RunPodSandbox", [(1, self.config)]), 1).decode()
 
     def start(self, name, *command, attempt=0, **more):
@@ -393,9 +403,10 @@ class Pods:
         return decode(self.call_raw(f"RuntimeService/{method}", encode(fields)))
 
     def run(self, name, namespace="default", labels=None, annotations=None, host_network=False,
-            parent=None, uid=None):
+            parent=None, uid=None, host_pid=False):
         parent = parent or self.kubepods + "/burstable/pod{uid}"
-        return Pod(self, name, namespace, labels, annotations, host_network, parent, uid)
+        return Pod(self, name, namespace, labels, annotations, host_network, parent, uid,
+                   host_pid)
 
     def stranger(self, uid):
         """A process in a cgroup that looks like a pod's."""
