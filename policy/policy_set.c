@@ -193,13 +193,13 @@ static int make(struct policy_set *set, const struct selection *s, bool lint, st
 	return r;
 }
 
-int policy_set_make(struct policy_set *set, const struct label *labels, size_t n_labels, bool lint,
+int policy_set_make(struct policy_set *set, const struct policy_endpoint *who, bool lint,
 		    struct policy **ret, struct diag *diag)
 {
 	struct arena mem = { .blocks = NULL };
 	struct policy *p = NULL;
 	struct selection s;
-	int r = selection_make(&set->model, &set->endpoints, labels, n_labels, &mem, &s);
+	int r = selection_make(&set->model, &set->endpoints, who, &mem, &s);
 
 	if (r == 0)
 		r = make(set, &s, lint, &p, diag);
@@ -218,7 +218,15 @@ int policy_set_make(struct policy_set *set, const struct label *labels, size_t n
 int policy_set_policy(struct policy_set *set, const struct label *labels, size_t n_labels,
 		      struct policy **ret, struct diag *diag)
 {
-	return policy_set_make(set, labels, n_labels, false, ret, diag);
+	const struct policy_endpoint who = { .labels = labels, .n_labels = n_labels };
+
+	return policy_set_make(set, &who, false, ret, diag);
+}
+
+int policy_set_policy_of(struct policy_set *set, const struct policy_endpoint *who,
+			 struct policy **ret, struct diag *diag)
+{
+	return policy_set_make(set, who, false, ret, diag);
 }
 
 int policy_set_endpoints(struct policy_set *set, const struct policy_endpoint *endpoints,

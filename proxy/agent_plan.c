@@ -46,7 +46,9 @@ static struct policy_endpoint *list_endpoints(const struct agent_plan *p, size_t
 			ret[(*n)++] = (struct policy_endpoint){ .labels = pod->labels,
 								.n_labels = pod->n_labels,
 								.addresses = pod->addresses,
-								.n_addresses = pod->n_addresses };
+								.n_addresses = pod->n_addresses,
+								.ports = pod->ports,
+								.n_ports = pod->n_ports };
 	}
 	return ret;
 }
@@ -60,6 +62,7 @@ static int load_set(struct agent_plan *p, const struct agent_plan *before, struc
 		.ports = c->ports,
 		.n_ports = c->n_ports,
 		.secrets = c->secrets,
+		.own_ports = c->pods.wanted,
 		.endpoints_known = true,
 		.before_set = before ? before->set->set : NULL,
 	};

@@ -161,8 +161,12 @@ static int make_refusal(bool egress, bool ingress, struct policy **ret, struct d
 static int make_pod_policy(const struct agent_plan *p, struct policy_set *set,
 			   struct agent_entry *e, struct policy **ret, struct diag *diag)
 {
+	const struct policy_endpoint who = { .labels = e->labels,
+					     .n_labels = e->n_labels,
+					     .ports = e->pod->ports,
+					     .n_ports = e->pod->n_ports };
 	struct diag own = { 0 };
-	int r = policy_set_policy(set, e->labels, e->n_labels, ret, &own);
+	int r = policy_set_policy_of(set, &who, ret, &own);
 
 	diag->oom |= own.oom;
 	diag_done(&own);
