@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 # Debian's own Python, whatever else comes first in PATH: the tests need its pytest.
 PYTHON ?= /usr/bin/python3
 
-.PHONY: build dev fuzz deps check check-long demo bench bench-full bench-micro install uninstall format clean help
+.PHONY: build dev fuzz deps check check-long demo bench bench-full bench-micro bench-agent install uninstall format clean help
 
 build:
 	@packaging/install-packages --list build | sed 's/^/missing: /'
@@ -44,6 +44,11 @@ bench-micro:
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) bench/micro/run
 
+bench-agent:
+	@packaging/install-packages build check bench
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) bench/agent/run
+
 # Installs what `make` has built: it neither builds nor asks for a compiler when run as root.
 install:
 	@test -x build/sluice || { echo "make install: run make first" >&2; exit 1; }
@@ -67,6 +72,7 @@ help:
 	@echo 'make bench               sluice, HAProxy, nginx and Envoy compared, in three minutes (root)'
 	@echo 'make bench-full          the same, everything, in forty'
 	@echo 'make bench-micro         verdicts, heads and paths, in ns and in instructions'
+	@echo 'make bench-agent         what a thousand workloads cost one agent (root)'
 	@echo 'make install, uninstall  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make dev, make fuzz      the builds with sanitizers, in build/dev and build/fuzz'
 	@echo 'make deps                install what all of this needs from Debian 12 (root)'

@@ -2,6 +2,8 @@
 /* Which rule came nearest to a request that was denied. */
 #include "ruleset.h"
 
+#include <limits.h>
+
 struct nearness {
 	const struct l7_rule *rule;
 	unsigned failed;	  /* how many fields differ */
@@ -24,8 +26,8 @@ static void note_failure(struct nearness *n, enum request_field field)
 		n->first = field;
 }
 
-static struct nearness measure(const struct ruleset *rs, const struct l7_rule *rule,
-			       struct span reading, const struct judge_scratch *s)
+/* Which fields differ. */
+static struct nearness measure(const struct l7_rule *rule, const struct judge_scratch *s)
 {
 	struct nearness n = { .rule = rule, .first = FIELD_NONE };
 
@@ -37,34 +39,49 @@ static struct nearness measure(const struct ruleset *rs, const struct l7_rule *r
 		note_failure(&n, FIELD_HOST);
 	if (!judge_conditions_hold(rule, s))
 		note_failure(&n, FIELD_HEADERS);
-	if (rule->path)
-		n.common = common_prefix(rs->paths.patterns[rule->path]->text, reading);
 	return n;
 }
 
-static bool is_nearer(const struct nearness *a, const struct nearness *b)
+/* Could TEXT and the reading agree in more than N bytes? */
+static bool may_agree(struct span text, struct span reading, size_t n)
 {
-	if (!b->rule || a->failed != b->failed)
-		return !b->rule || a->failed < b->failed;
-	return a->common > b->common;
+	return n < text.len && n < reading.len && text.ptr[n] == reading.ptr[n];
+}
+
+/* Is RULE nearer than *BEST? Of as many fields that differ, more of the path has to agree. */
+static void consider(const struct ruleset *rs, const struct l7_rule *rule, struct span reading,
+		     const struct judge_scratch *s, struct nearness *best)
+{
+	struct nearness n;
+	struct span text = { 0 };
+	unsigned least = rule->path && !hits_has(&s->paths, rule->path);
+
+	if (rule->path)
+		text = rs->paths.patterns[rule->path]->text;
+	/* Most are out of the question at the first look. */
+	if (least >= best->failed && !may_agree(text, reading, best->common))
+		return;
+	n = measure(rule, s);
+	n.common = common_prefix(text, reading);
+	if (n.failed < best->failed || (n.failed == best->failed && n.common > best->common))
+		*best = n;
 }
 
 /* Look at the N rules from FIRST on, as far as *LEFT goes. */
 static void search(const struct ruleset *rs, size_t first, size_t n, struct span reading,
 		   const struct judge_scratch *s, size_t *left, struct nearness *best)
 {
-	for (size_t i = first; i < first + n && *left; i++, --*left) {
-		struct nearness found = measure(rs, &rs->rules[i], reading, s);
-
-		if (is_nearer(&found, best))
-			*best = found;
-	}
+	for (size_t i = first; i < first + n && *left; i++, --*left)
+		consider(rs, &rs->rules[i], reading, s, best);
 }
 
-/* The first reading that no rule allows is the one to explain; with it, s->paths is set. */
+/* The first reading that no rule allows is the one to explain; with it, s->paths is set. As a rule
+ * that is as the judge left it. */
 static struct span denied_reading(const struct ruleset *rs, const struct request *req,
 				  struct judge_scratch *s)
 {
+	if (s->unmet)
+		return *s->unmet;
 	for (size_t i = 0; i < req->n_readings; i++)
 		if (!judge_reading(rs, req, req->readings[i], s))
 			return req->readings[i];
@@ -74,12 +91,14 @@ static struct span denied_reading(const struct ruleset *rs, const struct request
 void ruleset_explain(const struct ruleset *rs, const struct request *req,
 		     struct judge_scratch *scratch, struct verdict *verdict)
 {
-	struct nearness best = { .rule = NULL };
+	struct nearness best = { .failed = UINT_MAX };
 	size_t left = RULESET_EXPLAIN_MAX;
 	struct span reading;
 
 	if (!rs || !scratch || verdict->action != VERDICT_DENY)
 		return;
+	if (!scratch->unmet)
+		judge_begin(scratch);
 	judge_fields(rs, req, scratch);
 	reading = denied_reading(rs, req, scratch);
 	/* Rules whose path fits come first: among very many, they are the likely ones. */

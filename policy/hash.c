@@ -5,7 +5,7 @@
 
 #define FIRST_SLOTS 8
 
-static void place(struct hash_table *t, uint64_t hash, uint32_t value)
+static void place(struct hash_table *t, uint32_t hash, uint32_t value)
 {
 	size_t at = hash & t->mask;
 
@@ -39,7 +39,7 @@ int hash_table_add(struct hash_table *t, struct arena *mem, uint64_t hash, uint3
 		if (r < 0)
 			return r;
 	}
-	place(t, hash, value + 1);
+	place(t, hash_half(hash), value + 1);
 	t->n++;
 	return 0;
 }

@@ -19,9 +19,10 @@ static inline uint64_t hash_final(uint64_t h)
 }
 
 /* Open addressing, at most half full. Several values may have one hash: the caller
- * compares. A value is an index of his, from 0. */
+ * compares. A value is an index of his, from 0. Of the hash only the better half is kept, so that a
+ * large table takes fewer lines of the cache. */
 struct hash_slot {
-	uint64_t hash;
+	uint32_t hash;
 	uint32_t value; /* plus 1; 0: the slot is free */
 };
 
@@ -29,6 +30,11 @@ struct hash_table {
 	struct hash_slot *slots;
 	size_t mask, n;
 };
+
+static inline uint32_t hash_half(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32);
+}
 
 /* Add to a table that was zeroed at first; it grows in MEM. 0 or -ENOMEM. */
 int hash_table_add(struct hash_table *t, struct arena *mem, uint64_t hash, uint32_t value);
@@ -38,14 +44,16 @@ int hash_table_add(struct hash_table *t, struct arena *mem, uint64_t hash, uint3
 #define HASH_NONE UINT32_MAX
 static inline uint32_t hash_table_next(const struct hash_table *t, uint64_t hash, size_t *at)
 {
+	uint32_t half = hash_half(hash);
+
 	if (!t->slots)
 		return HASH_NONE;
 	for (;;) {
-		const struct hash_slot *s = &t->slots[(hash + (*at)++) & t->mask];
+		const struct hash_slot *s = &t->slots[(half + (*at)++) & t->mask];
 
 		if (s->value == 0)
 			return HASH_NONE;
-		if (s->hash == hash)
+		if (s->hash == half)
 			return s->value - 1;
 	}
 }

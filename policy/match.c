@@ -248,15 +248,15 @@ const struct l7_rule *judge_reading(const struct ruleset *rs, const struct reque
 	return try_path(rs, req, 0, s);
 }
 
-static void judge_begin(struct judge_scratch *s)
+void judge_begin(struct judge_scratch *s)
 {
 	s->have_methods = s->have_hosts = s->have_conditions = false;
 	s->n_acting = 0;
+	s->unmet = NULL;
 }
 
 void judge_fields(const struct ruleset *rs, const struct request *req, struct judge_scratch *s)
 {
-	judge_begin(s);
 	find_methods(rs, req, s);
 	find_hosts(rs, req, s);
 	find_conditions(rs, req, s);
@@ -276,14 +276,18 @@ struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req
 	struct verdict v = { .action = VERDICT_DENY };
 	const struct l7_rule *first = NULL;
 
-	if (!rs || !scratch || req->n_readings == 0)
+	if (!scratch)
 		return v;
 	judge_begin(scratch);
+	if (!rs || req->n_readings == 0)
+		return v;
 	for (size_t i = 0; i < req->n_readings; i++) {
 		const struct l7_rule *rule = judge_reading(rs, req, req->readings[i], scratch);
 
-		if (!rule)
+		if (!rule) {
+			scratch->unmet = &req->readings[i];
 			return v;
+		}
 		if (rs->n_acting && !actions_collect(rs, req, scratch))
 			return undoable(rule);
 		if (i == 0)

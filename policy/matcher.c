@@ -5,22 +5,36 @@
 #include <limits.h>
 #include <stdlib.h>
 
+static void bitmap_set(uint64_t *bits, size_t at)
+{
+	bits[at / 64] |= UINT64_C(1) << (at % 64);
+}
+
+static bool bitmap_has(const uint64_t *bits, size_t at)
+{
+	return bits[at / 64] >> (at % 64) & 1;
+}
+
 /* So that a string and a prefix of the same text have different hashes. */
 #define PREFIX_MARK UINT64_C(0x5bd1e995)
-
-int hits_init(struct hits *h, size_t highest)
-{
-	h->size = highest + 1;
-	h->ids = calloc(h->size, sizeof(*h->ids));
-	h->stamps = calloc(h->size, sizeof(*h->stamps));
-	h->round = 1;
-	return h->ids && h->stamps ? 0 : -ENOMEM;
-}
 
 void hits_done(struct hits *h)
 {
 	free(h->ids);
 	free(h->stamps);
+}
+
+int hits_init(struct hits *h, size_t highest)
+{
+	if (highest < h->size)
+		return 0;
+	hits_done(h);
+	h->n = 0;
+	h->size = highest + 1;
+	h->ids = calloc(h->size, sizeof(*h->ids));
+	h->stamps = calloc(h->size, sizeof(*h->stamps));
+	h->round = 1;
+	return h->ids && h->stamps ? 0 : -ENOMEM;
 }
 
 void hits_clear(struct hits *h)
@@ -30,6 +44,12 @@ void hits_clear(struct hits *h)
 		memset(h->stamps, 0, h->size * sizeof(*h->stamps));
 		h->round = 1;
 	}
+}
+
+void hits_stamp(struct hits *h)
+{
+	for (size_t i = h->n == HITS_FEW + 1 ? 0 : h->n - 1; i < h->n; i++)
+		h->stamps[h->ids[i]] = h->round;
 }
 
 static uint64_t pattern_hash(const struct pattern *pat)
@@ -82,7 +102,7 @@ static struct matcher_entry *find_entry(const struct matcher *m, uint64_t runnin
 	while ((i = hash_table_next(&m->table, hash, &at)) != HASH_NONE) {
 		struct matcher_entry *e = &m->entries[i];
 
-		if (e->prefix == prefix && span_eq(e->text, text))
+		if (e->prefix == prefix && span_eq((struct span){ e->text, e->len }, text))
 			return e;
 	}
 	return NULL;
@@ -93,6 +113,8 @@ static struct matcher_entry *new_entry(struct matcher *m, struct arena *keep, ui
 {
 	struct matcher_entry *entries, *e;
 
+	if (text.len > UINT32_MAX)
+		return NULL;
 	entries = arena_extend(keep, m->entries, m->n_entries, sizeof(*entries));
 	if (!entries)
 		return NULL;
@@ -101,7 +123,9 @@ static struct matcher_entry *new_entry(struct matcher *m, struct arena *keep, ui
 	    0)
 		return NULL;
 	e = &m->entries[m->n_entries++];
-	*e = (struct matcher_entry){ .text = text, .prefix = prefix };
+	*e = (struct matcher_entry){ .text = text.ptr,
+				     .len = (uint32_t)text.len,
+				     .prefix = prefix };
 	if (prefix && text.len > m->longest)
 		m->longest = text.len;
 	return e;
@@ -116,32 +140,52 @@ static struct matcher_entry *get_entry(struct matcher *m, struct arena *keep, st
 	return e ? e : new_entry(m, keep, running, text, prefix);
 }
 
+static int add_further(struct matcher_entry *e, struct arena *keep, uint32_t id)
+{
+	uint32_t *list = e->n_ids > 1 ? e->ids : NULL, first = e->id;
+
+	if (!list) {
+		list = arena_extend(keep, NULL, 0, sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		list[0] = first;
+	}
+	list = arena_extend(keep, list, e->n_ids, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	list[e->n_ids++] = id;
+	e->ids = list;
+	return 0;
+}
+
 static int add_literal(struct matcher *m, struct arena *keep, const struct regex_literal *lit,
 		       uint32_t id)
 {
 	struct matcher_entry *e = get_entry(m, keep, lit->text, lit->prefix);
-	uint32_t *ids;
 
 	if (!e)
 		return -ENOMEM;
-	ids = arena_extend(keep, e->ids, e->n_ids, sizeof(*ids));
-	if (!ids)
-		return -ENOMEM;
-	e->ids = ids;
-	e->ids[e->n_ids++] = id;
-	return 0;
+	if (e->n_ids == 0) {
+		e->id = id;
+		e->n_ids = 1;
+		return 0;
+	}
+	return add_further(e, keep, id);
 }
 
-static int note_lengths(struct matcher *m, struct arena *keep)
+static int note_prefixes(struct matcher *m, struct arena *keep)
 {
 	m->lengths = arena_alloc(keep, (m->longest / 64 + 1) * sizeof(*m->lengths));
 	if (!m->lengths)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_entries; i++) {
-		size_t len = m->entries[i].text.len;
+		const struct matcher_entry *e = &m->entries[i];
 
-		if (m->entries[i].prefix)
-			m->lengths[len / 64] |= UINT64_C(1) << (len % 64);
+		if (!e->prefix)
+			continue;
+		bitmap_set(m->lengths, e->len);
+		if (e->len > 0)
+			bitmap_set(m->ends, (unsigned char)e->text[e->len - 1]);
 	}
 	return 0;
 }
@@ -162,7 +206,7 @@ int matcher_build(struct matcher *m, struct arena *keep, struct automata *automa
 			if (add_literal(m, keep, &m->patterns[i]->literals[j], (uint32_t)i) < 0)
 				return -ENOMEM;
 	r = matcher_fill_buckets(m, keep, automata, why);
-	return r < 0 ? r : note_lengths(m, keep);
+	return r < 0 ? r : note_prefixes(m, keep);
 }
 
 struct search {
@@ -193,8 +237,18 @@ static void scan(struct search *s, const struct matcher_bucket *bucket)
 
 static void add_entry_hits(const struct matcher_entry *e, struct hits *hits)
 {
-	for (size_t i = 0; e && i < e->n_ids; i++)
+	if (e && e->n_ids == 1)
+		hits_add(hits, e->id);
+	for (size_t i = 0; e && e->n_ids > 1 && i < e->n_ids; i++)
 		hits_add(hits, e->ids[i]);
+}
+
+/* Is there a prefix of that length that ends like the first LEN bytes of VALUE? Most are told apart
+ * by this, without a look at the table. */
+static bool may_be_prefix(const struct matcher *m, struct span value, size_t len)
+{
+	return bitmap_has(m->lengths, len) &&
+	       (len == 0 || bitmap_has(m->ends, (unsigned char)value.ptr[len - 1]));
 }
 
 static void find_entries(const struct matcher *m, struct search *s)
@@ -203,21 +257,23 @@ static void find_entries(const struct matcher *m, struct search *s)
 	/* "." does not match a newline: a prefix counts only if no newline is behind it. */
 	const char *newline = value.len ? memrchr(value.ptr, '\n', value.len) : NULL;
 	size_t from = newline ? (size_t)(newline - value.ptr) + 1 : 0;
+	size_t last = value.len < m->longest ? value.len : m->longest;
 	uint64_t running = HASH_START;
 
-	for (size_t len = 0;; len++) {
+	for (size_t len = 0; len <= last; len++) {
 		const struct matcher_entry *e = NULL;
 
-		if (len <= m->longest && m->lengths[len / 64] >> (len % 64) & 1)
+		if (len > 0)
+			running = hash_byte(running, (unsigned char)value.ptr[len - 1]);
+
+		if (may_be_prefix(m, value, len))
 			e = find_entry(m, running, (struct span){ value.ptr, len }, true);
 		if (e && len >= from)
 			add_entry_hits(e, s->hits);
 		if (e && e->bucket)
 			scan(s, e->bucket);
-		if (len == value.len)
-			break;
-		running = hash_byte(running, (unsigned char)value.ptr[len]);
 	}
+	running = hash_bytes(running, value.ptr + last, value.len - last);
 	add_entry_hits(find_entry(m, running, value, false), s->hits);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The life of a policy that has been made, and the questions to it. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
@@ -158,26 +159,44 @@ static bool measure(struct judge_scratch *s, const struct l4 *c, struct sizes *m
 	return ok;
 }
 
+static bool seen_fill(struct judge_scratch *s, size_t n)
+{
+	if (n <= s->n_seen)
+		return true;
+	free(s->seen);
+	free(s->seen_names);
+	s->seen = calloc(n, sizeof(*s->seen));
+	s->seen_names = calloc(n, sizeof(*s->seen_names));
+	s->n_seen = n;
+	return s->seen && s->seen_names;
+}
+
 static bool scratch_fill(struct judge_scratch *s, const struct policy *p)
 {
 	struct sizes most = { 0, 0, 0, 0, 0 };
 	bool ok = measure(s, &p->l4[L4_EGRESS], &most) && measure(s, &p->l4[L4_INGRESS], &most);
 
-	s->seen = calloc(most.names + 1, sizeof(*s->seen));
-	s->seen_names = calloc(most.names + 1, sizeof(*s->seen_names));
-	return ok && s->seen && s->seen_names && hits_init(&s->paths, most.paths) == 0 &&
+	return ok && seen_fill(s, most.names + 1) && hits_init(&s->paths, most.paths) == 0 &&
 	       hits_init(&s->methods, most.methods) == 0 && hits_init(&s->hosts, most.hosts) == 0 &&
 	       hits_init(&s->conditions, most.conditions) == 0;
 }
 
+int judge_scratch_fit(struct judge_scratch **s, const struct policy *p)
+{
+	if (!*s)
+		*s = calloc(1, sizeof(**s));
+	if (*s && scratch_fill(*s, p))
+		return 0;
+	judge_scratch_free(*s);
+	*s = NULL;
+	return -ENOMEM;
+}
+
 struct judge_scratch *judge_scratch_new(const struct policy *p)
 {
-	struct judge_scratch *s = calloc(1, sizeof(*s));
+	struct judge_scratch *s = NULL;
 
-	if (s && !scratch_fill(s, p)) {
-		judge_scratch_free(s);
-		return NULL;
-	}
+	judge_scratch_fit(&s, p);
 	return s;
 }
 

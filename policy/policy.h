@@ -146,6 +146,9 @@ enum l4_action policy_l4_ingress(const struct policy *p, const struct address *c
 /* Memory that judging needs, one per thread and good for every ruleset of P. NULL when out of
  * memory. */
 struct judge_scratch *judge_scratch_new(const struct policy *p);
+/* Make *S, which may be NULL, good for P as well as for what it is good for already. Returns 0, or
+ * -ENOMEM: then *S is NULL. */
+int judge_scratch_fit(struct judge_scratch **s, const struct policy *p);
 void judge_scratch_free(struct judge_scratch *s);
 
 /* Judge REQ: ALLOW only if every reading of its path is allowed by some rule whose other fields
@@ -156,9 +159,9 @@ void judge_scratch_free(struct judge_scratch *s);
 struct verdict ruleset_judge(const struct ruleset *rs, const struct request *req,
 			     struct judge_scratch *scratch);
 
-/* For a request that was denied: fill in the nearest rule and the field on which it failed. Looks
- * at a bounded number of rules (RULESET_EXPLAIN_MAX), since denials can come as fast as an attacker
- * likes. */
+/* For the request that was denied last with this scratch: fill in the nearest rule and the field on
+ * which it failed. Looks at a bounded number of rules (RULESET_EXPLAIN_MAX), since denials can come
+ * as fast as an attacker likes. */
 #define RULESET_EXPLAIN_MAX 1000
 void ruleset_explain(const struct ruleset *rs, const struct request *req,
 		     struct judge_scratch *scratch, struct verdict *verdict);

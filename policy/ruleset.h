@@ -35,12 +35,11 @@ struct l7_action {
 
 struct l7_rule {
 	uint32_t path, method, host;
-	uint32_t *conditions; /* numbers, from 1; the rarest first */
-	size_t n_conditions;
-	const struct l7_action *actions;
-	size_t n_actions;
 	uint32_t order; /* of rules with actions: as they were written */
 	const struct rule_ref *ref;
+	uint32_t n_conditions, n_actions;
+	uint32_t *conditions; /* numbers, from 1; the rarest first */
+	const struct l7_action *actions;
 };
 
 /* The rules of one path pattern: a range of rules[], and what they look at. */
@@ -81,10 +80,13 @@ struct judge_scratch {
 	struct hits paths, methods, hosts, conditions;
 	struct header_seen *seen; /* by name */
 	uint32_t *seen_names;
+	size_t n_seen; /* names that fit */
 	uint64_t round;
 	const struct l7_rule *acting[VERDICT_ACTIONS_MAX]; /* those found for this request */
 	size_t n_acting;
 	bool have_methods, have_hosts, have_conditions; /* found for this request */
+	/* Why it was denied: no rule allows this reading, of which PATHS has the hits. */
+	const struct span *unmet;
 };
 
 /* Compile the union of N rules into KEEP. 0, -ENOMEM or -EINVAL with *WHY. */
@@ -107,7 +109,8 @@ bool actions_list(const struct ruleset *rs, const struct judge_scratch *s, struc
 void judge_find_group(const struct ruleset *rs, const struct request *req,
 		      const struct path_group *g, struct judge_scratch *s);
 bool judge_rule_holds(const struct l7_rule *rule, const struct judge_scratch *s);
-
+void judge_begin(struct judge_scratch *s);
+/* Find of the fields what has not been found yet. */
 void judge_fields(const struct ruleset *rs, const struct request *req, struct judge_scratch *s);
 bool judge_conditions_hold(const struct l7_rule *rule, const struct judge_scratch *s);
 const struct l7_rule *judge_reading(const struct ruleset *rs, const struct request *req,

@@ -2,55 +2,16 @@
 #include "agent.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 #include "agent_parts.h"
 #include "agent_say.h"
 #include "loop.h"
 #include "notify.h"
-#include "stats.h"
 
 /* ---- what the parts share ---- */
-
-int agent_open_cgroup(const struct agent *a, const char *path)
-{
-	char *full;
-	int fd;
-
-	if (asprintf(&full, "%s%s", a->tree, path) < 0)
-		return -ENOMEM;
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
-	free(full);
-	return fd;
-}
-
-int agent_tell(struct agent *a, int (*append)(struct worker_changes *list, void *ctx), void *ctx,
-	       uint32_t *serial)
-{
-	struct worker_changes *lists[WORKER_MAX];
-	unsigned n = 0;
-	int r = 0;
-
-	while (r == 0 && n < a->crew.n) {
-		lists[n] = worker_changes_new();
-		r = lists[n] ? append(lists[n], ctx) : -ENOMEM;
-		n++;
-	}
-	if (r == 0) {
-		*serial = crew_post(&a->crew, lists);
-		return 0;
-	}
-	while (n-- > 0)
-		worker_changes_free(lists[n]);
-	return r;
-}
 
 static void on_retry(uv_timer_t *timer)
 {
@@ -88,55 +49,9 @@ static int open_log(struct agent *a, struct error *err)
 	return r;
 }
 
-/* A flood of connections must not take the descriptors without which nobody can be made a workload:
- * each connection has two. */
-static void keep_descriptors(const struct agent_config *c, struct limits *limits)
-{
-	const struct limits presets = LIMITS_DEFAULT;
-	struct rlimit files;
-	uint64_t most;
-
-	*limits = c->limits;
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return;
-	files.rlim_cur = files.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &files);
-	most = files.rlim_cur > 2 * AGENT_DESCRIPTORS_KEPT
-		       ? (files.rlim_cur - AGENT_DESCRIPTORS_KEPT) / 2
-		       : 1;
-	if (limits->connections <= most)
-		return;
-	limits->connections = most;
-	if (c->limits.connections == presets.connections) /* nobody has asked for so many */
-		return;
-	fprintf(stderr,
-		"sluice: with at most %llu descriptors (LimitNOFILE) there can be %llu connections "
-		"at a time, not %llu\n",
-		(unsigned long long)files.rlim_cur, (unsigned long long)most,
-		(unsigned long long)c->limits.connections);
-}
-
-/* Before any thread exists. */
-static int take_signals(struct agent *a, struct error *err)
-{
-	sigset_t mask;
-
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGHUP);
-	a->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-	sigaddset(&mask, SIGPIPE); /* EPIPE is enough */
-	if (a->signal_fd < 0 || sigprocmask(SIG_BLOCK, &mask, NULL) < 0) {
-		error_set(err, "signalfd: %s", strerror(errno));
-		return -errno;
-	}
-	return 0;
-}
-
 static void make_timers(struct agent *a)
 {
-	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->sweep };
+	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->rest, &a->sweep };
 
 	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
 		uv_timer_init(&a->loop, timers[i]);
@@ -158,9 +73,10 @@ static int open_loops(struct agent *a, struct error *err)
 	};
 	int r;
 
-	keep_descriptors(c, &options.limits);
+	r = agent_keep_descriptors(c, &options.limits, err);
+	if (r < 0)
+		return r;
 	r = loop_open(&a->loop, AGENT_DESCRIPTORS_MAX);
-
 	if (r < 0) {
 		error_set(err, "cannot make an event loop: %s", uv_strerror(r));
 		return r;
@@ -213,7 +129,7 @@ static void take_over(struct agent *a)
 	if (agent_state_cleanup(&a->state, &report, &err) < 0)
 		fprintf(stderr, "sluice: %s\n", err.text);
 	else if (report.removed > 0)
-		fprintf(stderr, "sluice: took over from an agent that was killed\n");
+		fprintf(stderr, "sluice: took over from the agent before\n");
 }
 
 int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan, struct error *err)
@@ -230,7 +146,7 @@ int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan
 	if (r == 0)
 		r = open_log(a, err);
 	if (r == 0)
-		r = take_signals(a, err);
+		r = agent_take_signals(a, err);
 	if (r == 0)
 		r = open_loops(a, err);
 	if (r == 0)
@@ -270,7 +186,7 @@ static bool is_about_netns(const struct agent *a, const struct steer_event *e)
 	return true;
 }
 
-static void on_steer_event(void *ctx, const struct steer_event *e)
+void agent_on_event(void *ctx, const struct steer_event *e)
 {
 	struct agent *a = ctx;
 	const struct agent_workload *w = agent_find(a, e->workload);
@@ -289,7 +205,7 @@ static void on_events(uv_poll_t *handle, int status, int events)
 
 	(void)status;
 	(void)events;
-	steer_read_events(a->steer, on_steer_event, a);
+	steer_read_events(a->steer, agent_on_event, a);
 }
 
 static void on_route_change(uv_poll_t *handle, int status, int events)
@@ -324,41 +240,12 @@ static void on_progress(void *ctx)
 {
 	struct agent *a = ctx;
 
-	if (a->ending)
+	if (a->ending) {
+		agent_end_progress(a);
 		return;
+	}
 	agent_workloads_progress(a);
 	agent_netns_progress(a);
-}
-
-static void end_loop(struct agent *a)
-{
-	uv_handle_t *const handles[] = {
-		(uv_handle_t *)&a->signals,
-		(uv_handle_t *)&a->events,
-		(uv_handle_t *)&a->route_changes,
-		(uv_handle_t *)&a->cgroup_news,
-	};
-
-	a->ending = true;
-	notify_send("STOPPING=1");
-	for (size_t i = 0; i < sizeof(handles) / sizeof(*handles); i++)
-		uv_close(handles[i], NULL);
-	uv_stop(&a->loop);
-}
-
-static void on_signals(uv_poll_t *handle, int status, int events)
-{
-	struct agent *a = handle->data;
-	struct signalfd_siginfo info;
-
-	(void)status;
-	(void)events;
-	while (read(a->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGHUP)
-			agent_reload_now(a);
-		else if (!a->ending)
-			end_loop(a);
-	}
 }
 
 static void watch(struct agent *a, uv_poll_t *handle, int fd, uv_poll_cb on_readable)
@@ -371,10 +258,11 @@ static void watch(struct agent *a, uv_poll_t *handle, int fd, uv_poll_cb on_read
 
 void agent_loop(struct agent *a)
 {
-	watch(a, &a->signals, a->signal_fd, on_signals);
+	watch(a, &a->signals, a->signal_fd, agent_on_signals);
 	watch(a, &a->events, steer_events_fd(a->steer), on_events);
 	watch(a, &a->route_changes, routes_fd(a->routes), on_route_change);
 	watch(a, &a->cgroup_news, cgroup_watch_fd(a->cgroups), on_cgroup_news);
+	a->looping = true;
 	crew_begin(&a->crew, &a->loop);
 	a->progress = (struct crew_watch){ .on_progress = on_progress, .ctx = a };
 	crew_watch(&a->crew, &a->progress);
@@ -385,71 +273,4 @@ void agent_loop(struct agent *a)
 	agent_say_ready(a);
 	notify_send("READY=1");
 	uv_run(&a->loop, UV_RUN_DEFAULT);
-}
-
-/* ---- the end ---- */
-
-/* Whatever is left of the loop; libuv calls nothing back that is not closed. */
-static void close_timers(struct agent *a)
-{
-	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->sweep };
-
-	a->ending = true;
-	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
-		uv_close((uv_handle_t *)timers[i], NULL);
-}
-
-static void close_log(struct agent *a)
-{
-	uint64_t lost = access_log_close(a->log);
-
-	if (lost > 0)
-		fprintf(stderr, "sluice: %llu records could not be written to the log\n",
-			(unsigned long long)lost);
-	denials_print(&a->reporter.denials, stderr);
-	denials_done(&a->reporter.denials);
-}
-
-static void remove_state(struct agent *a)
-{
-	int r = a->state_made ? agent_state_remove(&a->state) : 0;
-
-	if (r < 0)
-		fprintf(stderr,
-			"sluice: could not remove everything of this agent: %s; `sluice cleanup` "
-			"will\n",
-			strerror(-r));
-}
-
-void agent_close(struct agent *a)
-{
-	struct metrics sum = { 0 };
-
-	if (a->loop_made)
-		close_timers(a);
-	/* Workloads live on: whoever connects from now on is not sluice's any more. */
-	agent_points_close(a);
-	agent_status_close(a);
-	crew_stop(&a->crew, &sum, &a->reporter.denials);
-	agent_pods_end(a);
-	agent_reload_end(a);
-	crew_end(&a->crew);
-	if (a->steer)
-		steer_read_events(a->steer, on_steer_event, a);
-	stats_write(a->steer, &sum);
-	agent_netns_close(a);
-	if (a->loop_made)
-		uv_run(&a->loop, UV_RUN_DEFAULT);
-	agent_reload_done(a);
-	agent_pods_done(a);
-	close_log(a);
-	agent_workloads_close(a);
-	routes_close(a->routes);
-	steer_close(a->steer);
-	remove_state(a);
-	if (a->loop_made)
-		uv_loop_close(&a->loop);
-	if (a->signal_fd >= 0)
-		close(a->signal_fd);
-	agent_plan_free(a->plan);
 }

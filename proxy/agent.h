@@ -33,13 +33,14 @@
 #include "steer.h"
 #include "sluice/error.h"
 
-#define AGENT_WORKLOADS_MAX    4096
-#define AGENT_NETNS_MAX	       1024
-#define AGENT_DESCRIPTORS_MAX  65536 /* of those that the main thread watches, the highest */
-#define AGENT_DESCRIPTORS_KEPT 2048  /* that connections may not take */
-#define AGENT_RETRY_MS	       1000  /* what could not be done */
-#define AGENT_SWEEP_MS	       20    /* between two sweeps for workloads that come */
-#define AGENT_SCAN_MS	       10000 /* everything is looked at, whatever inotify has told */
+#define AGENT_WORKLOADS_MAX	4096
+#define AGENT_NETNS_MAX		1024
+#define AGENT_DESCRIPTORS_MAX	65536 /* of those that the main thread watches, the highest */
+#define AGENT_DESCRIPTORS_KEPT	2048  /* that connections may not take, where there are enough */
+#define AGENT_CONNECTIONS_LEAST 64    /* with fewer it does not start */
+#define AGENT_RETRY_MS		1000  /* what could not be done */
+#define AGENT_SWEEP_MS		20    /* between two sweeps for workloads that come */
+#define AGENT_SCAN_MS		10000 /* everything is looked at, whatever inotify has told */
 
 struct agent;
 
@@ -53,6 +54,7 @@ struct agent_netns {
 	struct routes *routes;
 	uv_poll_t changes; /* of the routes */
 	bool routed;	   /* CHANGES is open */
+	bool resting;	   /* and not looked at, for a moment */
 	unsigned users;	   /* workloads */
 	bool leaving;	   /* the workers are told that it goes */
 	uint32_t serial;   /* of that */
@@ -151,12 +153,14 @@ struct agent {
 	struct agent_window held, known;  /* in whichever way; by their own policies */
 	uint64_t known_before_containers; /* of KNOWN: there was no other process yet */
 	uv_loop_t loop;
-	bool loop_made, ending;
+	bool loop_made, looping, ending;
+	bool stays; /* when it has ended, everything is to stay as closed as if it was killed */
 	int signal_fd;
 	uv_poll_t signals, events, route_changes, cgroup_news;
 	uv_timer_t retry; /* what could not be done */
 	uv_timer_t scan;
 	uv_timer_t visit;  /* processes of workloads that have just come */
+	uv_timer_t rest;   /* of changes of routes in other namespaces */
 	uv_timer_t sweep;  /* connections that are older than their workload */
 	unsigned sweeps;   /* still to come */
 	uint64_t swept_ms; /* when the last one was */
@@ -169,9 +173,9 @@ struct agent {
 /* PLAN is taken over. */
 int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan,
 	       struct error *err);
-/* Returns when SIGTERM or SIGINT has come. */
+/* Returns when SIGTERM, SIGINT or SIGUSR2 has come and what was in flight is delivered. */
 void agent_loop(struct agent *a);
-/* Accepts what a failed agent_open() left. */
+/* Accepts what a failed agent_open() left. After SIGUSR2 it ends the process. */
 void agent_close(struct agent *a);
 
 /* By the id of steering; NULL: there is none any more. */

@@ -14,19 +14,41 @@
 #include <unistd.h>
 #include "agent_parts.h"
 
-#define VISITS_MAX 12 /* each a quarter later than the one before: 4 ms, 5 ms ... about 200 ms */
-#define VISIT_MS   4
+#define VISITS_MAX     12 /* each a quarter later than the one before: 4 ms, 5 ms ... about 200 ms */
+#define VISIT_MS       4
+#define ROUTES_REST_MS 100
+#define STAYS_MAX      32 /* namespaces of one workload, which must not take everybody's */
 
 /* ---- open and close one ---- */
 
+static void on_rested(uv_timer_t *timer);
+
+/* Who may change routes there must not keep us busy: the next change is looked at a moment later.
+ */
 static void on_route_change(uv_poll_t *handle, int status, int events)
 {
 	struct agent_netns *n = handle->data;
+	struct agent *a = n->agent;
 
 	(void)status;
 	(void)events;
 	if (routes_update(n->routes) < 0)
-		agent_retry(n->agent);
+		agent_retry(a);
+	uv_poll_stop(handle);
+	n->resting = true;
+	if (!uv_is_active((uv_handle_t *)&a->rest))
+		uv_timer_start(&a->rest, on_rested, ROUTES_REST_MS, 0);
+}
+
+static void on_rested(uv_timer_t *timer)
+{
+	struct agent *a = timer->data;
+
+	for (struct agent_netns *n = a->netns; n; n = n->next) {
+		if (n->resting)
+			uv_poll_start(&n->changes, UV_READABLE, on_route_change);
+		n->resting = false;
+	}
 }
 
 static void netns_free(struct agent_netns *n)
@@ -97,6 +119,16 @@ static int netns_open(struct agent *a, struct agent_netns *n, int fd, struct err
 	return crew_add_netns(&a->crew, a->steer, n->netns, err);
 }
 
+static void say_unserved(struct agent *a, const char *why)
+{
+	if (!a->said_netns)
+		fprintf(stderr,
+			"sluice: a network namespace cannot be served: %s; what has to be read "
+			"there is refused until it can\n",
+			why);
+	a->said_netns = true;
+}
+
 static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
 {
 	struct agent_netns *n = calloc(1, sizeof(*n));
@@ -114,12 +146,7 @@ static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
 		}
 		netns_close(a, n);
 	}
-	if (!a->said_netns)
-		fprintf(stderr,
-			"sluice: a network namespace cannot be served: %s; what has to be read "
-			"there is refused; it is tried again\n",
-			err.text);
-	a->said_netns = true;
+	say_unserved(a, err.text);
 	agent_retry(a);
 	return NULL;
 }
@@ -197,6 +224,10 @@ static void on_pid(void *ctx, pid_t pid)
 		agent_retry(a); /* when it has left */
 		return;
 	}
+	if (!n && v->workload->n_stays >= STAYS_MAX) {
+		say_unserved(a, "a workload has processes in too many of them");
+		return;
+	}
 	if (!n) {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		/* Between the two it may have gone elsewhere. */
@@ -254,7 +285,8 @@ void agent_netns_progress(struct agent *a)
 {
 	for (struct agent_netns *n = a->netns, *next; n; n = next) {
 		next = n->next;
-		if (n->users == 0 && !n->leaving) {
+		/* What its workloads said before they ended is delivered first. */
+		if (n->users == 0 && !n->leaving && netns_is_left(n->netns)) {
 			n->leaving = crew_remove_netns(&a->crew, n->netns->number, &n->serial) == 0;
 			if (!n->leaving)
 				agent_retry(a);

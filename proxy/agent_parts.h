@@ -7,17 +7,29 @@
 
 /* ---- agent.c ---- */
 
-/* The directory of the cgroup PATH, opened, or a negative errno. */
-int agent_open_cgroup(const struct agent *a, const char *path);
-/* Tell every worker what APPEND writes into its list. Returns 0 and a serial for crew_reached(), or
- * a negative errno: nobody was told. */
-int agent_tell(struct agent *a, int (*append)(struct worker_changes *list, void *ctx), void *ctx,
-	       uint32_t *serial);
 /* Something could not be done: it is tried again in a while. */
 void agent_retry(struct agent *a);
+void agent_on_event(void *ctx, const struct steer_event *e);
+
+/* ---- agent_descriptors.c ---- */
+
+/* Raise the limit as far as it goes. A flood of connections must not take the descriptors without
+ * which nobody can be made a workload: each connection has two, so LIMITS, those of C, may allow
+ * fewer of them. Returns 0, or -EMFILE and what to do. */
+int agent_keep_descriptors(const struct agent_config *c, struct limits *limits, struct error *err);
+
+/* ---- agent_end.c ---- */
+
+/* Before any thread exists. */
+int agent_take_signals(struct agent *a, struct error *err);
+void agent_on_signals(uv_poll_t *handle, int status, int events);
+/* Workers have got on, while the agent ends. */
+void agent_end_progress(struct agent *a);
 
 /* ---- agent_points.c: where the programs are attached ---- */
 
+/* The directory of the cgroup PATH, opened, or a negative errno. */
+int agent_open_cgroup(const struct agent *a, const char *path);
 /* Attach to what the plan needs. */
 int agent_points_attach(struct agent *a, struct error *err);
 /* The same while the agent goes on: what fails is said and tried again. */

@@ -2,12 +2,27 @@
 /* Where the programs are attached: few directories, above all cgroups that can become workloads, so
  * that one more workload is an entry of a map and nothing else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "agent_parts.h"
 #include "cgroup_pattern.h"
+
+int agent_open_cgroup(const struct agent *a, const char *path)
+{
+	char *full;
+	int fd;
+
+	if (asprintf(&full, "%s%s", a->tree, path) < 0)
+		return -ENOMEM;
+	fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	free(full);
+	return fd;
+}
 
 static bool exists(const struct agent *a, const char *path)
 {

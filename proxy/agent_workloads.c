@@ -101,7 +101,8 @@ static void hold(struct agent *a, struct agent_workload *w)
 
 void agent_workloads_progress(struct agent *a)
 {
-	if (agent_reload_is_taking(a)) /* which is about to switch their tables */
+	/* Their policy may be one that not every worker has yet. */
+	if (agent_reload_is_taking(a) && !crew_reached(&a->crew, a->reload.rollout.serial, false))
 		return;
 	for (struct agent_workload *w = a->workloads; w; w = w->next)
 		if (w->state == AGENT_WORKLOAD_TOLD && crew_reached(&a->crew, w->serial, false))
@@ -110,10 +111,11 @@ void agent_workloads_progress(struct agent *a)
 
 /* ---- coming ---- */
 
-static int append_policy(struct worker_changes *list, void *ctx)
+static int append_policy(struct worker_changes *list, unsigned i, void *ctx)
 {
 	const struct agent_workload *w = ctx;
 
+	(void)i;
 	return worker_changes_set_policy(list, w->id, w->rule.policy, w->rule.info);
 }
 
@@ -162,7 +164,7 @@ static int add(struct agent *a, const struct cgroup_found *f, size_t entry,
 		r = steer_add_workload(a->steer, w->cgroup_id, w->flags, &w->id, err);
 	if (r < 0)
 		goto fail;
-	r = agent_tell(a, append_policy, w, &w->serial);
+	r = crew_tell(&a->crew, append_policy, w, &w->serial);
 	if (r < 0) {
 		error_set(err, "out of memory");
 		steer_remove_workload(a->steer, w->id);
@@ -285,10 +287,11 @@ static const struct cgroup_watch_host host = {
 
 /* ---- going ---- */
 
-static int append_removal(struct worker_changes *list, void *ctx)
+static int append_removal(struct worker_changes *list, unsigned i, void *ctx)
 {
 	const struct agent_workload *w = ctx;
 
+	(void)i;
 	return worker_changes_remove_workload(list, w->id);
 }
 
@@ -303,7 +306,7 @@ static bool forget(struct agent *a, struct agent_workload *w)
 			return false;
 		w->state = AGENT_WORKLOAD_FORGOTTEN;
 	}
-	return agent_tell(a, append_removal, w, &serial) == 0;
+	return crew_tell(&a->crew, append_removal, w, &serial) == 0;
 }
 
 static void remove_gone(struct agent *a)

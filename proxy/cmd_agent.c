@@ -11,9 +11,9 @@
 static const char help[] =
 	"Usage: sluice agent --config FILE [--check]\n\n"
 	"Hold the workloads that FILE names to its policies, in every network namespace, until\n"
-	"SIGTERM or SIGINT comes. Changes of FILE, of policies and of secrets are followed, and "
-	"loaded at\n"
-	"once on SIGHUP. Exits with 0, or with 125 if it could not be started.\n\n"
+	"SIGTERM or SIGINT comes, or SIGUSR2, which leaves everything closed for the next agent.\n"
+	"Changes of FILE, of policies and of secrets are followed, and loaded at once on SIGHUP.\n"
+	"Exits with 0, or with 125 if it could not be started.\n\n"
 	"Options:\n"
 	"  -c, --config FILE          the configuration, in YAML or JSON\n"
 	"  -C, --check                read it and all policies, report every error, and exit\n"

@@ -47,7 +47,7 @@ static void on_side_closed(struct polled *polled)
 	if (w->netns_next == c)
 		w->netns_next = c->next;
 	workload_remove_conn(&w->conns, c);
-	w->netns[c->flow.netns]->n_conns--;
+	worker_netns_leave(w->netns[c->flow.netns], w);
 	w->metrics.open--;
 	c->workload->metrics.open--;
 	worker_release(w);
@@ -469,7 +469,7 @@ int conn_open(struct worker *w, struct workload *wl, int fd, const struct flow *
 	}
 	c->open_sides++;
 	workload_add_conn(wl, &w->conns, c);
-	w->netns[flow->netns]->n_conns++;
+	worker_netns_enter(w->netns[flow->netns]);
 	CONN_COUNT(c, opened);
 	CONN_COUNT(c, open);
 	if (!conn_hold(c))

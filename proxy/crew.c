@@ -39,9 +39,9 @@ int crew_listen(struct crew *c, struct steer *steer, struct error *err)
 	return r;
 }
 
-/* MAKE fills the list of each worker. On failure nothing is left. */
-static int make_lists(const struct crew *c, struct worker_changes *lists[],
-		      int (*make)(struct worker_changes *list, unsigned i, void *ctx), void *ctx)
+/* On failure nothing is left. */
+static int make_lists(const struct crew *c, struct worker_changes *lists[], crew_append append,
+		      void *ctx)
 {
 	int r = 0;
 
@@ -49,10 +49,20 @@ static int make_lists(const struct crew *c, struct worker_changes *lists[],
 		lists[i] = NULL;
 	for (unsigned i = 0; r == 0 && i < c->n; i++) {
 		lists[i] = worker_changes_new();
-		r = lists[i] ? make(lists[i], i, ctx) : -ENOMEM;
+		r = lists[i] ? append(lists[i], i, ctx) : -ENOMEM;
 	}
 	for (unsigned i = 0; r < 0 && i < c->n; i++)
 		worker_changes_free(lists[i]);
+	return r;
+}
+
+int crew_tell(struct crew *c, crew_append append, void *ctx, uint32_t *serial)
+{
+	struct worker_changes *lists[WORKER_MAX];
+	int r = make_lists(c, lists, append, ctx);
+
+	if (r == 0)
+		*serial = crew_post(c, lists);
 	return r;
 }
 
@@ -79,13 +89,10 @@ static int make_add_netns(struct worker_changes *list, unsigned i, void *ctx)
 int crew_add_netns(struct crew *c, struct steer *steer, struct netns *netns, struct error *err)
 {
 	struct netns_to_add add = { .netns = netns, .steer = steer, .err = err };
-	struct worker_changes *lists[WORKER_MAX];
-	int r;
+	uint32_t serial;
+	int r = crew_tell(c, make_add_netns, &add, &serial);
 
-	r = make_lists(c, lists, make_add_netns, &add);
-	if (r == 0)
-		crew_post(c, lists);
-	else if (!err->text[0])
+	if (r < 0 && !err->text[0])
 		error_set(err, "out of memory");
 	return r;
 }
@@ -98,12 +105,7 @@ static int make_remove_netns(struct worker_changes *list, unsigned i, void *ctx)
 
 int crew_remove_netns(struct crew *c, uint32_t number, uint32_t *serial)
 {
-	struct worker_changes *lists[WORKER_MAX];
-	int r = make_lists(c, lists, make_remove_netns, &number);
-
-	if (r == 0)
-		*serial = crew_post(c, lists);
-	return r;
+	return crew_tell(c, make_remove_netns, &number, serial);
 }
 
 int crew_start(struct crew *c, struct error *err)
@@ -281,12 +283,32 @@ static void finish(struct worker *w, struct metrics *sum, struct denials *denial
 	worker_done(w);
 }
 
-void crew_stop(struct crew *c, struct metrics *sum, struct denials *denials)
+void crew_wind_up(struct crew *c)
 {
 	c->stopping = true;
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->workers[i].started)
 			worker_stop(&c->workers[i]);
+}
+
+void crew_hurry(struct crew *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->workers[i].started)
+			worker_hurry(&c->workers[i]);
+}
+
+bool crew_is_over(const struct crew *c)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->workers[i].started && !atomic_load(&c->workers[i].over))
+			return false;
+	return true;
+}
+
+void crew_stop(struct crew *c, struct metrics *sum, struct denials *denials)
+{
+	crew_wind_up(c);
 	for (unsigned i = 0; i < c->n; i++)
 		worker_join(&c->workers[i]);
 	answer_some(c, true);

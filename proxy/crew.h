@@ -51,6 +51,9 @@ struct crew {
 	struct crew_ask *asks;
 };
 
+/* Writes into the list of worker I. Returns 0 or a negative errno. */
+typedef int (*crew_append)(struct worker_changes *list, unsigned i, void *ctx);
+
 /* Make the workers: nothing that others could see. Here memory may run out in libuv, which ends the
  * process: so call it before anything is made that has to be removed. */
 int crew_open(struct crew *c, const struct crew_options *o, struct error *err);
@@ -66,6 +69,9 @@ int crew_remove_netns(struct crew *c, uint32_t number, uint32_t *serial);
 /* Lists for all workers, LISTS[i] for worker i, which are taken over. Returns their serial. Before
  * crew_start() they are carried out at once. */
 uint32_t crew_post(struct crew *c, struct worker_changes *const lists[]);
+/* The same with lists into which APPEND writes. Returns 0, or what APPEND returned or -ENOMEM: then
+ * nobody was told. */
+int crew_tell(struct crew *c, crew_append append, void *ctx, uint32_t *serial);
 /* Has every worker applied the lists SERIAL? With SWEPT: and held all its connections to them? */
 bool crew_reached(const struct crew *c, uint32_t serial, bool swept);
 /* How many connections have ended because of new policies since this was asked. */
@@ -81,8 +87,14 @@ void crew_begin(struct crew *c, uv_loop_t *loop);
 void crew_watch(struct crew *c, struct crew_watch *watch);
 int crew_start(struct crew *c, struct error *err);
 
-/* Accept no more, finish what is in flight, end; what was counted and denied is added up. Whatever
- * was reached. */
+/* Accept no more and finish what is in flight: crew_is_over() when that is done, of which watches
+ * are told. */
+void crew_wind_up(struct crew *c);
+/* What is still in flight ends now. */
+void crew_hurry(struct crew *c);
+bool crew_is_over(const struct crew *c);
+/* The same without crew_wind_up(), waits for it, and ends; what was counted and denied is added up.
+ * Whatever was reached. */
 void crew_stop(struct crew *c, struct metrics *sum, struct denials *denials);
 /* After crew_stop(): close the handle; LOOP has to be run afterwards. */
 void crew_end(struct crew *c);

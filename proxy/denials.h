@@ -16,7 +16,8 @@
 
 struct denial {
 	uint64_t count, hash;
-	char *text;   /* escaped: safe for a terminal */
+	char *text; /* escaped: safe for a terminal */
+	size_t len;
 	bool audited; /* it passed, and would have been denied */
 };
 
@@ -24,7 +25,7 @@ struct denial {
 struct denials {
 	struct denial *entries; /* in the order of their first occurrence */
 	uint16_t *table;	/* hash table of indices + 1 */
-	unsigned n;
+	unsigned n, room;
 	uint64_t others, others_audited;
 };
 

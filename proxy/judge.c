@@ -41,13 +41,26 @@ bool conn_refresh_rules(struct conn *c)
 	return true;
 }
 
+/* NULL when out of memory: by it everything is denied. */
+static struct judge_scratch *scratch_for(struct worker *w, struct workload *wl)
+{
+	if (wl->judge_round == w->judge_round)
+		return w->judge;
+	if (judge_scratch_fit(&w->judge, wl->policy) == 0)
+		wl->judge_round = w->judge_round;
+	else
+		w->judge_round++;
+	return w->judge;
+}
+
 struct verdict conn_verdict(struct conn *c, const struct request *req)
 {
-	struct judge_scratch *judge = c->workload->judge;
+	struct judge_scratch *judge;
 	struct verdict v;
 
 	if (!c->rules)
 		return (struct verdict){ .action = VERDICT_ALLOW };
+	judge = scratch_for(c->worker, c->workload);
 	v = ruleset_judge(c->rules, req, judge);
 	if (v.action == VERDICT_DENY)
 		ruleset_explain(c->rules, req, judge, &v);

@@ -53,6 +53,23 @@ void netns_unref(struct netns *n)
 	free(n);
 }
 
+void netns_enter(struct netns *n)
+{
+	if (n)
+		atomic_fetch_add(&n->conns, 1);
+}
+
+bool netns_leave(struct netns *n)
+{
+	return n && atomic_fetch_sub(&n->conns, 1) == 1 && atomic_load(&n->awaited);
+}
+
+bool netns_is_left(struct netns *n)
+{
+	atomic_store(&n->awaited, true); /* before the look, so that none leaves unseen */
+	return atomic_load(&n->conns) == 0;
+}
+
 int netns_socket(const struct netns *n, int family, int type, int protocol)
 {
 	int fd;

@@ -151,10 +151,19 @@ static bool switch_one(struct rollout *r, const struct rollout_item *item)
 	return false;
 }
 
+/* The kernel takes some milliseconds for each: between two slices the loop does what else there is.
+ */
 static bool switch_tables(struct rollout *r)
 {
-	while (r->switched < r->plan.n_items && switch_one(r, &r->plan.items[r->switched]))
+	uint64_t until = uv_hrtime() + ROLLOUT_SLICE_NS;
+
+	while (r->switched < r->plan.n_items && switch_one(r, &r->plan.items[r->switched])) {
 		r->switched++;
+		if (r->switched < r->plan.n_items && uv_hrtime() >= until) {
+			uv_timer_start(&r->again, on_again, 1, 0); /* 0 would be this turn */
+			break;
+		}
+	}
 	return r->switched == r->plan.n_items;
 }
 

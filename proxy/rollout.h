@@ -5,8 +5,8 @@
  * main thread's loop, without anything that could fail for good:
  *   TAKING   every worker has been handed the plan. Still in force in the kernel: the old tables.
  *   SWEEPING all workers have taken it; the kernel's tables are switched, one workload after the
- *            other, and the connections that sluice does not carry and that the new tables would
- *            not leave alone are ended. Waits for the workers, who hold their connections to it.
+ *            other and in slices, and the connections that sluice does not carry and that the new
+ * tables would not leave alone are ended. Waits for the workers, who hold their connections to it.
  * So no worker judges by an older policy than the kernel's table is. If a switch fails, workers
  * judge by the new policy, connect() and what is left alone by the old table, and it is tried again
  * until it succeeds. One plan at a time. */
@@ -20,7 +20,8 @@
 #include "crew.h"
 #include "sweep.h"
 
-#define ROLLOUT_AGAIN_MS 1000 /* a switch that failed; a second sweep, see sweep.h */
+#define ROLLOUT_AGAIN_MS 1000	  /* a switch that failed; a second sweep, see sweep.h */
+#define ROLLOUT_SLICE_NS 20000000 /* of switching, in which the loop does nothing else */
 
 /* A workload whose table is to be switched. */
 struct rollout_item {

@@ -14,11 +14,6 @@ static void add(struct text *t, const char *s, size_t len)
 	t->len += len;
 }
 
-void text_add(struct text *t, const char *s)
-{
-	add(t, s, strlen(s));
-}
-
 void text_add_span(struct text *t, struct span s)
 {
 	if (s.len > 0)
@@ -133,28 +128,26 @@ static inline void add_escaped(struct text *t, struct span s,
 			       enum escape (*escape_of)(unsigned char), struct span code)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t begin = 0;
-
 	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.ptr[i];
-		enum escape how = escape_of(c);
-		char escape[8] = { '\\', (char)c };
-		size_t len = 2;
+		size_t begin = i, len = 2;
+		char escape[8] = { '\\' };
+		unsigned char c;
 
-		if (how == AS_IT_IS)
-			continue;
+		while (i < s.len && escape_of((unsigned char)s.ptr[i]) == AS_IT_IS)
+			i++;
 		add_run(t, s.ptr + begin, i - begin);
-		if (how == CODE) {
+		if (i == s.len)
+			return;
+		c = (unsigned char)s.ptr[i];
+		escape[1] = (char)c;
+		if (escape_of(c) == CODE) {
 			memcpy(escape, code.ptr, code.len);
 			escape[code.len] = hex[c >> 4];
 			escape[code.len + 1] = hex[c & 15];
 			len = code.len + 2;
 		}
 		add(t, escape, len);
-		begin = i + 1;
 	}
-	if (s.len > begin)
-		add_run(t, s.ptr + begin, s.len - begin);
 }
 
 void text_add_json(struct text *t, struct span s)

@@ -19,8 +19,12 @@ struct text {
 
 #define TEXT_INIT(array) ((struct text){ .buf = (array), .size = sizeof(array) })
 
-void text_add(struct text *t, const char *s);
 void text_add_span(struct text *t, struct span s);
+/* Here, so that the compiler counts what is written in the source. */
+static inline void text_add(struct text *t, const char *s)
+{
+	text_add_span(t, span_of(s));
+}
 /* In decimal. */
 void text_add_number(struct text *t, uint64_t value);
 /* A time since 1970 in UTC, as "2026-01-31T12:00:00.000000000Z". */

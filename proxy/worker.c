@@ -7,6 +7,7 @@
 #include <string.h>
 #include "conn.h"
 #include "loop.h"
+#include "policy.h"
 #include "shed.h"
 #include "worker_changes.h"
 
@@ -73,6 +74,8 @@ static void on_wake(uv_async_t *async)
 	worker_take_changes(w);
 	if (atomic_load(&w->stop) && !w->stop_at_ms)
 		begin_to_stop(w);
+	if (atomic_load(&w->hurry) && w->stop_at_ms)
+		w->stop_at_ms = 1; /* long ago */
 }
 
 int worker_init(struct worker *w, struct worker_shared *shared, struct log_writer *log,
@@ -108,6 +111,7 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct log_write
 	w->sweep.data = w;
 	turns_init(&w->turns, &w->loop);
 	w->exchanges.kept.max = KEPT_MAX;
+	w->judge_round = 1;
 	w->initialized = true;
 	r = workload_table_init(&w->workloads, shared->max_workloads ? shared->max_workloads : 1);
 	w->netns = calloc(worker_max_netns(w), sizeof(struct worker_netns *));
@@ -177,6 +181,9 @@ static void worker_main(void *arg)
 
 	while (poller_turn(&w->poller, true))
 		;
+	atomic_store(&w->over, true);
+	if (w->progress)
+		uv_async_send(w->progress);
 }
 
 int worker_start(struct worker *w, struct error *err)
@@ -198,6 +205,12 @@ int worker_start(struct worker *w, struct error *err)
 void worker_stop(struct worker *w)
 {
 	atomic_store(&w->stop, true);
+	uv_async_send(&w->wake);
+}
+
+void worker_hurry(struct worker *w)
+{
+	atomic_store(&w->hurry, true);
 	uv_async_send(&w->wake);
 }
 
@@ -239,6 +252,7 @@ void worker_done(struct worker *w)
 	buffer_pool_done(&w->buffers);
 	exchange_pool_done(&w->exchanges);
 	path_scratch_done(&w->paths);
+	judge_scratch_free(w->judge);
 	worker_drop_changes(w);
 	workload_table_done(&w->workloads);
 	for (uint32_t i = 0; w->netns && i < worker_max_netns(w); i++)

@@ -34,6 +34,7 @@
 #define WORKER_DESCRIPTORS  1024 /* of those that its loop watches, the highest */
 
 struct conn;
+struct judge_scratch;
 struct worker_changes;
 
 /* What all workers of a process share: the limits, and the one number that is bounded for all of
@@ -60,6 +61,8 @@ struct worker {
 	struct workload *sweeping; /* whose connections are being held to a change */
 	struct workload *gone;	   /* removed; some have connections yet */
 	struct path_scratch paths;
+	struct judge_scratch *judge; /* of all workloads that were judged since it was made anew */
+	uint64_t judge_round;	     /* from 1; raised whenever it is lost */
 	struct buffer_pool buffers;
 	struct exchange_pool exchanges;
 	struct h1_relay_env relay_env;
@@ -76,7 +79,8 @@ struct worker {
 	_Atomic(uint32_t) taken; /* serial of the changes that are in force */
 	_Atomic(uint32_t) swept; /* serial of those to which every connection is held */
 	_Atomic(uint32_t) ended; /* connections that ended because of a change */
-	atomic_bool stop;
+	atomic_bool stop, hurry;
+	atomic_bool over; /* its thread is about to end */
 	bool initialized, started;
 	struct h1_head head;
 	struct h2_relay_env h2_env;
@@ -96,6 +100,8 @@ int worker_listen(struct worker *w, struct steer *steer, uint16_t ports[2], stru
 int worker_start(struct worker *w, struct error *err);
 /* Any thread: accept no more, finish what is in flight, end. */
 void worker_stop(struct worker *w);
+/* The same, after worker_stop(): end at once. */
+void worker_hurry(struct worker *w);
 void worker_join(struct worker *w);
 /* After worker_join(): add what it denied, by workload, and what it denied in the name of those
  * that are gone. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "netns.h"
+#include "worker.h"
 
 static int open_all(struct worker_netns *wn, struct steer *steer, uint16_t ports[2],
 		    struct error *err)
@@ -80,6 +81,19 @@ void worker_netns_close(struct worker_netns *wn)
 {
 	for (int i = 0; i < WORKER_LISTENERS; i++)
 		listener_close(&wn->listeners[i]);
+}
+
+void worker_netns_enter(struct worker_netns *wn)
+{
+	wn->n_conns++;
+	netns_enter(wn->netns);
+}
+
+void worker_netns_leave(struct worker_netns *wn, const struct worker *w)
+{
+	wn->n_conns--;
+	if (netns_leave(wn->netns) && w->progress)
+		uv_async_send(w->progress);
 }
 
 bool worker_netns_over(const struct worker_netns *wn)

@@ -41,6 +41,9 @@ int worker_netns_start(struct worker_netns *wn, struct worker *w);
 void worker_netns_tick(struct worker_netns *wn);
 /* Accept no more. */
 void worker_netns_close(struct worker_netns *wn);
+/* A connection is there, or has gone: then whoever waits for the namespace to be left is told. */
+void worker_netns_enter(struct worker_netns *wn);
+void worker_netns_leave(struct worker_netns *wn, const struct worker *w);
 /* It is closed and nothing refers to it any more. */
 bool worker_netns_over(const struct worker_netns *wn);
 

@@ -12,11 +12,6 @@ struct workload *workload_new(uint64_t id, struct policy *policy, struct workloa
 
 	if (!wl)
 		return NULL;
-	wl->judge = judge_scratch_new(policy);
-	if (!wl->judge) {
-		free(wl);
-		return NULL;
-	}
 	wl->id = id;
 	wl->policy = policy_ref(policy);
 	wl->info = workload_info_ref(info);
@@ -30,7 +25,6 @@ void workload_free(struct workload *wl)
 	if (!wl)
 		return;
 	assert(!wl->conns);
-	judge_scratch_free(wl->judge);
 	policy_unref(wl->policy);
 	rule_counts_done(&wl->denied_by);
 	workload_info_unref(wl->info);
@@ -41,14 +35,12 @@ void workload_free(struct workload *wl)
 void workload_replace(struct workload *wl, struct workload *from)
 {
 	struct policy *policy = wl->policy;
-	struct judge_scratch *judge = wl->judge;
 	struct workload_info *info = wl->info;
 
 	wl->policy = from->policy;
-	wl->judge = from->judge;
+	wl->judge_round = 0;
 	wl->policy_generation++;
 	from->policy = policy;
-	from->judge = judge;
 	wl->info = from->info;
 	wl->reporter.who = wl->info;
 	from->info = info;

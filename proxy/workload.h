@@ -15,12 +15,11 @@
 
 struct conn;
 struct policy;
-struct judge_scratch;
 
 struct workload {
 	uint64_t id;
 	struct policy *policy;
-	struct judge_scratch *judge;
+	uint64_t judge_round; /* if it is that of the worker, whose scratch is good for POLICY */
 	struct workload_info *info; /* NULL: it has no name */
 	struct reporter reporter;   /* of what happens in its name */
 	uint32_t policy_generation; /* raised with every new policy, from 1, and when it is gone */

@@ -92,12 +92,11 @@ static int make_file(struct agent_state *s, struct error *err)
 
 static void release(struct agent_state *s)
 {
-	if (s->lock_fd >= 0)
+	if (s->lock_fd >= 0) { /* so the directory is this one's */
 		unlinkat(s->dir_fd, AGENT_STATE_LOCK, 0);
-	if (s->dir_fd >= 0)
 		rmdir(s->dir); /* unless there is something in it */
-	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	}
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
 	if (s->file_fd >= 0)

@@ -38,6 +38,7 @@ struct routes {
 	int netns; /* descriptor of the namespace; -1: the thread's own */
 	int map;   /* the mirror, which is the slot's */
 	size_t max;
+	bool behind;	      /* of what was told */
 	int changes;	      /* netlink socket with the notifications */
 	struct entries known; /* what the map holds, sorted by key */
 };
@@ -371,6 +372,7 @@ int routes_update(struct routes *r)
 {
 	char buffer[8192];
 	bool changed = false;
+	int ret;
 
 	for (;;) {
 		ssize_t n = recv(r->changes, buffer, sizeof(buffer), 0);
@@ -381,7 +383,11 @@ int routes_update(struct routes *r)
 			return -errno;
 		changed = true;
 	}
-	return changed ? reload(r) : 0;
+	if (!changed && !r->behind)
+		return 0;
+	ret = reload(r);
+	r->behind = ret < 0; /* nobody may tell again */
+	return ret;
 }
 
 void routes_close(struct routes *r)

@@ -149,7 +149,7 @@ int run_state_each_pins(const char *id, const char *pin_dir, int (*fn)(void *ctx
 			void *ctx)
 {
 	struct in_pins in = { id, fn, ctx };
-	int r = pin_dir[0] ? fn(ctx, pin_dir) : 0;
+	int r = ends_with(pin_dir, "/" PINS_BELOW "/", id) ? fn(ctx, pin_dir) : 0;
 
 	return r == 0 ? mounts_each(on_mount, &in) : r;
 }

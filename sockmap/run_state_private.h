@@ -26,8 +26,8 @@ int run_state_name(const char *prefix, char id[RUN_STATE_ID_MAX], char file[RUN_
 /* Make FILE with TEXT in it, locked as long as the descriptor is open that is returned. */
 int run_state_make_file(const char *file, const char *text);
 
-/* Call FN for each directory, in any mounted bpffs, that can have the pins of ID; PIN_DIR, unless
- * it is empty, is asked first. */
+/* Call FN for each directory, in any mounted bpffs, that can have the pins of ID; PIN_DIR is asked
+ * first, if it is called so. */
 int run_state_each_pins(const char *id, const char *pin_dir, int (*fn)(void *ctx, const char *dir),
 			void *ctx);
 

@@ -115,7 +115,7 @@ static uint64_t count_keys(int fd)
 
 int steer_counters(const struct steer *s, struct steer_counters *ret)
 {
-	uint64_t sums[COUNTER_MAX];
+	uint64_t sums[COUNTER_MAX] = { 0 };
 	int r;
 
 	r = steer_read_counters(bpf_map__fd(s->skel->maps.counters), 0, COUNTER_MAX, sums);

@@ -239,9 +239,8 @@ void scene_add_workload(struct scene *s, const struct cgroup *cg)
 		fail_msg("%s", err.text);
 }
 
-static int setup(void **state, bool audit)
+int scene_setup_with(void **state, const struct steer_options *options)
 {
-	const struct steer_options options = { .max_flows = 1024, .audit = audit };
 	struct scene *s = test_calloc(1, sizeof(*s));
 	struct error err = { "" };
 
@@ -249,7 +248,7 @@ static int setup(void **state, bool audit)
 	s->listener4 = s->listener6 = -1;
 	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/workload");
 	if (cgroup_make(&s->cgroup, "workload", &err) < 0 ||
-	    steer_open(&options, &s->steer, &err) < 0)
+	    steer_open(options, &s->steer, &err) < 0)
 		fail_msg("%s", err.text);
 	if (routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
 		fail_msg("%s", err.text);
@@ -263,12 +262,16 @@ static int setup(void **state, bool audit)
 
 int scene_setup(void **state)
 {
-	return setup(state, false);
+	const struct steer_options options = { .max_flows = 1024 };
+
+	return scene_setup_with(state, &options);
 }
 
 int scene_setup_audit(void **state)
 {
-	return setup(state, true);
+	const struct steer_options options = { .max_flows = 1024, .audit = true };
+
+	return scene_setup_with(state, &options);
 }
 
 int scene_teardown(void **state)

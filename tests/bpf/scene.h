@@ -69,6 +69,7 @@ int scene_main(int (*run)(void));
 /* Fixtures for each test: *STATE becomes a struct scene with everything attached. */
 int scene_setup(void **state);
 int scene_setup_audit(void **state);
+int scene_setup_with(void **state, const struct steer_options *options);
 int scene_teardown(void **state);
 
 /* Pieces of it, for tests that need other ones. */

@@ -2,21 +2,26 @@
 """When the agent ends in whatever way, and when it runs out of something: nothing passes unread,
 all else goes on, and the counters say what happened."""
 import contextlib
+import json
 import os
+import re
 import resource
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
+import leftovers
 from crowd import Crowd
 from ends import End
 from places import at
 from policies import document, http, port
-from procfs import SANITIZED, descriptors, wait_until
+from procfs import PATIENCE, SANITIZED, descriptors, wait_until
 from servers import listen
 from sluice import cleanup
-from workload import Server, deny, dial, exchange
+from workload import OK, Server, deny, dial, exchange, get
 
 pytestmark = pytest.mark.held
 RULES = [http(8080, "/ok"), port(8081)]
@@ -80,19 +85,110 @@ def test_killed_and_started_again(sluice, node, place):
     agent.finish()
 
 
+class Knocking:
+    """Somebody who tries to connect where he may not, without a pause, in a process of its own. A
+    context manager; .came() says how often he tried, and that nobody ever let him."""
+
+    def __init__(self, member, address):
+        self.process = member.start([sys.executable, "-c", KNOCK, *map(str, address)],
+                                    stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        assert self.process.stdout.readline() == "refused\n"
+        return self
+
+    def came(self):
+        assert self.process.poll() is None, self.process.stdout.read()
+        self.process.send_signal(signal.SIGTERM)
+        said = self.process.stdout.read()
+        assert self.process.wait() == 0, said
+        return int(said)
+
+    def __exit__(self, *_):
+        self.process.kill()
+
+
+KNOCK = """
+import signal, socket, sys
+count, ended = 0, []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+while not ended:
+    with socket.socket() as sock:
+        try:
+            sock.connect((sys.argv[1], int(sys.argv[2])))
+        except PermissionError:
+            count += 1
+        else:
+            sys.exit(f"let through after {count} times")
+    if count == 1:
+        print("refused", flush=True)
+print(count)
+"""
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR2], ids=["killed", "restarted"])
+def test_no_gap(how, sluice, node, place):
+    """Who may not connect tries it all the time, while agents are killed, or ended for a restart,
+    and others take over."""
+    client, server = node.member("pods/a", place.pod(1)), node.member("free", place.pod(2))
+    config = {"policy": document("p", egress=RULES), "state": os.path.join(sluice.folder, "state")}
+    agent = start(sluice, node, place, **config).wait_for(client)
+    with Server(server, "::", 8080) as listener, Server(server, "::", 8082) as closed, \
+            Knocking(client, (place.address(2), 8082)) as knocking:
+        for _ in range(3):
+            agent.signal(how)
+            agent.process.wait(PATIENCE)
+            with pytest.raises(PermissionError):
+                client.connect((place.address(2), 8080))
+            agent = start(sluice, node, place, **config).wait_for(client)
+            with client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
+                exchange(here, end)
+                deny(here)
+        assert knocking.came() > 50
+        assert closed.nobody_came()
+    assert "took over from the agent before" in agent.finish().err
+
+
+def pinned_by(agent):
+    """Its directory."""
+    found, = (path for path in leftovers.pins()
+              if re.search(rf"/agent-{agent.pid}-[0-9a-f]{{8}}$", path))
+    return found
+
+
 @pytest.mark.alone
 def test_killed_and_cleaned_up(sluice, node, place, pods):
+    """Everything that is pinned goes, and is listed; cgroups are others' and stay."""
     client, server = pods
     with Server(server, "::", 8080) as listener:
         agent = start(sluice, node, place).wait_for(*pods)
         agent.kill()
         with pytest.raises(PermissionError):
             client.connect((place.address(2), 8080))
+        pins = pinned_by(agent)
         done = cleanup()
         assert done.returncode == 0 and "1 killed agent" in done.stdout, done
+        assert re.search(rf"^removed {pins} with \d\d+ links and maps$", done.stdout, re.M), done
+        assert "nothing else of a killed sluice is pinned" in done.stdout
+        assert not os.path.exists(pins)
+        for path in client.path, server.path, os.path.dirname(client.path):
+            assert os.path.isdir(path)
         with client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
             exchange(here, end, "/anything")
     assert cleanup().stdout == ""
+
+
+@pytest.mark.alone
+def test_pinned_by_nobody_known(sluice, node, place, pods):
+    """What cannot be told to be dead is not removed, and it is said that it is there."""
+    agent = start(sluice, node, place).wait_for(*pods)
+    folder = pinned_by(agent)[:-8] + "0"
+    os.mkdir(folder)
+    done = cleanup()
+    os.rmdir(folder)
+    assert done.returncode == 1 and f"{folder} is still pinned" in done.stderr, done
+    agent.finish()
 
 
 def test_only_one(sluice, node, place, pods):
@@ -100,7 +196,9 @@ def test_only_one(sluice, node, place, pods):
     client, server = pods
     agent = start(sluice, node, place).wait_for(*pods)
     second = start(sluice, node, place, state=agent.config["state"])
-    assert second.wait().code != 0 and "sluice: " in second.result.err
+    assert second.wait().code == 125
+    assert re.fullmatch(rf"sluice: another agent \(process {agent.pid}\) has the state directory "
+                        rf"{agent.config['state']}: .*\n", second.result.err), second.result.err
     with Server(server, "::", 8080) as listener, \
             client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
         exchange(here, end)
@@ -109,51 +207,98 @@ def test_only_one(sluice, node, place, pods):
 
 
 def test_ended_in_order(sluice, node, place, pods):
-    """What is in flight is delivered; then everybody is free."""
+    """What is in flight is delivered while everything stays as closed as it was: only then
+    everybody is free."""
     client, server = pods
     agent = start(sluice, node, place).wait_for(*pods)
-    with Server(server, "::", 8080) as listener:
-        with client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
-            here.send(b"GET /ok HTTP/1.1\r\nHost: h\r\n\r\n")
+    where = place.address(2), 8080
+    with Server(server, "::", 8080) as listener, Server(server, "::", 8081) as alone:
+        with client.connect(where) as here, listener.accept()[0] as end:
+            here.send(get("/ok"))
             end.read_head()
             agent.signal(signal.SIGTERM)
-            end.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            with pytest.raises(PermissionError):
+                while True:     # until its listeners are closed
+                    with contextlib.suppress(ConnectionError):
+                        client.connect(where).close()
+            with pytest.raises(PermissionError):
+                client.connect((place.address(2), 8082))
+            with client.connect((place.address(2), 8081)) as left, alone.accept()[0] as other:
+                exchange(left, other, "/anything")
+            end.send(OK)
             assert here.read_response().body == b"ok"
+            deny(here)
+        while not listener.nobody_came():
+            listener.accept()[0].close()
         agent.finish()
         with dial(place.address(2), 8080, place.pod(3)) as here, listener.accept()[0] as end:
             exchange(here, end, "/anything")
 
 
-def test_no_room_for_the_log(sluice, node, place, pods):
-    """The disk is full: records are lost, and counted, and nothing else is."""
+def test_ended_at_once(sluice, node, place, pods):
+    """By a second signal: what never ends would be waited for."""
     client, server = pods
-    agent = start(sluice, node, place, log="/dev/full").wait_for(*pods)
+    agent = start(sluice, node, place, limits={"wind-up": "1h"}).wait_for(*pods)
     with Server(server, "::", 8080) as listener, \
             client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
-        for _ in range(50):
-            exchange(here, end)
-            deny(here)
-    result = agent.finish()
-    assert "records" in result.err and result.denied("/no") == 50
+        exchange(here, end)
+        agent.signal(signal.SIGTERM)
+        exchange(here, end)
+        agent.signal(signal.SIGTERM)
+        assert here.read_rest() == b""
+        assert agent.wait().code == 0
+
+
+def test_no_room_for_the_log(sluice, node, place, pods, folder):
+    """The disk is full: records are lost, and counted, and nothing else is; those that were written
+    before are whole."""
+    client, server = pods
+    disk = os.path.join(folder, "disk")
+    os.mkdir(disk)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", disk], check=True)
+    try:
+        agent = start(sluice, node, place, log=os.path.join(disk, "log")).wait_for(*pods)
+        with Server(server, "::", 8080) as listener, \
+                client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
+            for _ in range(60):
+                exchange(here, end)
+                deny(here)
+        result = agent.finish()
+        with open(os.path.join(disk, "log"), "rb") as file:
+            whole = file.read().split(b"\n")[:-1]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    lost = re.search(r"^sluice: (\d+) records could not be written to the log$", result.err, re.M)
+    assert lost and int(lost[1]) > 20 and len(whole) > 5, (result.err, len(whole))
+    for line in whole:
+        json.loads(line)
+    assert result.denied("/no") == 60
+
+
+def limited(sluice, node, place, number):
+    """An agent that may have so many descriptors."""
+    return sluice.agent([node.workload("pods/*")], {"p.yaml": POLICY}, log=True,
+                        prefix=[*place.prefix, "prlimit", f"--nofile={number}:{number}"])
 
 
 def test_descriptors_run_out(sluice, node, place, pods):
-    """The agent keeps 2,048 for itself. Who comes when the others are taken is reset and counted;
-    those who are there are served, and so is whoever comes when others have gone."""
+    """Of few the agent keeps a quarter for itself, and says so. Who comes when the others are taken
+    is reset and counted; those who are there are served, as is whoever comes when others have gone,
+    and one more workload is held."""
     client, server = pods
-    agent = sluice.agent([node.workload("pods/*")], {"p.yaml": POLICY}, log=True,
-                         prefix=[*place.prefix, "prlimit", "--nofile=4300:4300"]).wait_for(*pods)
+    agent = limited(sluice, node, place, 1100).wait_for(*pods)
     where = place.address(2), 8080
     with Server(server, "::", 8080) as listener, contextlib.ExitStack() as all_:
         first = all_.enter_context(client.connect(where))
         end = all_.enter_context(listener.accept()[0])
         crowd = []
-        for _ in range(800):
+        for _ in range(420):
             with contextlib.suppress(ConnectionResetError):
                 crowd.append(all_.enter_context(client.connect(where)))
         wait_until(lambda: agent.status()["counters"]["close.limit"] > 0, "a limit")
         exchange(first, end)
         deny(first)
+        agent.wait_for(node.member("pods/late", place.pod(3)))
         for one in crowd:
             one.close()
         while not listener.nobody_came():
@@ -166,18 +311,29 @@ def test_descriptors_run_out(sluice, node, place, pods):
                     return True
         wait_until(served, "somebody is served")
         exchange(first, end)
-    agent.finish()
+    result = agent.finish()
+    said, = re.findall(r"^sluice: with at most 1100 descriptors .* only (\d+) connections .*: raise "
+                       r"LimitNOFILE.*$", result.err, re.M)
+    assert result.stats["conn.opened"] > int(said) > 380
+    assert result.closed("limit") >= 420 - int(said)
 
 
-@pytest.mark.long
-def test_ten_thousand_silent_ones(sluice, node, place):
-    """Or as many as a process may carry. A unit holds them open; another workload is served
-    meanwhile."""
-    count = min(10000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 3000) // 2)
+def test_too_few_descriptors(sluice, node, place):
+    agent = limited(sluice, node, place, 300)
+    assert agent.wait().code == 125
+    assert re.fullmatch(r"sluice: 300 descriptors are too few .* raise LimitNOFILE.*\n",
+                        agent.result.err), agent.result.err
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10000, marks=pytest.mark.long)])
+def test_silent_ones(count, sluice, node, place):
+    """Ten thousand, or as many as a process may carry, who say nothing. A unit holds them open;
+    another workload is served meanwhile."""
+    count = min(count, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 3000) // 2)
     unit, client, server = (node.member(name, namespace) for name, namespace in (
         ("pods/unit", place.pod(0)), ("pods/a", place.pod(1)), ("pods/b", place.pod(2))))
     with place.inside():
-        silent = listen(port=8080)
+        silent = listen(place.node_address(), 8080)
     agent = start(sluice, node, place).wait_for(unit, client, server)
     with silent, Server(server, place.address(2), 8080) as listener, \
             Crowd(unit, silent, count) as crowd:

@@ -34,7 +34,8 @@ def _open(workload, address, first, count, pipe):
             spare = workload.sockets(min(1000, first + count - number))
         sock = spare.pop()
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.bind((f"127.1.0.{1 + number // PORTS}", 0))
+        if address[0].startswith("127."):
+            sock.bind((f"127.1.0.{1 + number // PORTS}", 0))
         with contextlib.suppress(OSError):
             sock.connect(address)
         held.append(sock)

@@ -51,7 +51,7 @@ def _runs_of_others():
     return alive
 
 
-def _pins():
+def pins():
     for mount, kind in procfs.mounts():
         if kind == "bpf":
             for folder, folders, files in os.walk(os.path.join(mount, "sluice")):
@@ -82,7 +82,7 @@ def _processes():
 def look():
     """A set of every thing that sluice makes, as far as it exists now."""
     others = _runs_of_others()
-    found = {thing for source in (_state_files, _pins, _cgroups, _processes) for thing in source()
+    found = {thing for source in (_state_files, pins, _cgroups, _processes) for thing in source()
              if not any(run in thing for run in others)}
     if SHARED:
         return {thing for thing in found if _is_ours(thing)}

@@ -74,6 +74,10 @@ class Wire(NetworkNamespace):
     def address(number, family=socket.AF_INET):
         return f"10.99.0.{number}" if family == socket.AF_INET else f"fd99::{number}"
 
+    def node_address(self):
+        """Of the node itself, for whoever is elsewhere."""
+        return self.address(self.HOST)
+
     def _configured(self, device, numbers):
         return "".join(f"; ip addr add {self.address(n)}/24 dev {device}"
                        f"; ip addr add {self.address(n, socket.AF_INET6)}/64 dev {device} nodad"
@@ -109,6 +113,10 @@ class Home:
 
     def address(self, _, family=socket.AF_INET):
         return self.wire.address(self.wire.HOST, family)
+
+    @staticmethod
+    def node_address():
+        return "127.0.0.1"
 
     def inside(self):
         return self.wire.inside()

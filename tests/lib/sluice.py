@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import leftovers
 import puppet
@@ -63,8 +64,10 @@ class Run:
         self.files = {name: open(os.path.join(self.folder, name), "ab") for name in ("out", "err")}
         streams = {"stdin": subprocess.DEVNULL, "stdout": self.files["out"],
                    "stderr": self.files["err"], **streams}
+        arguments = self._arguments(command, options, policies)
+        self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [*prefix, *self._arguments(command, options, policies)], **streams,
+            [*prefix, *arguments], **streams,
             env={"UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", **os.environ,
                  "SLUICE_STATS": os.path.join(self.folder, "stats"), **environment})
         self.pid = self.process.pid
@@ -196,7 +199,8 @@ class Agent(Run):
             with sock.makefile() as document:
                 return json.load(document)
 
-    def _answer(self):
+    def answer(self):
+        """The status, or None: it does not answer yet."""
         assert self.process.poll() is None, f"the agent has ended: {self.process.poll()}"
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             return self.status()
@@ -204,7 +208,7 @@ class Agent(Run):
     def wait_until(self, condition, what):
         """Until CONDITION holds of the status. Returns what it returned."""
         def ask():
-            status = self._answer()
+            status = self.answer()
             return status and condition(status)
         return wait_until(ask, what)
 

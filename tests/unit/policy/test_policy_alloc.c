@@ -168,6 +168,46 @@ static void test_reload(void **state)
 	diag_done(&diag);
 }
 
+static const char small_text[] = CASE_HEAD
+	"  egress: [{toPorts: [{ports: [{port: '80', protocol: TCP}],\n"
+	"    rules: {http: [{path: /a, method: GET}]}}]}]\n";
+
+/* What is good for one policy is made good for another: whole, or lost. */
+static void test_scratch_fit(void **state)
+{
+	static const char *const texts[] = { small_text, valid_text };
+	struct policy *p[2] = { NULL, NULL };
+	struct judge_scratch *s;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct policy_text one = { "t.yaml", texts[i], strlen(texts[i]) };
+		struct policy_options options = { .texts = &one, .n_texts = 1 };
+		struct diag diag = { .items = NULL };
+
+		assert_int_equal(policy_load(&options, &p[i], &diag), 0);
+		diag_done(&diag);
+	}
+	for (size_t n = 0;; n++) {
+		s = judge_scratch_new(p[0]);
+		assert_non_null(s);
+		memory.failed = false;
+		memory.left = n;
+		r = judge_scratch_fit(&s, p[1]);
+		memory.left = SIZE_MAX;
+		assert_int_equal(r, memory.failed ? -ENOMEM : 0);
+		assert_int_equal(s == NULL, memory.failed);
+		if (r == 0)
+			break;
+	}
+	memory.left = 0;
+	assert_int_equal(judge_scratch_fit(&s, p[0]), 0); /* it was good for it already */
+	memory.left = SIZE_MAX;
+	judge_scratch_free(s);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		policy_unref(p[i]);
+}
+
 static void test_invalid(void **state)
 {
 	run(CASE_HEAD "  egrss: []\n  egress: [{toCIDR: [x], toPorts: [{ports: [{port: a}]}]}]\n"
@@ -272,9 +312,8 @@ static void test_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_valid),
-		cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_valid),	    cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_scratch_fit), cmocka_unit_test(test_invalid),
 		cmocka_unit_test(test_set),
 	};
 

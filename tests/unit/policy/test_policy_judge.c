@@ -200,13 +200,71 @@ static void test_many_on_one_path(void **state)
 	free(text);
 }
 
+/* More patterns hold for one path than are looked through: each is found, and no other. */
+static void test_many_patterns(void **state)
+{
+	static const char path[] = "/abcdefghijklmnopqrst";
+	char text[4096], method[8], part[sizeof(path)];
+	struct case_request request = { .method = method, .path = part };
+	const struct ruleset *rs;
+	struct policy *p;
+	size_t n = sizeof(path) - 2, len = (size_t)sprintf(text, "%s", RULES(""));
+
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)sprintf(text + len, "        - {method: M%zu, path: '%.*s.*'}\n", i,
+				       (int)i + 2, path);
+	p = case_policy(text);
+	case_action(p, "10.0.0.1", 80, false, IPPROTO_TCP, &rs);
+	for (size_t i = 0; i < n; i++)
+		for (size_t letters = 0; letters <= n; letters++) {
+			struct verdict v;
+
+			sprintf(method, "M%zu", i);
+			sprintf(part, "%.*s", (int)letters + 1, path);
+			v = case_judge(p, rs, &request);
+			assert_int_equal(v.action, i < letters ? VERDICT_ALLOW : VERDICT_DENY);
+			if (i < letters)
+				assert_int_equal(v.rule->index, i);
+		}
+	policy_unref(p);
+}
+
+/* What a scratch holds of one request says nothing of the next. */
+static void test_scratch_again(void **state)
+{
+	static const struct span first = SPAN_LITERAL("/public/"),
+				 second = SPAN_LITERAL("/users/x");
+	struct policy *p = case_policy(rules);
+	struct judge_scratch *s = judge_scratch_new(p);
+	struct request req = {
+		.method = SPAN_LITERAL("GET"), .path = first, .readings = &first, .n_readings = 1
+	};
+	const struct ruleset *rs;
+	struct verdict v;
+
+	case_action(p, "10.0.0.1", 80, false, IPPROTO_TCP, &rs);
+	v = ruleset_judge(rs, &req, s);
+	ruleset_explain(rs, &req, s, &v);
+	assert_int_equal(v.rule->index, 0);
+	assert_int_equal(v.failed, FIELD_PATH);
+	req.method = SPAN_LITERAL("POST");
+	req.path = second;
+	req.n_readings = 0;
+	v = ruleset_judge(rs, &req, s);
+	assert_int_equal(v.action, VERDICT_DENY);
+	ruleset_explain(rs, &req, s, &v);
+	assert_int_equal(v.rule->index, 2);
+	assert_int_equal(v.failed, FIELD_PATH);
+	judge_scratch_free(s);
+	policy_unref(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_ref),
-		cmocka_unit_test(test_nothing),
-		cmocka_unit_test(test_many_on_one_path),
+		cmocka_unit_test(test_cases),	      cmocka_unit_test(test_ref),
+		cmocka_unit_test(test_nothing),	      cmocka_unit_test(test_many_on_one_path),
+		cmocka_unit_test(test_many_patterns), cmocka_unit_test(test_scratch_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@ struct policy {
 	atomic_int refs;
 	enum l4_action action;
 	struct ruleset rules;
-	bool no_scratch;       /* judge_scratch_new() fails */
+	bool no_scratch;       /* judge_scratch_fit() fails */
 	struct l4_table table; /* with a number of peers it cannot be built */
 };
 

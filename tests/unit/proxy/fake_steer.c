@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "require.h"
 
 void fake_steer_file(struct steer *s, const struct flow *flow)
@@ -73,6 +75,41 @@ void steer_remove_leg(struct steer *s, const struct flow *flow)
 	s->n_legs--;
 }
 
+static uint64_t number_of(int fd)
+{
+	struct stat st;
+
+	REQUIRE(fstat(fd, &st) == 0);
+	return st.st_ino;
+}
+
+int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
+{
+	if (s->attach_result < 0) {
+		error_set(err, "no attachment");
+		return s->attach_result;
+	}
+	REQUIRE(s->n_attached < FAKE_POINTS_MAX);
+	s->attached[s->n_attached++] = number_of(cgroup_fd);
+	s->n_attaches++;
+	return 0;
+}
+
+int steer_detach(struct steer *s, int cgroup_fd)
+{
+	uint64_t number = number_of(cgroup_fd);
+
+	for (unsigned i = 0; i < s->n_attached; i++) {
+		if (s->attached[i] != number)
+			continue;
+		s->n_attached--;
+		memmove(&s->attached[i], &s->attached[i + 1],
+			(s->n_attached - i) * sizeof(s->attached[0]));
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int steer_build_table(const struct l4_table *table, struct error *err)
 {
 	if (table->n_peers == 0)
@@ -90,6 +127,8 @@ int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct 
 		error_set(err, "no switch");
 		return -ENOMEM;
 	}
+	if (s->switch_ms)
+		usleep(s->switch_ms * 1000);
 	REQUIRE(s->n_switched < FAKE_SWITCHES_MAX);
 	s->switched[s->n_switched] = workload;
 	s->tables[s->n_switched++] = fd;

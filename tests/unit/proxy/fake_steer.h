@@ -9,6 +9,7 @@
 
 #define FAKE_FLOWS_MAX	  128
 #define FAKE_SWITCHES_MAX 16
+#define FAKE_POINTS_MAX	  16
 
 struct steer {
 	struct flow flows[FAKE_FLOWS_MAX];
@@ -24,10 +25,15 @@ struct steer {
 	uint64_t switched[FAKE_SWITCHES_MAX];
 	int tables[FAKE_SWITCHES_MAX];
 	unsigned n_switched, switch_fails; /* so many times */
+	unsigned switch_ms;		   /* how long each takes */
 	/* What a sweep finds. */
 	const struct swept *swept;
 	unsigned n_swept, n_sweeps;
 	int sweep_result;
+	/* Where the programs are attached, by the directory's number, in that order. */
+	uint64_t attached[FAKE_POINTS_MAX];
+	unsigned n_attached, n_attaches;
+	int attach_result;
 };
 
 void fake_steer_file(struct steer *s, const struct flow *flow);

@@ -130,6 +130,66 @@ static void test_netns(void **state)
 	netns_unref(home);
 }
 
+static int append_two(struct worker_changes *list, unsigned i, void *ctx)
+{
+	struct hall *h = ctx;
+
+	hall_note(h, "to:", i);
+	return worker_changes_remove_workload(list, FIRST + i);
+}
+
+/* Each has its own list, or nobody has any. */
+static void test_tell(void **state)
+{
+	uint32_t serial = 7;
+	struct hall h;
+
+	hall_open(&h, &plain);
+	hall_start(&h, NULL);
+	for (unsigned n = 1; n <= 2 * WORKERS; n++) {
+		fail_alloc_at(n);
+		assert_int_equal(crew_tell(&h.crew, append_two, &h, &serial), -ENOMEM);
+		assert_true(fail_alloc_happened());
+		fail_alloc_at(0);
+		assert_int_equal(serial, 7);
+		assert_int_equal(h.crew.serial, 0);
+	}
+	h.told[0] = '\0';
+	assert_int_equal(crew_tell(&h.crew, append_two, &h, &serial), 0);
+	assert_int_equal(serial, 1);
+	assert_string_equal(h.told, "to:0 to:1 ");
+	wait_until_swept(&h, serial);
+	hall_close(&h);
+}
+
+static void on_wound_up(void *ctx)
+{
+	struct hall *h = ctx;
+
+	if (crew_is_over(&h->crew))
+		hall_note(h, "over:", h->crew.n);
+}
+
+/* Who waits for the end is told when all have come to it. */
+static void test_wind_up(void **state)
+{
+	struct crew_watch watch = { .on_progress = on_wound_up };
+	struct hall h;
+
+	hall_open(&h, &plain);
+	hall_start(&h, NULL);
+	watch.ctx = &h;
+	crew_watch(&h.crew, &watch);
+	assert_false(crew_is_over(&h.crew));
+	assert_int_equal(crew_ask(&h.crew, on_answer, &h), 0);
+	hall_wait_told(&h, "answer:0");
+	crew_wind_up(&h.crew);
+	assert_int_equal(crew_ask(&h.crew, on_answer, &h), -ECANCELED);
+	hall_wait_told(&h, "over:2");
+	crew_hurry(&h.crew); /* nobody is there any more */
+	hall_close(&h);
+}
+
 /* Memory that libuv lacks ends the process, so only the first of ours can fail here. */
 static void test_crew_without_memory(void **state)
 {
@@ -155,6 +215,8 @@ int main(void)
 		cmocka_unit_test(test_ask_at_the_end),
 		cmocka_unit_test(test_ask_without_memory),
 		cmocka_unit_test(test_netns),
+		cmocka_unit_test(test_tell),
+		cmocka_unit_test(test_wind_up),
 		cmocka_unit_test(test_crew_without_memory),
 	};
 

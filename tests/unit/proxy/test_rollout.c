@@ -241,12 +241,42 @@ static void test_plan_fails(void **state)
 	policy_unref(policy);
 }
 
+static void on_turn(uv_timer_t *timer)
+{
+	struct hall *h = timer->data;
+
+	if (h->steer.n_switched > 0 && h->steer.n_switched < 3)
+		hall_note(h, "turn:", h->steer.n_switched);
+}
+
+/* Where the kernel takes its time the loop comes to other things between two tables. */
+static void test_in_slices(void **state)
+{
+	struct rollout_plan plan;
+	uv_timer_t turn;
+	struct hall h;
+
+	hall_open(&h, &plain);
+	hall_start(&h, &host);
+	hall_plan(&plan);
+	h.steer.switch_ms = 1 + ROLLOUT_SLICE_NS / 1000000;
+	uv_timer_init(&h.loop, &turn);
+	turn.data = &h;
+	uv_timer_start(&turn, on_turn, 1, 1);
+	rollout_begin(&h.rollout, &plan);
+	hall_wait_told(&h, "done");
+	assert_string_equal(h.told, "turn:1 turn:2 in-force:3 done:0 ");
+	check_switched(&h, 0);
+	uv_close((uv_handle_t *)&turn, NULL);
+	hall_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_at_once),	   cmocka_unit_test(test_rollout),
 		cmocka_unit_test(test_again),	   cmocka_unit_test(test_end_on_the_way),
-		cmocka_unit_test(test_plan_fails),
+		cmocka_unit_test(test_plan_fails), cmocka_unit_test(test_in_slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,14 +12,18 @@
 #include "sluice/array.h"
 #include "tally.h"
 
-#define RULE(p, n, t)                                   \
-	{                                               \
-		.policy = p, .namespace_ = n, .path = t \
-	}
+static struct rule_ref rule_of(const char *policy, const char *namespace_, const char *path)
+{
+	return (struct rule_ref){ .policy = policy, .namespace_ = namespace_, .path = path };
+}
 
 static const struct rule_ref rules[] = {
-	RULE("a", "", "http[0]"), RULE("a", "", "http[1]"), RULE("a", "shop", "http[0]"),
-	RULE("b", "", "http[0]"), RULE("", "a", "http[0]"), /* the same letters as the first one */
+	{ .policy = "a", .namespace_ = "", .path = "http[0]" },
+	{ .policy = "a", .namespace_ = "", .path = "http[1]" },
+	{ .policy = "a", .namespace_ = "shop", .path = "http[0]" },
+	{ .policy = "b", .namespace_ = "", .path = "http[0]" },
+	/* The same letters as the first one. */
+	{ .policy = "", .namespace_ = "a", .path = "http[0]" },
 };
 
 static const struct rule_count *find(const struct rule_counts *c, const struct rule_ref *rule)
@@ -42,7 +46,7 @@ static uint64_t count_of(const struct rule_counts *c, const struct rule_ref *rul
 static void test_rules(void **state)
 {
 	char policy[] = "a", namespace_[] = "", path[] = "http[0]";
-	struct rule_ref again = RULE(policy, namespace_, path); /* of a policy loaded anew */
+	struct rule_ref again = rule_of(policy, namespace_, path); /* of a policy loaded anew */
 	struct rule_counts c = { 0 }, sum = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
@@ -73,7 +77,7 @@ static void test_rules_bounded(void **state)
 	for (int round = 0; round < 2; round++)
 		for (int i = 0; i < RULE_COUNTS_MAX + 100; i++) {
 			char path[32];
-			struct rule_ref rule = RULE("a", "", path);
+			struct rule_ref rule = rule_of("a", "", path);
 
 			snprintf(path, sizeof(path), "http[%d]", i);
 			rule_counts_add(&c, &rule, 1);

@@ -132,6 +132,7 @@ static void remove_netns(struct place *p)
 static void end(struct place *p)
 {
 	remove_netns(p);
+	assert_int_equal(p->other->conns, 0);
 	assert_int_equal(p->other->refs, 1);
 	close(p->client);
 	close(p->server);
@@ -154,6 +155,7 @@ static void test_carried(void **state)
 	scene_hear(&p.s, p.client, FORBIDDEN);
 	assert_int_equal(p.s.worker->conns->flow.netns, 1);
 	assert_int_equal(p.s.worker->netns[1]->n_conns, 1);
+	assert_int_equal(p.other->conns, 1);
 	end(&p);
 }
 
@@ -174,6 +176,53 @@ static void test_removed(void **state)
 	add_netns(&p);
 	p.client = dial(&p, 1);
 	p.server = scene_accept(&p.s);
+	end(&p);
+}
+
+static void note_progress(uv_async_t *async)
+{
+	++*(unsigned *)async->data;
+}
+
+/* What a workload said before it ended is delivered, and only then its namespace is left, of which
+ * whoever waits for it is told. */
+static void test_left(void **state)
+{
+	struct worker_changes *changes = worker_changes_new();
+	unsigned told = 0;
+	uv_loop_t loop;
+	uv_async_t progress;
+	struct place p;
+
+	if (!begin(&p))
+		skip();
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_int_equal(uv_async_init(&loop, &progress, note_progress), 0);
+	progress.data = &told;
+	assert_int_equal(send(p.client, GET("/x"), strlen(GET("/x")), 0), strlen(GET("/x")));
+	close(p.client);
+	assert_int_equal(worker_changes_remove_workload(changes, SCENE_WORKLOAD), 0);
+	worker_post(p.s.worker, changes, p.s.worker->serial + 1);
+	worker_take_changes(p.s.worker); /* before it is read */
+	p.s.worker->progress = &progress;
+	assert_false(netns_is_left(p.other));
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(told, 0);
+	scene_wait_swept(&p.s, p.s.worker->serial);
+	scene_hear(&p.s, p.server, GET("/x"));
+	scene_hear_end(&p.s, p.server);
+	close(p.server);
+	p.server = -1;
+	scene_wait_idle(&p.s);
+	assert_true(netns_is_left(p.other));
+	uv_run(&loop, UV_RUN_NOWAIT);
+	assert_int_equal(told, 1); /* also of the sweep: once for all that has happened */
+	p.s.worker->progress = NULL;
+	assert_int_equal(p.s.worker->metrics.closed[CLOSE_DONE], 1);
+	uv_close((uv_handle_t *)&progress, NULL);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	p.client = -1;
 	end(&p);
 }
 
@@ -208,9 +257,8 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_carried),
-		cmocka_unit_test(test_removed),
-		cmocka_unit_test(test_listener_says),
+		cmocka_unit_test(test_carried),	       cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_left),	       cmocka_unit_test(test_listener_says),
 		cmocka_unit_test(test_without_memory),
 	};
 

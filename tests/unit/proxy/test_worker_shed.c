@@ -97,7 +97,7 @@ static void drain(struct scene *s, const struct conn *c, int server)
 	static char piece[64 * 1024];
 
 	for (unsigned turn = 0; c->up.out; turn++) {
-		assert_true(turn < SCENE_TURNS_MAX);
+		assert_true(scene_may_wait(s, turn));
 		while (recv(server, piece, sizeof(piece), MSG_DONTWAIT) > 0)
 			;
 		scene_turn(s, server, POLLIN);

@@ -34,6 +34,34 @@ static void test_own_policy(void **state)
 	scene_end(&s);
 }
 
+/* All workloads of a worker share what judging needs; without memory for it nothing is allowed, and
+ * who was judged before gets it anew. */
+static void test_without_scratch(void **state)
+{
+	struct policy *policy;
+	struct pair a, b;
+	struct scene s;
+
+	pair_begin(&s);
+	a = pair_meet(&s, SCENE_WORKLOAD);
+	b = pair_meet(&s, OTHER);
+	assert_null(s.worker->judge);
+	pair_check_passes(&s, a, GET("/x"));
+	policy = workload_find(&s.worker->workloads, OTHER)->policy;
+	policy->no_scratch = true;
+	pair_check_denied(&s, b, GET("/x"));
+	assert_null(s.worker->judge);
+	pair_check_passes(&s, a, GET("/x"));
+	pair_check_denied(&s, a, GET("/deny"));
+	policy->no_scratch = false;
+	pair_check_passes(&s, b, GET("/x"));
+	pair_check_denied(&s, b, GET("/other"));
+	pair_check_passes(&s, a, GET("/x"));
+	pair_part(a);
+	pair_part(b);
+	scene_end(&s);
+}
+
 /* Its connections are not even looked at. */
 static void test_untouched(void **state)
 {
@@ -138,7 +166,7 @@ static void ask(struct scene *s, struct worker_question *q)
 	assert_int_equal(worker_changes_ask(changes, q), 0);
 	worker_post(s->worker, changes, 0);
 	for (unsigned turn = 0; !atomic_load(&q->answered); turn++) {
-		assert_true(turn < SCENE_TURNS_MAX);
+		assert_true(scene_may_wait(s, turn));
 		scene_turn(s, -1, 0);
 	}
 }
@@ -242,13 +270,10 @@ static void test_end_on_the_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_policy),
-		cmocka_unit_test(test_untouched),
-		cmocka_unit_test(test_unknown),
-		cmocka_unit_test(test_summary),
-		cmocka_unit_test(test_end_on_the_way),
-		cmocka_unit_test(test_counts),
-		cmocka_unit_test(test_counts_without_memory),
+		cmocka_unit_test(test_own_policy), cmocka_unit_test(test_without_scratch),
+		cmocka_unit_test(test_untouched),  cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_summary),	   cmocka_unit_test(test_end_on_the_way),
+		cmocka_unit_test(test_counts),	   cmocka_unit_test(test_counts_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

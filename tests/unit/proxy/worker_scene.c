@@ -120,7 +120,7 @@ void scene_post(struct scene *s, struct worker_changes *changes)
 void scene_wait_swept(struct scene *s, uint32_t serial)
 {
 	for (unsigned turn = 0; atomic_load(&s->worker->swept) != serial; turn++) {
-		REQUIRE(turn < SCENE_TURNS_MAX);
+		REQUIRE(scene_may_wait(s, turn));
 		scene_turn(s, -1, 0);
 	}
 	REQUIRE(atomic_load(&s->worker->taken) == serial);
@@ -129,6 +129,13 @@ void scene_wait_swept(struct scene *s, uint32_t serial)
 void scene_change(struct scene *s, struct policy *policy)
 {
 	scene_post(s, scene_changes(policy));
+}
+
+bool scene_may_wait(struct scene *s, unsigned turn)
+{
+	if (turn == 0)
+		s->waits_since = uv_hrtime();
+	return turn < SCENE_TURNS_MAX || uv_hrtime() - s->waits_since < SCENE_PATIENCE_NS;
 }
 
 void scene_turn(struct scene *s, int fd, short events)
@@ -173,7 +180,7 @@ int scene_connect(struct scene *s, bool steered)
 
 int scene_accept(struct scene *s)
 {
-	for (unsigned turn = 0; turn < SCENE_TURNS_MAX; turn++) {
+	for (unsigned turn = 0; scene_may_wait(s, turn); turn++) {
 		int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
@@ -186,7 +193,7 @@ int scene_accept(struct scene *s)
 
 void scene_send(struct scene *s, int fd, const char *buf, size_t len)
 {
-	for (unsigned turn = 0; len > 0 && turn < SCENE_TURNS_MAX; turn++) {
+	for (unsigned turn = 0; len > 0 && scene_may_wait(s, turn); turn++) {
 		ssize_t n = send(fd, buf, len, MSG_NOSIGNAL);
 
 		if (n > 0) {
@@ -208,7 +215,7 @@ void scene_say(struct scene *s, int fd, const char *text)
 
 ssize_t scene_read(struct scene *s, int fd, char *buf, size_t len)
 {
-	for (unsigned turn = 0; turn < SCENE_TURNS_MAX; turn++) {
+	for (unsigned turn = 0; scene_may_wait(s, turn); turn++) {
 		ssize_t n = recv(fd, buf, len, 0);
 
 		if (n >= 0)
@@ -255,7 +262,7 @@ void scene_hear_reset(struct scene *s, int fd)
 void scene_wait_idle(struct scene *s)
 {
 	for (unsigned turn = 0; s->worker->conns; turn++) {
-		REQUIRE(turn < SCENE_TURNS_MAX);
+		REQUIRE(scene_may_wait(s, turn));
 		scene_turn(s, -1, 0);
 	}
 }

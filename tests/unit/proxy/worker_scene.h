@@ -2,8 +2,8 @@
 /* worker_scene.h - a worker, its clients and their server in one thread, over real sockets on
  * loopback.
  *
- * Whoever waits lets the worker's loop run meanwhile; nobody waits for longer than SCENE_TURNS_MAX
- * turns. In the end every connection, handle, buffer and descriptor must be gone. */
+ * Whoever waits lets the worker's loop run meanwhile; nobody waits for ever, see scene_may_wait().
+ * In the end every connection, handle, buffer and descriptor must be gone. */
 #ifndef SLUICE_TEST_WORKER_SCENE_H
 #define SLUICE_TEST_WORKER_SCENE_H
 
@@ -12,9 +12,10 @@
 #include "worker.h"
 #include "worker_changes.h"
 
-#define SCENE_TURNS_MAX 4000
-#define SCENE_WORKLOADS 4 /* at a time */
-#define SCENE_NETNS	2
+#define SCENE_TURNS_MAX	  4000
+#define SCENE_PATIENCE_NS 20000000000ULL
+#define SCENE_WORKLOADS	  4 /* at a time */
+#define SCENE_NETNS	  2
 /* The workload of all connections that do not say another one. */
 #define SCENE_WORKLOAD (1ULL << 32)
 #define SCENE_TURN_MS  10 /* a turn in which nothing happens takes so long */
@@ -27,12 +28,17 @@ struct scene {
 	struct address server;
 	int listener; /* the server's */
 	unsigned n_handles, n_descriptors;
+	uint64_t waits_since;
 };
 
 void scene_begin(struct scene *s, struct policy *policy); /* takes over the reference */
 /* Closes nothing of the caller's: it has closed its sockets before. */
 void scene_end(struct scene *s);
 
+/* TURN counts from 0: may it be waited further? Turns in which something happens can be many in a
+ * moment in which the kernel, on a busy machine, does not come to deliver what is waited for: so
+ * SCENE_PATIENCE_NS have to be over, too. */
+bool scene_may_wait(struct scene *s, unsigned turn);
 /* One turn of the loop. FD, if not negative, is something else to wait for. */
 void scene_turn(struct scene *s, int fd, short events);
 
