@@ -112,8 +112,9 @@ static void take_rules(struct agent *a, const struct agent_plan *plan)
 	}
 }
 
-static int append_names(struct worker_changes *list, void *ctx)
+static int append_names(struct worker_changes *list, unsigned worker, void *ctx)
 {
+	(void)worker;
 	return worker_changes_set_names(list, ctx);
 }
 
@@ -122,7 +123,7 @@ void agent_reload_names(struct agent *a)
 	uint32_t serial;
 
 	a->names = a->plan->names;
-	a->unnamed = agent_tell(a, append_names, a->names, &serial) < 0;
+	a->unnamed = crew_tell(&a->crew, append_names, a->names, &serial) < 0;
 	if (a->unnamed)
 		agent_retry(a);
 }
