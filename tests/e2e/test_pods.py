@@ -38,8 +38,8 @@ for target in sys.argv[1:]:
 
 def test_pods_in_both_directions(begin_pods, pods, run_pod):
     """A client whose labels an egress policy selects, a server with an ingress policy, and a third
-    one: nginx, curl and gRPC in real containers, by both families."""
-    rules = [(8080, "/ok.*"), (8081, "/ok.*"), (8082, "/doors.Manager/Ok")]
+    one: nginx, curl and gRPC in real containers, by both families. Two of the ports are named."""
+    rules = [("web", "/ok.*"), (8081, "/ok.*"), ("grpc", "/doors.Manager/Ok")]
     text = document("out", app("client"), egress=[
         *(http(n, p, "/out", peer=to("server")) for n, p in rules)])
     text += document("in", app("server"), ingress=[
@@ -48,12 +48,13 @@ def test_pods_in_both_directions(begin_pods, pods, run_pod):
     client, server, third = (run_pod(name, labels={"app": name}) for name in
                              ("client", "server", "third"))
     nginx = NginxWho(pods.dir, "[::]:8080 ipv6only=off", "[::]:8081 ipv6only=off http2")
-    server.start("web", *nginx.command, mounts=pods.shared())
-    server.start("grpc", "python3", "-c", SERVE, mounts=pods.shared())
+    server.start("web", *nginx.command, mounts=pods.shared(), ports={"web": 8080, "h2": 8081})
+    server.start("grpc", "python3", "-c", SERVE, mounts=pods.shared(), ports={"grpc": 8082})
     main, other = (pod.start("main", "sleep", "1000", mounts=pods.shared())
                    for pod in (client, third))
     nginx.wait()
     states = held(agent, client, server, third)
+    agent.wait_until(lambda status: status["revision"]["settled"], "the ports are known")
     assert [(s["egress"], s["ingress"]) for s in states] == [(1, 0), (0, 1), (0, 0)]
     want = []
     for family in FAMILIES:

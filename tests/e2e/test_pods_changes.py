@@ -19,10 +19,10 @@ def rules(name, *paths):
     return document(name, app(name), egress=[http(8080, *paths, peer=to("server"))])
 
 
-@pytest.fixture
-def origin(pods, run_pod):
+@pytest.fixture(scope="module")
+def origin(pods):
     """A pod in which a server answers whatever it is asked."""
-    pod = run_pod("server", labels={"app": "server"})
+    pod = pods.run("server", labels={"app": "server"})
     resident = pod.resident()
     sock = resident.socket()
     sock.bind((pod.addresses()[0], 8080))
@@ -30,16 +30,24 @@ def origin(pods, run_pod):
     with sock, Answering(sock):
         yield pod
     resident.end()
+    pod.remove()
+
+
+@pytest.fixture(scope="module")
+def client(pods):
+    pod = pods.run("client", labels={"app": "client"})
+    resident = pod.resident()
+    yield pod, resident
+    resident.end()
+    pod.remove()
 
 
 @pytest.fixture
-def steady(run_pod, origin):
+def steady(client, origin):
     """Makes somebody who asks without a pause."""
     with contextlib.ExitStack() as stack:
         def start(agent, truth):
-            pod = run_pod("client", labels={"app": "client"})
-            resident = pod.resident()
-            stack.callback(resident.end)
+            pod, resident = client
             held(agent, pod, origin)
             return stack.enter_context(Steady(
                 lambda: resident.connect((origin.addresses()[0], 8080)), truth, ALL, pause=0.002))
@@ -72,7 +80,7 @@ def come_and_go(pods, agent, origin, count):
             print(f"pod{number}: held after {before} ms, by its own policy after {known} ms")
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [5, pytest.param(50, marks=pytest.mark.long)])
 def test_pods_come_and_go(begin_pods, pods, origin, steady, count):
     truth = Truth("/ok")
     agent = begin_pods(rules("client", "/ok"))
@@ -91,7 +99,7 @@ def test_pods_come_and_go(begin_pods, pods, origin, steady, count):
     agent.finish()
 
 
-def test_pod_labels_and_policies_change(begin_pods, pods, run_pod, origin, steady):
+def test_pod_labels_and_policies_change(begin_pods, pods, origin, steady):
     """Labels change with a new sandbox of the pod, as runtimes have it."""
     truth = Truth("/ok")
     agent = begin_pods(rules("client", "/ok") + rules("other", "/also"))
@@ -117,7 +125,7 @@ def test_pod_labels_and_policies_change(begin_pods, pods, run_pod, origin, stead
     agent.finish()
 
 
-def test_pods_whose_runtime_restarts(begin_pods, pods, run_pod, origin, steady):
+def test_pods_whose_runtime_restarts(begin_pods, pods, run_pod, steady):
     """Those that are known stay held, and to new policies as well."""
     truth = Truth("/ok")
     agent = begin_pods(rules("client", "/ok"))
@@ -140,12 +148,11 @@ def test_pods_whose_runtime_restarts(begin_pods, pods, run_pod, origin, steady):
 
 
 @pytest.mark.alone
-def test_pods_of_an_agent_that_is_killed(sluice, begin_pods, pods, origin, run_pod):
+def test_pods_of_an_agent_that_is_killed(begin_pods, client, origin):
     """What has to be read is refused until there is another one, which knows all pods before it
     takes over."""
     agent = begin_pods(rules("client", "/ok"))
-    pod = run_pod("client", labels={"app": "client"})
-    resident = pod.resident()
+    pod, resident = client
     held(agent, pod, origin)
     where = origin.addresses()[0]
     judged(resident, where)
@@ -157,4 +164,3 @@ def test_pods_of_an_agent_that_is_killed(sluice, begin_pods, pods, origin, run_p
     held(agent, pod, origin)
     judged(resident, where)
     agent.finish()
-    resident.end()

@@ -370,17 +370,22 @@ class Pods:
             self.process = subprocess.Popen(["containerd", "-c", f"{self.dir}/config.toml"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
+        wait_until(self._listens, "containerd listens")  # gRPC would dial again in 5 s only
         self.channel = grpc.insecure_channel(f"unix:{self.socket}")
 
         def answers():
-            if self.process.poll() is not None:
-                with open(f"{self.dir}/log") as text:
-                    raise RuntimeError("containerd has ended:\n" + text.read()[-2000:])
             try:
                 return self.call("Version", [])
             except grpc.RpcError:
                 return None
         wait_until(answers, "containerd answers")
+
+    def _listens(self):
+        if self.process.poll() is not None:
+            with open(f"{self.dir}/log") as text:
+                raise RuntimeError("containerd has ended:\n" + text.read()[-2000:])
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(self.socket) == 0
 
     def stop(self):
         """The daemon alone: pods live on."""

@@ -20,7 +20,8 @@ static const struct address db[] = {
 };
 static const struct address web[] = {
 	{ .family = AF_INET, .ip = { 192, 0, 2, 7 } }, /* also the one before's */
-	{ .family = AF_INET6, .ip = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1 } }, /* mapped */
+	{ .family = AF_INET6,
+	  .ip = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1 } }, /* mapped */
 };
 
 static struct workload_info *info_of(const char *name)

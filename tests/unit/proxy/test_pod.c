@@ -248,10 +248,10 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_labels),	 cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_cgroups),	 cmocka_unit_test(test_not_its_process),
+		cmocka_unit_test(test_labels),	  cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_cgroups),	  cmocka_unit_test(test_not_its_process),
 		cmocka_unit_test(test_not_ready), cmocka_unit_test(test_same),
-		cmocka_unit_test(test_list),	 cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_list),	  cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
