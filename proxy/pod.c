@@ -369,7 +369,8 @@ int pod_list_new(struct pod *const *items, size_t n, struct pod_list **ret)
 		return -ENOMEM;
 	}
 	atomic_init(&l->refs, 1);
-	memcpy(l->items, items, n * sizeof(*items));
+	if (n > 0)
+		memcpy(l->items, items, n * sizeof(*items));
 	qsort(l->items, n, sizeof(*l->items), by_name);
 	for (size_t i = 0; i < n; i++)
 		if (l->n == 0 || !same_pod(l->items[l->n - 1], l->items[i]))

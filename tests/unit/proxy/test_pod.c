@@ -224,6 +224,9 @@ static void test_list(void **state)
 	assert_string_equal(list->items[1]->id, "new");
 	pod_list_unref(pod_list_ref(list));
 	pod_list_unref(list);
+	assert_int_equal(pod_list_new(NULL, 0, &list), 0); /* nobody */
+	assert_int_equal(list->n, 0);
+	pod_list_unref(list);
 }
 
 static void test_without_memory(void **state)
