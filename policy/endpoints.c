@@ -203,7 +203,7 @@ int endpoints_select(struct endpoints *e, struct peers *peers, const char *workl
 		return -ENOMEM;
 	if (!g->list.serial || g->round != e->round) {
 		r = make_list(e->items, e->n, peers, name, &list);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		replace_list(e, &g->list, list);
 		g->round = e->round;
