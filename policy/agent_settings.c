@@ -284,6 +284,13 @@ static void read_peers(struct reader *r, const struct node *value, void *into)
 		read_peer(r, value->items[i], into);
 }
 
+void agent_settings_read_peers(struct reader *r, const struct node *value, void *settings)
+{
+	struct into into = { .all = settings };
+
+	read_peers(r, value, &into);
+}
+
 /* ---- the rest ---- */
 
 static void add_text(struct reader *r, const struct node *value, const char *what,

@@ -98,4 +98,8 @@ int agent_settings_read_text(const char *name, const char *text, size_t len, uns
 			     struct agent_settings *ret, struct diag *diag);
 void agent_settings_done(struct agent_settings *s);
 
+/* For the section `peers` of another configuration (struct settings_section): SETTINGS is a struct
+ * agent_settings, whose peers it becomes. */
+void agent_settings_read_peers(struct reader *r, const struct node *value, void *settings);
+
 #endif

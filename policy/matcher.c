@@ -273,7 +273,8 @@ static void find_entries(const struct matcher *m, struct search *s)
 		if (e && e->bucket)
 			scan(s, e->bucket);
 	}
-	running = hash_bytes(running, value.ptr + last, value.len - last);
+	if (last < value.len)
+		running = hash_bytes(running, value.ptr + last, value.len - last);
 	add_entry_hits(find_entry(m, running, value, false), s->hits);
 }
 

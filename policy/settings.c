@@ -35,6 +35,11 @@ static void read_section(struct reader *r, struct settings *s,
 				     &s->n);
 }
 
+static bool is_known(const struct settings_section *section)
+{
+	return section->keys || section->read;
+}
+
 static void read_root(struct reader *r, const struct node *root, void *ctx)
 {
 	const struct reading *g = ctx;
@@ -44,8 +49,9 @@ static void read_root(struct reader *r, const struct node *root, void *ctx)
 		return;
 	for (size_t i = 0; i < g->n; i++)
 		fields[i] = (struct field){ .key = g->sections[i].name,
-					    .refusal = g->sections[i].keys ? NULL
-									   : g->sections[i].why };
+					    .refusal = is_known(&g->sections[i])
+							       ? NULL
+							       : g->sections[i].why };
 	if (!reader_fields(r, root, "the configuration", fields, g->n, NULL))
 		return;
 	for (size_t i = 0; i < g->n; i++) {
@@ -53,6 +59,8 @@ static void read_root(struct reader *r, const struct node *root, void *ctx)
 
 		if (map && g->sections[i].keys)
 			read_section(r, g->settings, &g->sections[i], map);
+		else if (map && g->sections[i].read)
+			g->sections[i].read(r, map, g->sections[i].ctx);
 	}
 }
 

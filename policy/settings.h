@@ -6,17 +6,25 @@
  *	  head-size: 32k
  *
  * What the keys mean is the caller's business: it says which there are, and gets their values as
- * they are written, each with its place, for messages of the form file:line:column. */
+ * they are written, each with its place, for messages of the form file:line:column. A section of
+ * another shape is read by a function of its own. */
 #ifndef SLUICE_SETTINGS_H
 #define SLUICE_SETTINGS_H
 
 #include "arena.h"
 #include "diag.h"
 
+struct node;
+struct reader;
+
 struct settings_section {
 	const char *name;
-	const char *const *keys; /* NULL: the section is refused, and WHY says what to do */
+	const char *const *keys;
 	size_t n_keys;
+	/* Without KEYS: reads what stands there, into CTX and the arena of the settings; or NULL:
+	 * the section is refused, and WHY says what to do. */
+	void (*read)(struct reader *r, const struct node *value, void *ctx);
+	void *ctx;
 	const char *why;
 };
 

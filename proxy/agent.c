@@ -234,6 +234,7 @@ static void on_scan(uv_timer_t *timer)
 
 	agent_points_tidy(a);
 	agent_workloads_scan(a);
+	agent_foreign_look(a);
 }
 
 static void on_progress(void *ctx)

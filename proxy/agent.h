@@ -57,12 +57,26 @@ struct agent_netns {
 	bool resting;	   /* and not looked at, for a moment */
 	unsigned users;	   /* workloads */
 	bool leaving;	   /* the workers are told that it goes */
+	bool adopted;	   /* its sockets that are older than the programs are known */
 	uint32_t serial;   /* of that */
 };
 
 struct agent_stay {
 	struct agent_netns *netns;
 	bool seen; /* while its processes are looked at */
+};
+
+/* A listening socket that a process of the workload has from elsewhere. */
+struct agent_foreign {
+	struct steer_foreign found;
+	bool seen; /* while they are looked for */
+};
+
+/* What was older than what it is held to, since the agent was started. */
+struct agent_older {
+	struct steer_adopted found;
+	uint64_t ended; /* connections */
+	bool said;
 };
 
 enum agent_workload_state {
@@ -87,6 +101,8 @@ struct agent_workload {
 	bool populated, was_populated; /* the latter: when all were looked at */
 	struct agent_stay *stays;      /* where its processes are */
 	size_t n_stays;
+	struct agent_foreign *foreign;
+	size_t n_foreign;
 	unsigned visits; /* for how many rounds more its processes are looked at */
 	/* Of a pod that has come while the agent runs. */
 	bool fresh, is_held, is_known; /* the latter: by its own policy */
@@ -145,9 +161,11 @@ struct agent {
 	bool unfollowed; /* CGROUPS has the patterns of another plan than the one in force */
 	bool unheld;	 /* not every cgroup that was found could be made a workload */
 	bool unadopted;	 /* there may be sockets that are older than the programs */
+	bool adopted;	 /* not in the agent's own namespace */
 	bool unattached; /* the plan in force needs points that could not be had */
 	bool said_unheld, said_own, said_blind, said_netns, said_unattached;
-	bool said_unadopted;
+	bool said_unadopted, said_unlooked;
+	struct agent_older older;
 	struct agent_reload reload;
 	struct agent_pods pods;
 	struct agent_window held, known;  /* in whichever way; by their own policies */

@@ -142,6 +142,21 @@ static void make_peers(struct making *m)
 	}
 }
 
+int agent_config_peers(struct agent_settings *s, const char *file, struct policy_endpoint **ret,
+		       size_t *n, struct diag *diag)
+{
+	struct agent_config c = { .file = file };
+	struct making m = { &c, s, diag };
+	size_t errors = diag_count(diag);
+
+	make_peers(&m);
+	*ret = c.peers;
+	*n = c.n_peers;
+	if (diag->oom)
+		return -ENOMEM;
+	return diag_count(diag) == errors ? 0 : -EINVAL;
+}
+
 /* ---- pods ---- */
 
 /* Where a kubelet has them, by either driver. Nothing deeper: below its own cgroup a pod may be

@@ -72,6 +72,11 @@ int agent_config_read(const char *path, struct agent_config **ret, struct diag *
 struct agent_config *agent_config_ref(struct agent_config *c);
 struct agent_config *agent_config_unref(struct agent_config *c); /* accepts NULL, returns NULL */
 
+/* The peers of S, read from FILE, as endpoints that live as long as S and what it was read into.
+ * Returns 0, -EINVAL with errors in DIAG, or -ENOMEM. */
+int agent_config_peers(struct agent_settings *s, const char *file, struct policy_endpoint **ret,
+		       size_t *n, struct diag *diag);
+
 /* What of B, read later than A, cannot take effect while the agent runs: the name of the first
  * such setting, or NULL. */
 const char *agent_config_fixed(const struct agent_config *a, const struct agent_config *b);

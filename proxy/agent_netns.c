@@ -207,6 +207,26 @@ struct visit {
 	struct agent_workload *workload;
 };
 
+/* That of process PID, or NULL: it cannot be served, or the process has gone on. */
+static struct agent_netns *add_of(struct agent *a, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct agent_netns *n = NULL;
+	struct stat st;
+
+	if (fd < 0) {
+		if (errno != ENOENT && errno != ESRCH)
+			agent_retry(a);
+		return NULL;
+	}
+	if (fstat(fd, &st) == 0 && st.st_ino != a->home_inode) {
+		n = find(a, st.st_ino);
+		n = n ? n : add(a, st.st_ino, fd);
+	}
+	close(fd);
+	return n;
+}
+
 static void on_pid(void *ctx, pid_t pid)
 {
 	const struct visit *v = ctx;
@@ -214,7 +234,6 @@ static void on_pid(void *ctx, pid_t pid)
 	struct agent_netns *n;
 	char path[64];
 	struct stat st;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
 	if (stat(path, &st) < 0 || st.st_ino == a->home_inode)
@@ -228,18 +247,7 @@ static void on_pid(void *ctx, pid_t pid)
 		say_unserved(a, "a workload has processes in too many of them");
 		return;
 	}
-	if (!n) {
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		/* Between the two it may have gone elsewhere. */
-		if (fd >= 0 && fstat(fd, &st) == 0 && st.st_ino != a->home_inode) {
-			n = find(a, st.st_ino);
-			n = n ? n : add(a, st.st_ino, fd);
-		}
-		if (fd >= 0)
-			close(fd);
-		else if (errno != ENOENT && errno != ESRCH)
-			agent_retry(a);
-	}
+	n = n ? n : add_of(a, path);
 	if (n)
 		stay(a, v->workload, n);
 }

@@ -63,10 +63,16 @@ unsigned agent_entry_flags(const struct agent_entry *e);
 
 /* ---- agent_sweep.c ---- */
 
-/* Make known the sockets that are older than the programs. */
+/* Make known the sockets that are older than the programs, in all network namespaces: when the
+ * programs were attached. For namespaces that come later the sweep does it. */
 void agent_adopt(struct agent *a);
 /* Connections may be older than what they are held to now. */
 void agent_sweep_soon(struct agent *a);
+
+/* ---- agent_foreign.c ---- */
+
+/* Look for listening sockets that workloads have from elsewhere, and say which are new. */
+void agent_foreign_look(struct agent *a);
 
 /* ---- agent_netns.c ---- */
 
@@ -128,5 +134,13 @@ void agent_window_held(struct agent *a, struct agent_workload *w);
 /* Answer `sluice status`, from a socket in the state directory. */
 int agent_status_open(struct agent *a, struct error *err);
 void agent_status_close(struct agent *a);
+
+/* ---- agent_status_pods.c ---- */
+
+struct json_out;
+/* The member "pod" of W: null if POD is NULL. */
+void agent_status_pod(struct json_out *j, const struct agent_workload *w, const struct pod *pod);
+/* The member "pods" of the whole. */
+void agent_status_pods(struct json_out *j, const struct agent *a);
 
 #endif

@@ -131,6 +131,8 @@ static int attach(struct agent *a, const char *path, struct error *err)
 	p->next = a->points;
 	a->points = p;
 	drop_below(a, p);
+	if (a->attached) /* else it is done for all of them at once */
+		agent_adopt(a);
 	return 0;
 }
 

@@ -35,6 +35,20 @@ void agent_say_ready(const struct agent *a)
 		plural(a->n_workloads));
 }
 
+void agent_say_older(struct agent *a)
+{
+	const struct steer_adopted *found = &a->older.found;
+
+	if (!a->older.said && found->listeners + found->connections > 0)
+		fprintf(stderr,
+			"sluice: older than the agent and known now: %llu listening socket%s, %llu "
+			"connection%s; %llu had to end\n",
+			(unsigned long long)found->listeners, plural(found->listeners),
+			(unsigned long long)found->connections, plural(found->connections),
+			(unsigned long long)a->older.ended);
+	a->older.said = true;
+}
+
 void agent_say_failed(struct agent *a, const char *why)
 {
 	static const char stays[] = "what was in force before stays so";

@@ -8,6 +8,8 @@ struct agent_workload;
 
 /* It is ready. */
 void agent_say_ready(const struct agent *a);
+/* Sockets of workloads were found that are older than the agent. */
+void agent_say_older(struct agent *a);
 /* Nothing is enforced where somebody may expect it. */
 void agent_say_nothing(const struct agent *a);
 /* What is in the files could not be loaded, for the reason WHY or (NULL) for what the diag says.

@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include "agent_parts.h"
 #include "json_out.h"
-#include "text.h"
 #include "sluice/array.h"
+#include "text.h"
 
 static const char *const kinds[STEER_EVENT_MAX] = {
 	[STEER_CONNECT_REFUSED] = "connect",
@@ -141,33 +141,46 @@ static void add_labels(struct json_out *j, const struct agent_entry *e)
 	json_out_end(j, '[');
 }
 
-/* Null for who is none, or not known to be one. */
-static void add_pod(struct json_out *j, const struct agent_workload *w, const struct pod *pod)
+/* By processes that have them from elsewhere. */
+static void add_foreign(struct json_out *j, const struct agent_workload *w)
 {
-	if (!pod) {
-		json_out_text(j, "pod", NULL);
-		return;
-	}
-	json_out_begin(j, "pod", '{');
-	json_out_text(j, "uid", pod->uid);
-	json_out_text(j, "sandbox", pod->id);
-	json_out_bool(j, "ready", pod->ready);
-	json_out_bool(j, "host_network", pod->host_network);
-	json_out_begin(j, "addresses", '[');
-	for (size_t i = 0; i < pod->n_addresses; i++) {
+	json_out_begin(j, "not_held", '[');
+	for (size_t i = 0; i < w->n_foreign; i++) {
+		const struct steer_foreign *f = &w->foreign[i].found;
 		char buf[ADDRESS_TEXT_MAX];
-		struct text text = TEXT_INIT(buf);
+		struct text t = TEXT_INIT(buf);
 
-		text_add_ip(&text, &pod->addresses[i]);
-		json_out_span(j, NULL, (struct span){ buf, text.len });
+		text_add_address(&t, &f->at);
+		json_out_begin(j, NULL, '{');
+		json_out_span(j, "address", (struct span){ t.buf, t.len });
+		json_out_number(j, "pid", f->pid);
+		json_out_text(j, "command", f->command);
+		json_out_end(j, '{');
 	}
 	json_out_end(j, '[');
-	json_out_text(j, "cgroup_layout", pod_cgroup_how_name(pod->how));
-	if (w->is_known) {
-		json_out_number(j, "held_after_ms", w->held_ms);
-		json_out_number(j, "known_after_ms", w->known_ms);
+}
+
+static void add_problem(struct json_out *j, const struct agent_workload *w, const char *other)
+{
+	char buf[256];
+	struct text t = TEXT_INIT(buf);
+
+	if (w->state == AGENT_WORKLOAD_HELD && w->n_foreign == 0) {
+		json_out_text(j, "problem", other);
+		return;
 	}
-	json_out_end(j, '{');
+	if (w->state != AGENT_WORKLOAD_HELD) {
+		text_add(&t, "it is about to be held");
+	} else {
+		text_add_address(&t, &w->foreign[0].found.at);
+		text_addf(&t,
+			  " of process %u is a listening socket from another cgroup, which is not "
+			  "held",
+			  w->foreign[0].found.pid);
+		if (w->n_foreign > 1)
+			text_addf(&t, "; and %zu more", w->n_foreign - 1);
+	}
+	json_out_span(j, "problem", (struct span){ t.buf, t.len });
 }
 
 static void add_workload(struct telling *t, const struct agent_workload *w)
@@ -188,9 +201,9 @@ static void add_workload(struct telling *t, const struct agent_workload *w)
 	json_out_bool(t->to, "egress", table->enforced);
 	json_out_bool(t->to, "ingress", table->ingress_enforced);
 	json_out_bool(t->to, "enforced", w->state == AGENT_WORKLOAD_HELD);
-	json_out_text(t->to, "problem",
-		      w->state == AGENT_WORKLOAD_HELD ? e->problem : "it is about to be held");
-	add_pod(t->to, w, e->pod);
+	add_problem(t->to, w, e->problem);
+	agent_status_pod(t->to, w, e->pod);
+	add_foreign(t->to, w);
 	add_stays(t->to, w);
 	add_counts(t, w);
 	json_out_end(t->to, '{');
@@ -244,47 +257,13 @@ static void add_namespaces(struct json_out *j, const struct agent *a)
 	json_out_end(j, '[');
 }
 
-static void add_window(struct json_out *j, const char *name, const struct agent_window *w)
+static void add_older(struct json_out *j, const struct agent *a)
 {
-	json_out_begin(j, name, '{');
-	json_out_number(j, "pods", w->pods);
-	json_out_number(j, "before_first_process", w->first);
-	json_out_number(j, "mean_ms", w->pods ? w->sum_ms / w->pods : 0);
-	json_out_number(j, "max_ms", w->max_ms);
-	json_out_end(j, '{');
-}
-
-static uint64_t count_unknown(const struct agent *a)
-{
-	uint64_t n = 0;
-
-	for (const struct agent_workload *w = a->workloads; w; w = w->next)
-		n += w->state < AGENT_WORKLOAD_GONE &&
-		     a->plan->entries[w->entry].kind == AGENT_UNKNOWN_POD;
-	return n;
-}
-
-/* What the container runtime tells; null where it is not asked. */
-static void add_pods(struct json_out *j, const struct agent *a)
-{
-	const struct agent_pods *p = &a->pods;
-
 	json_out_line(j);
-	if (!p->cri) {
-		json_out_text(j, "pods", NULL);
-		return;
-	}
-	json_out_begin(j, "pods", '{');
-	json_out_text(j, "socket", a->plan->config->pods.runtime);
-	json_out_text(j, "runtime", p->runtime[0] ? p->runtime : NULL);
-	json_out_bool(j, "answers", p->synced);
-	json_out_text(j, "trouble", p->trouble[0] ? p->trouble : NULL);
-	json_out_number(j, "known", a->plan->pods ? a->plan->pods->n : 0);
-	json_out_number(j, "unknown", count_unknown(a));
-	json_out_bool(j, "unknown_held", a->plan->config->pods.hold);
-	add_window(j, "held", &a->held);
-	add_window(j, "by_own_policy", &a->known);
-	json_out_number(j, "before_containers", a->known_before_containers);
+	json_out_begin(j, "older", '{');
+	json_out_number(j, "listeners", a->older.found.listeners);
+	json_out_number(j, "connections", a->older.found.connections);
+	json_out_number(j, "ended", a->older.ended);
 	json_out_end(j, '{');
 }
 
@@ -321,7 +300,8 @@ static void tell(struct telling *t)
 	add_revision(t->to, a);
 	add_hooks(t->to, a);
 	add_namespaces(t->to, a);
-	add_pods(t->to, a);
+	agent_status_pods(t->to, a);
+	add_older(t->to, a);
 	json_out_line(t->to);
 	json_out_begin(t->to, "workloads", '[');
 	for (const struct agent_workload *w = a->workloads; w; w = w->next)

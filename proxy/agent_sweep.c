@@ -4,16 +4,32 @@
 #include <stdio.h>
 #include <string.h>
 #include "agent_parts.h"
+#include "agent_say.h"
 
-void agent_adopt(struct agent *a)
+static int adopt_each(struct agent *a, struct error *err)
 {
-	struct error err = { "" };
-	int r = steer_adopt(a->steer, 0, &err);
+	struct steer_adopted *found = &a->older.found;
+	int r = a->adopted ? 0 : steer_adopt(a->steer, 0, found, err);
 
-	for (const struct agent_netns *n = a->netns; r == 0 && n; n = n->next)
-		if (!n->leaving)
-			r = steer_adopt(a->steer, n->netns->number, &err);
+	a->adopted |= r == 0;
+	for (struct agent_netns *n = a->netns; r == 0 && n; n = n->next) {
+		if (n->leaving || n->adopted)
+			continue;
+		r = steer_adopt(a->steer, n->netns->number, found, err);
+		n->adopted = r == 0;
+	}
+	return r;
+}
+
+static void adopt(struct agent *a)
+{
+	struct steer_adopted before = a->older.found, *found = &a->older.found;
+	struct error err = { "" };
+	int r = adopt_each(a, &err);
+
 	a->unadopted = r < 0;
+	if (found->listeners != before.listeners || found->connections != before.connections)
+		a->older.said = false;
 	if (r == 0)
 		return;
 	if (!a->said_unadopted)
@@ -24,15 +40,32 @@ void agent_adopt(struct agent *a)
 	a->said_unadopted = true;
 }
 
+void agent_adopt(struct agent *a)
+{
+	a->adopted = false;
+	for (struct agent_netns *n = a->netns; n; n = n->next)
+		n->adopted = false;
+	adopt(a);
+}
+
+static void on_swept(void *ctx, const struct swept *e)
+{
+	struct agent *a = ctx;
+
+	a->older.ended += e->result == 0;
+	agent_on_swept(a, e);
+}
+
 static bool sweep(struct agent *a)
 {
 	int r;
 
 	if (a->unadopted)
-		agent_adopt(a);
-	r = a->plan->config->audit ? 0 : steer_sweep(a->steer, agent_on_swept, a);
+		adopt(a);
+	r = a->plan->config->audit ? 0 : steer_sweep(a->steer, on_swept, a);
 	if (r < 0)
 		agent_on_unlisted(a, r);
+	agent_foreign_look(a);
 	return r == 0 && !a->unadopted;
 }
 
@@ -47,6 +80,8 @@ static void on_sweep(uv_timer_t *timer)
 	/* Once more, for a connect() that was between its hook and its SYN. */
 	if (a->sweeps > 0)
 		uv_timer_start(timer, on_sweep, AGENT_RETRY_MS, 0);
+	else
+		agent_say_older(a);
 }
 
 /* Workloads that come together share a sweep, which looks at all connections of the host. */

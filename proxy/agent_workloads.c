@@ -124,6 +124,7 @@ static void free_workload(struct agent_workload *w)
 	policy_unref(w->rule.policy);
 	workload_info_unref(w->rule.info);
 	free(w->stays);
+	free(w->foreign);
 	free(w->path);
 	free(w);
 }
@@ -191,11 +192,15 @@ static bool is_populated(const struct agent *a, const struct agent_workload *w)
 
 static void look_inside(struct agent *a, struct agent_workload *w)
 {
+	bool was = w->populated;
+
 	w->populated = is_populated(a, w);
 	if (!w->populated)
 		return;
 	agent_window_seen(a, w);
 	agent_netns_visit_soon(a, w);
+	if (!was)
+		agent_sweep_soon(a); /* they may have brought sockets along */
 }
 
 /* Whoever holds the holder would wait for himself. */
@@ -319,6 +324,7 @@ static void remove_gone(struct agent *a)
 		if (w->state < AGENT_WORKLOAD_GONE) {
 			at = &w->next;
 		} else if (forget(a, w)) {
+			agent_sweep_soon(a); /* sockets may outlive it */
 			*at = w->next;
 			a->n_workloads--;
 			free_workload(w);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "cmd.h"
+#include "config.h"
 #include "label_option.h"
 #include "policy.h"
 #include "port_option.h"
@@ -20,6 +21,7 @@ static const char help[] =
 	"  -l, --label K=V    a label of the command: the policies that it selects are looked at\n"
 	"                     together, since they are united\n"
 	"  -s, --secrets DIR  where headerMatches finds its secrets, a file each\n"
+	"  -c, --config FILE  a configuration, with the peers that toEndpoints can mean\n"
 	"  -h, --help         print this\n";
 
 /* The lists have room for all arguments. */
@@ -27,6 +29,7 @@ struct arguments {
 	struct named_port *ports;
 	struct label *labels;
 	struct policy_options options;
+	struct config_peers peers;
 };
 
 static int check(const struct policy_options *options)
@@ -41,13 +44,28 @@ static int check(const struct policy_options *options)
 	return r < 0 ? 1 : 0;
 }
 
+static int set_peers(struct arguments *a, const char *path)
+{
+	struct limits limits = LIMITS_DEFAULT;
+	int r;
+
+	config_peers_done(&a->peers); /* of an earlier one */
+	r = config_read(path, &limits, &a->peers);
+	a->options.endpoints_known = a->peers.known;
+	a->options.endpoints = a->peers.items;
+	a->options.n_endpoints = a->peers.n;
+	return r;
+}
+
 /* What is wrong has been said when it returns an error. */
 static int take_option(struct arguments *a, int c, char *value)
 {
 	struct policy_options *o = &a->options;
 	int r = -EINVAL;
 
-	if (c == 's') {
+	if (c == 'c') {
+		r = set_peers(a, value);
+	} else if (c == 's') {
 		o->secrets = value;
 		r = 0;
 	} else if (c == 'P') {
@@ -66,12 +84,13 @@ static int parse(struct arguments *a, int argc, char **argv)
 	static const struct option longs[] = { { "port", required_argument, NULL, 'P' },
 					       { "label", required_argument, NULL, 'l' },
 					       { "secrets", required_argument, NULL, 's' },
+					       { "config", required_argument, NULL, 'c' },
 					       { "help", no_argument, NULL, 'h' },
 					       { 0 } };
 	int c;
 
 	argv[0] = "sluice"; /* the name in getopt's messages */
-	while ((c = getopt_long(argc, argv, "P:l:s:h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "P:l:s:c:h", longs, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
 			return 0;
@@ -106,5 +125,6 @@ int cmd_check(int argc, char **argv)
 	}
 	free(a.ports);
 	free(a.labels);
+	config_peers_done(&a.peers);
 	return status;
 }

@@ -144,6 +144,9 @@ static int load(const struct policy_source *s, const struct policy_options *more
 	options.n_ports = s->options->n_ports;
 	options.texts = &allow;
 	options.n_texts = s->allow ? 1 : 0;
+	options.endpoints_known = s->options->peers.known;
+	options.endpoints = s->options->peers.items;
+	options.n_endpoints = s->options->peers.n;
 	return policy_load(&options, ret, diag);
 }
 

@@ -74,6 +74,9 @@ void report_audited(struct reporter *r, const struct flow *flow, enum close_reas
 /* The kernel refused something, or would have. */
 void report_event(struct reporter *r, const struct steer_event *e);
 
+/* A workload listens by a socket that is not its own, and not held. Only the log is told. */
+void report_foreign(struct reporter *r, const struct steer_foreign *f);
+
 /* The kernel ended, or holds, a connection that sluice does not carry. */
 void report_swept(struct reporter *r, const struct swept *e);
 

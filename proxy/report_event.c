@@ -44,6 +44,13 @@ static const struct {
 	[STEER_DATAGRAM_REFUSED] = { "datagram", "no rule allows it" },
 };
 
+static void add_process(struct text *t, uint32_t pid, const char command[16])
+{
+	text_addf(t, ",\"process\":{\"pid\":%u,\"command\":\"", pid);
+	text_add_json(t, (struct span){ command, strnlen(command, 16) });
+	text_add(t, "\"}");
+}
+
 void report_event(struct reporter *r, const struct steer_event *e)
 {
 	char buf[REPORT_RECORD_MAX], line[REPORT_LINE_MAX];
@@ -61,13 +68,26 @@ void report_event(struct reporter *r, const struct steer_event *e)
 	report_begin_ends(r, &t, e->audit ? "AUDIT" : "DROPPED", ingress, &e->source,
 			  &e->destination);
 	text_addf(&t, ",\"l4\":{\"protocol\":\"%s\"}", protocol_name(e->protocol));
-	if (e->pid) { /* a packet has none */
-		text_addf(&t, ",\"process\":{\"pid\":%u,\"command\":\"", e->pid);
-		text_add_json(&t,
-			      (struct span){ e->command, strnlen(e->command, sizeof(e->command)) });
-		text_add(&t, "\"}");
-	}
+	if (e->pid) /* a packet has none */
+		add_process(&t, e->pid, e->command);
 	text_addf(&t, ",\"reason\":\"%s: %s\",\"lane\":\"kernel\"", event_texts[e->kind].what,
 		  event_texts[e->kind].why);
+	report_push(r, &t);
+}
+
+void report_foreign(struct reporter *r, const struct steer_foreign *f)
+{
+	static const struct address nobody;
+	char buf[REPORT_RECORD_MAX];
+	struct text t = TEXT_INIT(buf);
+
+	if (!r->log)
+		return;
+	report_begin_ends(r, &t, "ERROR", true, &nobody, &f->at);
+	text_add(&t, ",\"l4\":{\"protocol\":\"TCP\"}");
+	add_process(&t, f->pid, f->command);
+	text_add(&t,
+		 ",\"reason\":\"listener: it was made in another cgroup, what comes to it is not "
+		 "held\",\"lane\":\"kernel\"");
 	report_push(r, &t);
 }

@@ -151,7 +151,8 @@ static const struct {
 	{ 'u', "user", "NAME", "run the command as this user", set_user },
 	{ 'L', "limit", "NAME=VALUE", "change a limit (may be repeated; see --help-limits)",
 	  add_limit },
-	{ 'c', "config", "FILE", "read limits from a YAML file; --limit overrides it", set_config },
+	{ 'c', "config", "FILE", "read limits and peers from a YAML file; --limit overrides it",
+	  set_config },
 	{ 'n', "no-confine", NULL,
 	  "leave the command all its powers: as root it can then leave its cgroup",
 	  set_no_confine },
@@ -201,7 +202,7 @@ static void usage_limits(FILE *to)
 static int settle_limits(struct run_options *o)
 {
 	struct error err = { 0 };
-	int r = o->config ? config_read(o->config, &o->limits) : 0;
+	int r = o->config ? config_read(o->config, &o->limits, &o->peers) : 0;
 
 	for (size_t i = 0; r == 0 && i < o->n_set_limits; i += 2)
 		r = limits_set(&o->limits, o->set_limits[i], o->set_limits[i + 1], &err);
@@ -286,6 +287,7 @@ void run_options_done(struct run_options *o)
 	free(o->ports);
 	free(o->labels);
 	free(o->set_limits);
+	config_peers_done(&o->peers);
 	o->set_limits = NULL;
 	o->policies = NULL;
 	o->allows = NULL;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "config.h"
 #include "limit.h"
 #include "policy.h"
 
@@ -24,6 +25,7 @@ struct run_options {
 	const char *config; /* a file, NULL: none */
 	char **set_limits;  /* "name", "value" in turn */
 	size_t n_set_limits;
+	struct config_peers peers;
 	struct limits limits; /* the defaults, then the file's, then those of options */
 	bool no_confine;
 	bool follow;	   /* policies that the command could write are followed as well */

@@ -302,6 +302,7 @@ static int show(const struct node *doc, FILE *to)
 	static const char *const hook[] = { "attached: ", ".cgroup", NULL };
 	static const char *const behind[] = { "not in force yet: ", ".name", ": ", ".problem",
 					      NULL };
+	static const char *const wrong[] = { "problem: ", ".name", ": ", ".problem", NULL };
 	const struct node *list = member(doc, "workloads");
 	int r;
 
@@ -317,7 +318,8 @@ static int show(const struct node *doc, FILE *to)
 		const struct node *problem = member(list->items[i], "problem");
 
 		if (problem && !node_is_null(problem))
-			show_line(to, list->items[i], behind);
+			show_line(to, list->items[i],
+				  is_true(member(list->items[i], "enforced")) ? wrong : behind);
 		show_denials(list->items[i], to);
 	}
 	show_counters("kernel", member(doc, "refused"), to);

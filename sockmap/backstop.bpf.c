@@ -47,13 +47,15 @@ static __always_inline int drop_astray(const struct subject *who, const struct p
 	return 0;
 }
 
-/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there. */
+/* A SYN that will be answered by RST, whatever it carries no byte of: nobody listens there, and it
+ * goes nowhere else. */
 static __always_inline bool is_harmless(struct __sk_buff *skb, const struct packet *p,
 					__u16 flags_word)
 {
 	__u32 header = (__u32)(flags_word >> 12) * 4;
 
-	return skb->len == p->offset + header && listener_at(skb, &p->to) == LISTENS_NOBODY;
+	return skb->ifindex == LOOPBACK_IFINDEX && skb->len == p->offset + header &&
+	       listener_at(skb, &p->to) == LISTENS_NOBODY;
 }
 
 /* A listener that connect() does not see. This SYN must not reach it; the next connect() is steered
@@ -127,6 +129,15 @@ static __always_inline int pass_revoked(struct __sk_buff *skb, const struct pack
 	return 0;
 }
 
+/* Only while the handshake lasts: what is connected has a mark, or is older than the programs and
+ * has not been found yet (steer_adopt()). */
+static __always_inline bool is_being_accepted(const struct __sk_buff *skb)
+{
+	const struct bpf_sock *sk = skb->sk;
+
+	return sk && (sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_SYN_RECV);
+}
+
 static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, struct mark *m,
 				    const struct subject *who)
 {
@@ -136,8 +147,11 @@ static __always_inline int pass_tcp(struct __sk_buff *skb, struct packet *p, str
 		return drop(who, p, m);
 	if (is_first_syn(word))
 		return pass_syn(skb, p, m, who, word);
-	if (!m || m->fate == FATE_STEERED)
-		return 1; /* no mark: it is about to be accepted */
+	if (is_unknown(m))
+		return is_being_accepted(skb) ? 1 : drop(who, p, m);
+	/* To our listener, whatever rules its namespace has for packets. */
+	if (m->fate == FATE_STEERED)
+		return skb->ifindex == LOOPBACK_IFINDEX ? 1 : drop(who, p, m);
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
 	if (m->fate == FATE_REVOKED && !audit_mode)
@@ -182,6 +196,8 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 {
 	__u64 cookie;
 
+	if (m && is_unknown(m))
+		note_older_peer(who, m);
 	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
 		return drop(who, p, m);
 	if (m->fate == FATE_ALONE && m->generation == who->generation)
@@ -244,7 +260,9 @@ static __always_inline bool is_of_vetted(struct __sk_buff *skb, const struct mar
 	}
 	if (m->fate == FATE_ALONE)
 		return m->generation == generation_of(m);
-	return (m->fate == FATE_STEERED || m->fate == FATE_CARRIED) && !is_first_syn(flags);
+	if (m->fate == FATE_STEERED)
+		return skb->ifindex == LOOPBACK_IFINDEX && !is_first_syn(flags);
+	return m->fate == FATE_CARRIED && !is_first_syn(flags);
 }
 
 /* Of a socket that sends for itself, or of none. */
@@ -265,14 +283,24 @@ static __always_inline int pass_own(struct __sk_buff *skb, struct mark *m,
 	return drop(who, &p, m);
 }
 
-static __always_inline int pass_slowly(struct __sk_buff *skb, struct mark *m,
+/* TCP of which nobody knows who dialled is held also where only ingress is. */
+static __always_inline bool may_be_accepted(struct bpf_sock *sk, const struct mark *m)
+{
+	if (!is_unknown(m))
+		return m->either;
+	sk = bpf_sk_fullsock(sk);
+	return sk && sk->protocol == IPPROTO_TCP;
+}
+
+static __always_inline int pass_slowly(struct __sk_buff *skb, struct bpf_sock *sk, struct mark *m,
 				       const struct subject *who)
 {
 	if (m && m->fate == FATE_ALONE && stays_within(skb, m, who))
 		return 1;
 	if (m && m->incoming && (who->enforced || who->ingress))
 		return pass_accepted(skb, m, who);
-	return who->enforced ? pass_own(skb, m, who) : 1;
+	return who->enforced || (who->ingress && may_be_accepted(sk, m)) ? pass_own(skb, m, who)
+									 : 1;
 }
 
 SEC("cgroup_skb/egress")
@@ -291,7 +319,9 @@ int steer_backstop(struct __sk_buff *skb)
 	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
 	if (m && MEMO_SEEN(m->memo) == c->members && is_of_vetted(skb, m))
 		return 1;
+	if (!m)
+		m = mark_of(sk);
 	if (!subject_of(&who, c, sk, m))
 		return 0;
-	return pass_slowly(skb, m, &who);
+	return pass_slowly(skb, sk, m, &who);
 }

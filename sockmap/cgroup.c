@@ -21,9 +21,7 @@
 
 static void wait_a_moment(void)
 {
-	const struct timespec t = { 0, RETRY_NS };
-
-	nanosleep(&t, NULL);
+	nanosleep(&(struct timespec){ 0, RETRY_NS }, NULL);
 }
 
 /* ---- where ---- */
@@ -484,9 +482,11 @@ int cgroup_remove(struct cgroup *cg)
 
 	/* A process that was just reaped can keep its cgroup busy for a moment. */
 	for (int i = 0; i < RETRIES && r == -EBUSY; i++) {
-		if (cgroup_populated(cg) == 1)
+		r = cgroup_populated(cg);
+		if (r == 1)
 			return -EBUSY;
-		walk(cg->fd, 0, NULL, NULL);
+		if (r == 0) /* the root does not say */
+			walk(cg->fd, 0, NULL, NULL);
 		r = remove_dir(cg);
 		if (r == -EBUSY)
 			wait_a_moment();

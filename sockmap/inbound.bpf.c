@@ -70,22 +70,23 @@ static __always_inline int to_listener(struct __sk_buff *skb, const struct subje
 	return is_first_syn(word) ? judge_syn(skb, &p, who) : 1;
 }
 
-/* An accepted socket without a mark is one for which there was no memory, or whose handshake
- * another processor is about to end. */
+/* One of which nothing is known is older than the programs and was not found yet, or there was no
+ * memory for its mark, or another processor is about to end its handshake. */
 static __always_inline int to_connection(const struct __sk_buff *skb, const struct bpf_sock *sk,
 					 struct mark *m, const struct subject *who)
 {
 	struct endpoint client;
 
-	if (!m)
+	if (!m || is_unknown(m))
 		return audit_mode || sk->state == BPF_TCP_SYN_RECV;
-	if (!m->incoming || m->fate == FATE_CARRIED)
+	if ((!m->incoming && !m->either) || m->fate == FATE_CARRIED)
+		return 1;
+	if (m->fate == FATE_ALONE && stays_within(skb, m, who))
 		return 1;
 	if (m->fate == FATE_ALONE && m->within) {
 		/* A packet that somebody sent in its name must not end it. */
 		client = m->destination;
-		return stays_within(skb, m, who) ||
-		       judge_client(who, &client, DECIDE_TCP) == L4_ALLOW || audit_mode;
+		return judge_client(who, &client, DECIDE_TCP) == L4_ALLOW || audit_mode;
 	}
 	if (m->fate == FATE_ALONE && mark_holds(who, m, DECIDE_TCP, 0))
 		return 1;
@@ -93,8 +94,7 @@ static __always_inline int to_connection(const struct __sk_buff *skb, const stru
 }
 
 /* A peer to whom the workload wrote may answer. */
-static __always_inline int to_udp(struct __sk_buff *skb, const struct mark *m,
-				  const struct subject *who)
+static __always_inline int to_udp(struct __sk_buff *skb, struct mark *m, const struct subject *who)
 {
 	struct packet p = { .offset = 0 };
 	struct endpoint client;
@@ -102,6 +102,8 @@ static __always_inline int to_udp(struct __sk_buff *skb, const struct mark *m,
 
 	if (!parse_packet(skb, &p) || p.protocol != IPPROTO_UDP || !parse_ports(skb, &p))
 		return 0;
+	if (m && is_unknown(m))
+		note_older_peer(who, m);
 	if (m && m->destination.family) {
 		struct endpoint peer = m->destination;
 
@@ -133,7 +135,7 @@ int steer_inbound(struct __sk_buff *skb)
 		sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 0;
-	m = bpf_sk_storage_get(&marks, sk, NULL, 0);
+	m = mark_of(sk);
 	if (!subject_of(&who, c, sk, m))
 		return 0;
 	if (!who.ingress)

@@ -169,28 +169,55 @@ static __always_inline bool udp_allowed(const struct subject *who, const struct 
 	return bpf_map_lookup_elem(&udp_peers, &key) != NULL;
 }
 
+/* Does the table in force leave alone M, which is ALONE? */
+static __always_inline bool is_allowed(const struct subject *who, const struct mark *m,
+				       __u8 protocol, __u64 cookie)
+{
+	struct endpoint to = m->destination, client = m->destination;
+
+	if (!to.family)
+		return true;
+	if (m->either)
+		client.port = (__u16)m->either;
+	if ((m->incoming || m->either) && who->ingress &&
+	    judge_client(who, &client, protocol) != L4_ALLOW)
+		return false;
+	if (m->incoming || !who->enforced)
+		return true;
+	if (protocol == DECIDE_UDP)
+		return udp_allowed(who, &to, cookie);
+	return judge(who, &to, protocol) == L4_ALLOW;
+}
+
 /* Does M, which is ALONE, still hold under the table in force? Costs one comparison until the table
  * changes. A UDP socket keeps the right to answer whom it heard. */
 static __always_inline bool mark_holds(const struct subject *who, struct mark *m, __u8 protocol,
 				       __u64 cookie)
 {
 	__u32 generation = who->generation;
-	struct endpoint to = m->destination;
-	bool holds = true;
+	bool holds;
 
 	if (m->generation == generation)
 		return true;
-	if (m->incoming)
-		holds = !who->ingress || judge_client(who, &to, protocol) == L4_ALLOW;
-	else if (to.family && protocol == DECIDE_UDP)
-		holds = udp_allowed(who, &to, cookie);
-	else if (to.family)
-		holds = judge(who, &to, protocol) == L4_ALLOW;
+	holds = is_allowed(who, m, protocol, cookie);
 	if (holds)
 		m->generation = m->within ? 0 : generation;
 	else
 		m->fate = FATE_REVOKED;
 	return holds;
+}
+
+/* M, of which no hook knows anything, is UDP: connected before there were programs? Then it is held
+ * to that peer from now on, as if they had seen it. */
+static __always_inline void note_older_peer(const struct subject *who, struct mark *m)
+{
+	struct endpoint peer = end_of(who->sk, true);
+
+	if (!peer.port || endpoint_is_any(&peer))
+		return;
+	m->destination = peer;
+	m->generation = 0;
+	m->fate = FATE_ALONE;
 }
 
 /* M is ALONE from now on since it does not leave its namespace: that is asked of each packet, which
@@ -210,11 +237,17 @@ static __always_inline bool is_within_on(const struct __sk_buff *skb, const stru
 	return !one_netns && skb->ifindex == LOOPBACK_IFINDEX && is_within(who, e);
 }
 
-static __always_inline bool stays_within(const struct __sk_buff *skb, const struct mark *m,
+/* What was connected while nobody asked is left alone as well if it does not leave. */
+static __always_inline bool stays_within(const struct __sk_buff *skb, struct mark *m,
 					 const struct subject *who)
 {
-	return !one_netns && m->within && m->within == who->slot &&
-	       skb->ifindex == LOOPBACK_IFINDEX;
+	struct endpoint peer = m->destination;
+
+	if (one_netns || skb->ifindex != LOOPBACK_IFINDEX)
+		return false;
+	if (!m->within && !m->generation && peer.family && is_within(who, &peer))
+		mark_within(m, who);
+	return m->within && m->within == who->slot;
 }
 
 enum listening { LISTENS_NOBODY, LISTENS_OTHER, LISTENS_OURS };

@@ -7,7 +7,7 @@
  * without right is dropped by inbound.bpf.c, so an exemption in here needs to be true only for
  * connections to work. */
 #include <linux/in.h>
-#include "judge.bpf.h"
+#include "places.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -21,7 +21,7 @@ static __always_inline struct listening_place *listened_at(const struct place_ke
 {
 	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
 
-	return p && p->sockets > 0 ? p : NULL;
+	return p && place_is_held(p) ? p : NULL;
 }
 
 /* Who listens at TO; the answer is kept as in the mark of a socket. Where it is more than one
@@ -32,6 +32,7 @@ static __always_inline bool find_server(struct subject *who, const struct steer_
 	__u32 now = members_now(c), slot;
 	struct listening_place *p;
 	struct place_key key;
+	__u64 memo;
 
 	place_key_make(&key, lookup_netns, to);
 	p = listened_at(&key);
@@ -39,12 +40,14 @@ static __always_inline bool find_server(struct subject *who, const struct steer_
 		__builtin_memset(key.at.ip, 0, sizeof(key.at.ip));
 		p = listened_at(&key);
 	}
-	if (!p || p->several)
+	if (!p)
 		return false;
-	slot = MEMO_SLOT(p->memo);
-	if (MEMO_SEEN(p->memo) != now) {
-		slot = slot_of_cgroup(p->cgroup);
-		p->memo = memo_of(slot, now);
+	memo = *(volatile __u64 *)&p->memo;
+	slot = MEMO_SLOT(memo);
+	if (MEMO_SEEN(memo) != now) {
+		slot = slot_of_place(p);
+		/* Not over a change meanwhile. */
+		__sync_val_compare_and_swap(&p->memo, memo, memo_of(slot, now));
 	}
 	if (!subject_at(who, c, slot))
 		return false;

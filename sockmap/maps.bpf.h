@@ -62,8 +62,17 @@ struct mark {
 	struct endpoint noted;	 /* audit, UDP: the last place for which sendmsg() was reported */
 	__u32 incoming;		 /* it listens, or was accepted */
 	__u32 within; /* ALONE: the slot of whoever was left alone for not leaving its namespace */
-	__u32 zero;
+	/* ALONE, older than the programs, and nobody knows who dialled: it is held to both
+	 * directions; in ingress the server's port is this one of its own. */
+	__u32 either;
 };
+
+/* No hook has seen what it is connected to: it is older than the programs, about to be accepted, or
+ * not connected at all. */
+static __always_inline bool is_unknown(const struct mark *m)
+{
+	return !m || (m->fate == FATE_UNVETTED && !m->destination.family && !m->incoming);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -113,7 +122,8 @@ struct {
 	__type(value, struct workload_config);
 } workloads MAP;
 
-/* The id of a cgroup -> the slot of the workload. */
+/* The id of a cgroup -> the slot of the workload; SLOT_GONE: it was one until the cgroup went, and
+ * sockets of it may be left (subject.bpf.h). */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);

@@ -3,7 +3,7 @@
  *
  * Also while nothing is enforced, so that a later policy knows the listeners and can be held
  * against the connections that are older than it. */
-#include "judge.bpf.h"
+#include "places.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -46,107 +46,25 @@ static __always_inline struct mark *mark_incoming(struct bpf_sock *sk, __u32 fat
 
 /* ---- listeners ---- */
 
-/* They may be below different cgroups, as long as those are one workload's. Its own cgroup lives as
- * long as one of them. */
-static __always_inline void join_place(struct listening_place *p, __u64 cgroup)
-{
-	__u64 first = __sync_val_compare_and_swap(&p->cgroup, 0, cgroup), own;
-
-	if (!first || first == cgroup)
-		return;
-	own = member_above(cgroup);
-	if (own > MEMBER_TOO_DEEP && own == member_above(first))
-		p->cgroup = own;
-	else
-		p->several = 1;
-}
-
-static __always_inline void begin_at(const struct place_key *key, __u64 cgroup)
-{
-	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
-
-	if (!p) {
-		struct listening_place none;
-
-		/* Whoever is faster makes it. */
-		__builtin_memset(&none, 0, sizeof(none));
-		bpf_map_update_elem(&listening, key, &none, BPF_NOEXIST);
-		p = bpf_map_lookup_elem(&listening, key);
-	}
-	if (!p)
-		return;
-	if (__sync_fetch_and_add(&p->sockets, 1) <= 0) {
-		p->several = 0;
-		p->cgroup = 0;
-		p->memo = 0;
-	}
-	join_place(p, cgroup);
-}
-
-static __always_inline void end_at(const struct place_key *key)
-{
-	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
-
-	if (p)
-		__sync_fetch_and_add(&p->sockets, -1);
-}
-
-/* CGROUP 0: it has ended. */
-static __always_inline void count_places(struct mark *m, __u64 cgroup)
-{
-	struct endpoint at = m->destination;
-	struct place_key key;
-
-	place_key_make(&key, m->key.netns, &at);
-	for (int i = 0; i < 2; i++) {
-		if (m->filed & (i ? FILED_DUAL : FILED_PLACE)) {
-			if (cgroup)
-				begin_at(&key, cgroup);
-			else
-				end_at(&key);
-		}
-		key.at.family = WIRE_IPV4;
-	}
-}
-
-/* A socket of IPv6 that is bound to no address takes IPv4 as well, unless it was told not to. */
-static __always_inline bool takes_both(struct bpf_sock *sk, const struct endpoint *at)
-{
-	const struct sock_common *common;
-
-	if (at->family != WIRE_IPV6 || !endpoint_is_any(at))
-		return false;
-	common = (const void *)bpf_skc_to_tcp6_sock(sk);
-	return common && !BPF_CORE_READ_BITFIELD_PROBED(common, skc_ipv6only);
-}
-
-/* One that is bound to a device is left to inbound.bpf.c: our leg would not come from there, and
- * the same port may be somebody else's on another device. */
-static __always_inline void begin_to_listen(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
-{
-	struct mark *m = mark_incoming(sk, FATE_LISTENING);
-	struct endpoint at = local_of(ctx);
-
-	if (!m || sk->bound_dev_if)
-		return;
-	at.mapped = 0;
-	m->destination = at;
-	m->key.netns = bpf_get_netns_cookie(ctx);
-	m->filed = FILED_PLACE;
-	if (takes_both(sk, &at))
-		m->filed |= FILED_DUAL;
-	count_places(m, cgroup_of(address_of(sk)));
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-}
-
 static __always_inline void end_to_listen(struct bpf_sock *sk)
 {
 	struct mark *m = bpf_sk_storage_get(&marks, sk, NULL, 0);
 
-	if (!m || m->fate != FATE_LISTENING)
+	if (m)
+		listening_ends(m, address_of(sk));
+}
+
+/* One that is older than the programs may have stopped to listen unheard, and begins again. */
+static __always_inline void begin_to_listen(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
+{
+	struct mark *m;
+
+	end_to_listen(sk);
+	m = mark_incoming(sk, FATE_LISTENING);
+	if (!m)
 		return;
-	count_places(m, 0);
-	m->filed = 0;
+	listening_begins(m, address_of(sk), bpf_get_netns_cookie(ctx));
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 /* ---- what they accept ---- */

@@ -35,7 +35,7 @@ static bool ends_with(const char *text, const char *before, const char *end)
 {
 	size_t len = strlen(text), a = strlen(before), b = strlen(end);
 
-	return len > a + b && memcmp(text + len - b, end, b) == 0 &&
+	return len >= a + b && memcmp(text + len - b, end, b) == 0 &&
 	       memcmp(text + len - b - a, before, a) == 0;
 }
 
@@ -108,6 +108,13 @@ static int remove_by_path(struct remains *rest)
 	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 }
 
+/* By its name: an id from a file that somebody else has written must not cost others their cgroups.
+ */
+static bool is_of_run(const struct cgroup *cg, const struct remains *rest)
+{
+	return ends_with(cg->path, "/" RUN_CGROUP_PREFIX, rest->id);
+}
+
 /* One that cannot be looked at is taken for a living one. */
 static int remove_by_id(void *ctx, uint64_t id)
 {
@@ -118,8 +125,11 @@ static int remove_by_id(void *ctx, uint64_t id)
 	if (!id || id == rest->removed_id)
 		return 0;
 	r = cgroup_open_id(&cg, id);
-	if (r == 0)
+	if (r == 0 && is_of_run(&cg, rest))
 		return remove_cgroup(rest, &cg);
+	if (r == 0)
+		r = cgroup_populated(&cg) == 1 ? -EBUSY : -ENOENT;
+	cgroup_done(&cg);
 	if (r == -ENOENT)
 		return 0;
 	memcpy(rest->held_path, rest->cgroup_path, sizeof(rest->held_path));

@@ -57,7 +57,7 @@ struct flow_record {
 /* Slots of the maps `workloads` and `tables`. Those of workloads follow. */
 #define SLOT_NONE 0u /* who is in no workload: nothing is enforced */
 #define SLOT_GONE \
-	1u /* sockets that outlive their cgroup: all is enforced, no table allows a thing */
+	1u /* sockets that outlive their workload: all is enforced, no table allows a thing */
 #define SLOT_FIRST 2u
 
 #define SERIAL_GONE	0xffffffffu
@@ -84,13 +84,20 @@ struct place_key {
 	__u32 zero;
 };
 
-/* A place at which sockets listen, which may be unspecified. */
+/* A place at which sockets listen, which may be unspecified: of which cgroups they are. */
+#define PLACE_HOLDERS 4
 struct listening_place {
-	__s32 sockets; /* also 0 */
-	__u32 several; /* of different workloads, or were: not told apart any more */
-	__u64 cgroup;  /* the address of one that they are all below; 0: none */
-	__u64 memo;    /* as in struct mark */
+	__u64 holders[PLACE_HOLDERS]; /* a cgroup and how many sockets it has there
+					 (places.bpf.h); 0: none */
+	__s32 others;		      /* sockets beyond those, which are not told apart */
+	__u32 changes;
+	__u64 memo; /* as in struct mark; SLOT_NONE: of none, or of more than one */
 };
+
+static inline int place_is_held(const struct listening_place *p)
+{
+	return p->others || p->holders[0] || p->holders[1] || p->holders[2] || p->holders[3];
+}
 
 /* The one element of the map `config`, of which the same holds. */
 struct steer_config {
@@ -149,6 +156,17 @@ struct sweep_record {
 	__u32 device; /* to which the socket is bound, or 0 */
 	__u32 incoming;
 	__u32 zero;
+};
+
+#define ADOPT_POINTS_MAX 4096u
+
+/* A listening socket that a process of the workload holds, and that is not the workload's. */
+struct foreign_record {
+	__u64 workload;
+	__u64 netns; /* cookie */
+	struct endpoint at;
+	__u32 pid;
+	char command[16];
 };
 
 /* One element of the per-CPU map `counters` per kind, and one for events that found no room. */

@@ -16,39 +16,30 @@ enum bpf_func_id___sluice {
 	BPF_FUNC_set_retval___sluice = 187,
 };
 
-/* Audit: the socket is had, and its packets pass the backstop without another report. */
-static __always_inline void note_audited(struct bpf_sock *ctx)
-{
-	struct mark *m = bpf_sk_storage_get(&marks, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (m)
-		m->audited = 1;
-}
-
 #define TELL_AGAIN_NS 1000000000ull
 
 /* User space wants to know of the network namespace before the socket connects. It may have been
  * too slow for whoever told of it first, so others tell again. */
-static __always_inline void tell_of_netns(struct bpf_sock *ctx, const struct steer_config *c)
+static __always_inline void tell_of_netns(struct bpf_sock *ctx, const struct subject *who)
 {
-	__u64 cookie = bpf_get_netns_cookie(ctx), now, *last;
+	__u64 cookie, now, *last;
 	struct event_record *e;
-	struct subject who;
 
-	if (one_netns || cookie == c->host || bpf_map_lookup_elem(&namespaces, &cookie))
+	if (one_netns || who->slot < SLOT_FIRST)
+		return;
+	cookie = bpf_get_netns_cookie(ctx);
+	if (cookie == who->config->host || bpf_map_lookup_elem(&namespaces, &cookie))
 		return;
 	now = bpf_ktime_get_ns();
 	last = bpf_map_lookup_elem(&unknown_netns, &cookie);
 	if (last && now - *last < TELL_AGAIN_NS)
-		return;
-	if (!subject_of(&who, c, ctx, NULL) || who.slot < SLOT_FIRST)
 		return;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e)
 		return; /* the next one tells */
 	bpf_map_update_elem(&unknown_netns, &cookie, &now, BPF_ANY);
 	__builtin_memset(e, 0, sizeof(*e));
-	e->workload = who.id;
+	e->workload = who->id;
 	e->netns = cookie;
 	e->kind = STEER_NETNS_UNKNOWN;
 	/* The thread: it alone may be there. */
@@ -63,20 +54,22 @@ int steer_socket(struct bpf_sock *ctx)
 	const struct steer_config *c = steer_config();
 	__u32 protocol = ctx->protocol;
 	struct subject who;
+	struct mark *m;
 
 	if (!c)
 		return 0;
+	/* Whose it is is noted while its cgroup lives (slot_of_socket()). */
+	m = mark_of(ctx);
+	if (!subject_of(&who, c, ctx, m))
+		return 0;
 	if (!c->active)
 		return 1;
-	tell_of_netns(ctx, c);
-	if (decide_socket(ctx->type, protocol))
-		return 1;
-	if (!subject_of(&who, c, ctx, NULL))
-		return 0;
-	if (!who.enforced && !who.ingress)
+	tell_of_netns(ctx, &who);
+	if (decide_socket(ctx->type, protocol) || (!who.enforced && !who.ingress))
 		return 1;
 	if (refuse(&who, STEER_SOCKET_REFUSED, NULL, protocol)) {
-		note_audited(ctx);
+		if (m) /* audit: its packets pass the backstop without another report */
+			m->audited = 1;
 		return 1;
 	}
 	/* "No such protocol" lets runtimes that prefer MPTCP fall back to TCP. */

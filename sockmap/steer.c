@@ -63,7 +63,7 @@ static int set_sizes(struct steer_bpf *skel, uint32_t max_flows, uint32_t slots,
 		{ skel->maps.events, STEER_EVENTS_BYTES },
 		{ skel->maps.workloads, slots },
 		{ skel->maps.tables, slots },
-		{ skel->maps.members, slots },
+		{ skel->maps.members, 2 * slots }, /* with graves */
 		{ skel->maps.workload_counters, slots * STEER_EVENT_MAX },
 		{ skel->maps.namespaces, namespaces },
 		{ skel->maps.netns_configs, namespaces },
@@ -189,6 +189,7 @@ void steer_close(struct steer *s)
 		return;
 	steer_detach_all(s);
 	steer_unpin(s);
+	steer_close_adopt(s);
 	ring_buffer__free(s->events);
 	steer_close_netns(s);
 	steer_bpf__destroy(s->skel);

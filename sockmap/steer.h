@@ -64,7 +64,7 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
  * be. */
 int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint64_t *ret,
 		       struct error *err);
-/* Its sockets are free from now on, or belong to the workload above; but those whose cgroup is gone
+/* Its sockets are free from now on, or belong to the workload above; but if its cgroup is gone they
  * stay refused as long as somebody holds them. Returns 0 or a negative errno: then call it again.
  */
 int steer_remove_workload(struct steer *s, uint64_t workload);
@@ -106,8 +106,26 @@ int steer_add_inbound(struct steer *s, int fd, struct error *err);
 
 /* Make known to the programs the TCP sockets of namespace NUMBER that are older than they are:
  * where workloads listen, and which connections they have. Call it after steer_attach(), and
- * steer_sweep() afterwards. What was known already stays as it is. */
-int steer_adopt(struct steer *s, uint32_t number, struct error *err);
+ * steer_sweep() afterwards. What was known already stays as it is. Adds to RET how many of them are
+ * workloads'. Returns 0, or a negative errno with a sentence in ERR: nothing passes on those that
+ * were not found, once their workload is enforced. */
+struct steer_adopted {
+	uint64_t listeners, connections;
+};
+int steer_adopt(struct steer *s, uint32_t number, struct steer_adopted *ret, struct error *err);
+
+/* A listening TCP socket that a process of a workload holds, but that belongs to another cgroup, in
+ * which it was made: what comes to it is not held to the workload's policy. */
+struct steer_foreign {
+	uint64_t workload, netns_cookie;
+	struct address at;
+	uint32_t pid;	  /* who holds it */
+	char command[16]; /* NUL-terminated, chosen by the workload: escape it */
+};
+/* Look at every descriptor of every process, and call ON_FOREIGN for each. Returns 0 or a negative
+ * errno. */
+int steer_each_foreign(struct steer *s,
+		       void (*on_foreign)(void *ctx, const struct steer_foreign *f), void *ctx);
 
 /* ---- attach points ---- */
 

@@ -18,6 +18,18 @@ int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *nam
 	return bpf_link__pin(link, path);
 }
 
+int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
+			 struct bpf_program *program, struct bpf_link **link)
+{
+	char name[64];
+
+	*link = bpf_program__attach_cgroup(program, cgroup_fd);
+	if (!*link)
+		return -errno;
+	snprintf(name, sizeof(name), "%u_%s", p->number, bpf_program__name(program));
+	return steer_pin_link(s, *link, name);
+}
+
 /* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering
  * ones, and on detaching the backstop is the last to go. */
 static int attach_all(struct steer *s, struct attach_point *p, int cgroup_fd)
@@ -32,16 +44,11 @@ static int attach_all(struct steer *s, struct attach_point *p, int cgroup_fd)
 		s->skel->progs.steer_getsockname6, s->skel->progs.steer_connect4,
 		s->skel->progs.steer_connect6,
 	};
-	char name[64];
 	int r;
 
 	_Static_assert(ARRAY_SIZE(programs) == STEER_LINKS, "one link for each program");
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		p->links[i] = bpf_program__attach_cgroup(programs[i], cgroup_fd);
-		if (!p->links[i])
-			return -errno;
-		snprintf(name, sizeof(name), "%u_%s", p->number, bpf_program__name(programs[i]));
-		r = steer_pin_link(s, p->links[i], name);
+		r = steer_attach_program(s, p, cgroup_fd, programs[i], &p->links[i]);
 		if (r < 0)
 			return r;
 	}
@@ -137,6 +144,7 @@ static void remove_point(struct attach_point **at)
 {
 	struct attach_point *p = *at;
 
+	steer_detach_link(&p->release);
 	for (size_t i = STEER_LINKS; i-- > 0;)
 		steer_detach_link(&p->links[i]);
 	*at = p->next;

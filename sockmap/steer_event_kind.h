@@ -24,9 +24,10 @@ enum steer_event_kind {
 	STEER_EVENT_MAX,	   /* of what is refused */
 
 	STEER_NETNS_UNKNOWN = STEER_EVENT_MAX, /* no refusal: socket() of a workload in a network
-						  namespace that is not registered; once for each,
-						  with its cookie and pid. Only where more than one
-						  can be registered */
+						  namespace that is not registered; at most once a
+						  second for each, with its cookie and the id of the
+						  thread as pid. Only where more than one can be
+						  registered */
 	STEER_KIND_MAX,
 };
 

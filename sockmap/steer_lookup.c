@@ -6,25 +6,6 @@
 #include "lookup.skel.h"
 #include "steer_private.h"
 
-static int share_maps(struct steer *s, struct lookup_bpf *copy)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, copy->obj)
-	{
-		struct bpf_map *shared =
-			bpf_object__find_map_by_name(s->skel->obj, bpf_map__name(map));
-		int r;
-
-		if (bpf_map__is_internal(map))
-			continue; /* its constants */
-		r = shared ? bpf_map__reuse_fd(map, bpf_map__fd(shared)) : -ENOENT;
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* The link holds the program, which holds what it needs. */
 static int attach(struct steer *s, struct netns_slot *n, struct lookup_bpf *copy)
 {
@@ -36,7 +17,7 @@ static int attach(struct steer *s, struct netns_slot *n, struct lookup_bpf *copy
 	copy->rodata->one_netns = s->skel->rodata->one_netns;
 	copy->rodata->lookup_netns = n->config.cookie;
 	copy->rodata->lookup_number = number;
-	r = share_maps(s, copy);
+	r = steer_share_maps(s, copy->obj);
 	if (r == 0)
 		r = lookup_bpf__load(copy);
 	if (r < 0)

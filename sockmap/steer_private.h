@@ -9,6 +9,7 @@
 #include "decide.h"
 #include "shared.h"
 #include "steer.h"
+#include "adopt.skel.h"
 #include "steer.skel.h"
 
 #define STEER_LINKS	   15
@@ -22,6 +23,7 @@ struct attach_point {
 	uint64_t cgroup;		     /* id */
 	uint32_t number;		     /* in the names of the pins, not used twice */
 	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
+	struct bpf_link *release;	     /* the same, once there was an adoption */
 };
 
 /* One slot, as it stands in the maps. */
@@ -29,6 +31,12 @@ struct workload_slot {
 	uint64_t cgroup; /* id; 0: free */
 	bool leaving;	 /* not a member any more, but not free either */
 	struct workload_config config;
+};
+
+/* The cgroups that stand in `members` as SLOT_GONE. */
+struct graves {
+	uint64_t *ids;
+	size_t n, capacity;
 };
 
 /* One network namespace, as it stands in the maps. */
@@ -47,6 +55,8 @@ struct steer {
 	struct workload_slot *slots; /* from SLOT_FIRST; those before are not used */
 	uint32_t n_slots;
 	uint32_t serials, generations; /* given last */
+	struct adopt_bpf *adopt;       /* NULL: not needed yet */
+	struct graves graves;
 	struct ring_buffer *events;
 	struct steer_config config;    /* as it stands in the map */
 	struct netns_slot *namespaces; /* by number */
@@ -83,6 +93,26 @@ void steer_detach_all(struct steer *s);
 void steer_unpin(struct steer *s);
 /* Pin LINK, but not in audit. */
 int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name);
+
+/* Attach the program PROGRAM to P as *LINK, and pin it. 0 or a negative errno. */
+int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
+			 struct bpf_program *program, struct bpf_link **link);
+/* Wait until no program runs any more that may have read what was in the maps before. */
+int steer_wait_for_programs(struct steer *s);
+
+/* OBJ, which is not loaded yet, uses those of its maps that the steering has as well. */
+int steer_share_maps(struct steer *s, struct bpf_object *obj);
+
+/* Room for one grave more, or -ENOMEM. */
+int steer_reserve_grave(struct steer *s);
+/* Every socket that outlives its workload says so itself from now on, and `members` forgets. If it
+ * cannot be done it is left to the next time: nothing is wrong until then. */
+void steer_bury(struct steer *s);
+void steer_close_adopt(struct steer *s);
+
+/* A descriptor of the namespace with that number, which stays S's; -1: the caller's own. Returns 0,
+ * or -ENOENT: there is no such number. */
+int steer_netns_fd_of(const struct steer *s, uint32_t number, int *ret);
 
 /* The end of a socket of ours. */
 int steer_socket_name(int fd, struct endpoint *ret);

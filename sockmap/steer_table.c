@@ -102,6 +102,21 @@ static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
 	return r;
 }
 
+/* Whatever is in the slot of those that are in no workload, nobody asks for it; but the kernel lets
+ * a change of such a map return only when no program can have read what was before. */
+int steer_wait_for_programs(struct steer *s)
+{
+	static const struct l4_table nothing = { .enforced = true };
+	uint32_t at = SLOT_NONE;
+	int fd = build(&nothing), r;
+
+	if (fd < 0)
+		return fd;
+	r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tables), &at, &fd, BPF_ANY);
+	close(fd);
+	return r;
+}
+
 int steer_build_table(const struct l4_table *table, struct error *err)
 {
 	int fd = build(table);

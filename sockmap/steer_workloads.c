@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cgroup.h"
 #include "steer_private.h"
 
 _Static_assert(STEER_WORKLOAD_LOOPBACK == WORKLOAD_LOOPBACK &&
@@ -160,9 +161,36 @@ int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint
 	return 0;
 }
 
-/* The kernel lets a change of TABLES return only when no program can have read what was before: so
- * nobody knows the slot any more when it is free. Until then it is enforced as it was. One that has
- * had no table had nothing in force. */
+static int dig_grave(struct steer *s, uint64_t cgroup)
+{
+	uint32_t gone = SLOT_GONE;
+	int r = steer_reserve_grave(s);
+
+	if (r == 0)
+		r = bpf_map_update_elem(bpf_map__fd(s->skel->maps.members), &cgroup, &gone,
+					BPF_ANY);
+	if (r == 0)
+		s->graves.ids[s->graves.n++] = cgroup;
+	return r;
+}
+
+/* A cgroup that lives is as if it had never been a workload. Of one that is gone sockets may be
+ * left, which nobody may use any more. */
+static int leave_members(struct steer *s, uint64_t cgroup)
+{
+	struct cgroup cg = { .fd = -1 };
+	int r = cgroup_open_id(&cg, cgroup);
+
+	if (r == -ENOENT)
+		return dig_grave(s, cgroup);
+	cgroup_done(&cg);
+	if (r < 0)
+		return r;
+	r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.members), &cgroup);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Nobody knows the slot any more when it is free. Until then it is enforced as it was. */
 int steer_remove_workload(struct steer *s, uint64_t workload)
 {
 	struct workload_slot *slot = steer_slot_of(s, workload);
@@ -171,8 +199,8 @@ int steer_remove_workload(struct steer *s, uint64_t workload)
 
 	if (!slot)
 		return -ENOENT;
-	r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.members), &slot->cgroup);
-	if (r < 0 && r != -ENOENT)
+	r = leave_members(s, slot->cgroup);
+	if (r < 0)
 		return r;
 	slot->leaving = true;
 	r = tell_of_change(s);
@@ -180,6 +208,9 @@ int steer_remove_workload(struct steer *s, uint64_t workload)
 		return r;
 	r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.tables), &at);
 	if (r < 0 && r != -ENOENT)
+		return r;
+	r = steer_wait_for_programs(s);
+	if (r < 0)
 		return r;
 	memset(slot, 0, sizeof(*slot));
 	r = steer_write_slot(s, slot);

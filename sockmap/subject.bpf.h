@@ -62,18 +62,34 @@ static __always_inline __u32 members_now(const struct steer_config *c)
 	return *(const volatile __u32 *)&c->members;
 }
 
-/* The look-up itself, for a socket that was noted as KNOWN, or 0. One that outlives its cgroup, and
- * was not seen to be free before, stays refused: it may have been a workload's. */
+/* The look-up itself, for a socket that was noted as KNOWN, or 0.
+ *
+ * A socket that outlives its workload, held by somebody else, stays refused for good; one that was
+ * in no workload when its cgroup went stays free. Which of the two it is says `members`: a workload
+ * that is removed because its cgroup has gone stays there as SLOT_GONE until each socket that is
+ * left has that in its mark (steer_bury() in adopt.bpf.c). So what is below no member is free if it
+ * was ever looked up, which happens when it is made. Of what is older than the programs and was
+ * found without its cgroup, nobody knows in whose name: refused. */
 static __always_inline __u32 slot_of_socket(__u64 sk, __u64 known)
 {
 	__u64 cgroup = cgroup_of(sk);
-	__u32 slot = slot_of_cgroup(cgroup);
+	__u32 slot;
 
-	if (slot != SLOT_NONE || (MEMO_SEEN(known) && MEMO_SLOT(known) == SLOT_NONE))
+	if (MEMO_SEEN(known) && MEMO_SLOT(known) == SLOT_GONE)
+		return SLOT_GONE;
+	slot = slot_of_cgroup(cgroup);
+	if (slot != SLOT_NONE || MEMO_SEEN(known))
 		return slot;
 	if (BPF_CORE_READ((const struct cgroup *)cgroup, self.flags) & CSS_ONLINE)
 		return SLOT_NONE;
 	return SLOT_GONE;
+}
+
+/* The mark of a socket, made where there is none, so that it is looked up once and not at each
+ * packet. NULL: no memory, or it is not a full socket. */
+static __always_inline struct mark *mark_of(void *sk)
+{
+	return bpf_sk_storage_get(&marks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
 /* Who it is, and the state in force for it. */

@@ -8,18 +8,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-struct bpf_iter_meta {
-	__bpf_md_ptr(void *, seq);
-	__u64 session_id, seq_num;
-} KERNEL;
-
-struct bpf_iter__bpf_sk_storage_map {
-	__bpf_md_ptr(struct bpf_iter_meta *, meta);
-	__bpf_md_ptr(struct bpf_map *, map);
-	__bpf_md_ptr(struct sock *, sk);
-	__bpf_md_ptr(struct mark *, value);
-} KERNEL;
-
 static __always_inline bool is_connection(const struct sock *sk)
 {
 	unsigned char state = sk->__sk_common.skc_state;
@@ -39,9 +27,9 @@ static __always_inline bool must_end(const struct subject *who, const struct mar
 		return true;
 	if (m->fate != FATE_ALONE || (m->within && m->within == who->slot))
 		return false;
-	if (m->incoming)
-		return who->ingress && judge_client(who, &to, DECIDE_TCP) != L4_ALLOW;
-	return who->enforced && judge(who, &to, DECIDE_TCP) != L4_ALLOW;
+	if (!m->generation && to.family && is_within(who, &to))
+		return false; /* as stays_within() will find */
+	return !is_allowed(who, m, DECIDE_TCP, 0);
 }
 
 /* As subject_of(), but the mark stays as it is. */

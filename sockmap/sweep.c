@@ -4,68 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "iterate.h"
 #include "sock_destroy.h"
 #include "steer_private.h"
-
-#define READ_SIZE ((size_t)64 * 1024)
-
-struct records {
-	char *bytes;
-	size_t len, size;
-};
-
-static int make_room(struct records *all)
-{
-	size_t size = all->size ? all->size * 2 : READ_SIZE;
-	char *bytes;
-
-	if (all->size - all->len >= READ_SIZE / 2)
-		return 0;
-	bytes = realloc(all->bytes, size);
-	if (!bytes)
-		return -ENOMEM;
-	all->bytes = bytes;
-	all->size = size;
-	return 0;
-}
-
-/* All of them before the first is ended: the kernel's list must not change under its reader. */
-static int read_all(int fd, struct records *all)
-{
-	for (;;) {
-		int r = make_room(all);
-		ssize_t n;
-
-		if (r < 0)
-			return r;
-		n = read(fd, all->bytes + all->len, all->size - all->len);
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return -errno;
-		if (n > 0)
-			all->len += (size_t)n;
-	}
-}
-
-static int list(struct steer *s, struct records *all)
-{
-	union bpf_iter_link_info info = { .map.map_fd =
-						  (uint32_t)bpf_map__fd(s->skel->maps.marks) };
-	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info,
-		    .link_info_len = sizeof(info));
-	struct bpf_link *link = bpf_program__attach_iter(s->skel->progs.steer_sweep, &options);
-	int fd, r;
-
-	if (!link)
-		return -errno;
-	fd = bpf_iter_create(bpf_link__fd(link));
-	r = fd < 0 ? -errno : read_all(fd, all);
-	if (fd >= 0)
-		close(fd);
-	bpf_link__destroy(link);
-	return r;
-}
 
 /* The namespace of the record before is mostly that of the next one as well. */
 struct place_of {
@@ -99,8 +40,8 @@ static struct swept describe(const struct sweep_record *record)
 int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept *e), void *ctx)
 {
 	struct place_of place = { .netns = 0, .fd = -ENOENT };
-	struct records all = { NULL, 0, 0 };
-	int r = list(s, &all);
+	struct records all;
+	int r = iterate(s->skel->progs.steer_sweep, bpf_map__fd(s->skel->maps.marks), &all);
 
 	for (size_t at = 0; at + sizeof(struct sweep_record) <= all.len;
 	     at += sizeof(struct sweep_record)) {
@@ -120,5 +61,6 @@ int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept 
 	if (place.fd >= 0)
 		close(place.fd);
 	free(all.bytes);
+	steer_bury(s);
 	return r;
 }

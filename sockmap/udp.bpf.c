@@ -32,7 +32,9 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, struct mark 
 		return 0;
 	if (!m)
 		return refuse(who, STEER_NO_ROOM, to, DECIDE_UDP);
-	if (m->fate == FATE_UNVETTED && !m->destination.family) {
+	if (is_unknown(m))
+		note_older_peer(who, m);
+	if (is_unknown(m)) {
 		m->generation = m->within ? 0 : who->generation;
 		m->fate = FATE_ALONE;
 	}

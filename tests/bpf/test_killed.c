@@ -188,7 +188,12 @@ static void test_foreign_files(void **state)
 {
 	const struct killed here = { .file = NULL };
 	struct cleanup_report report;
+	struct cgroup empty;
+	struct error err = { "" };
 
+	/* The file names the root of the tree: somebody's cgroup in it, which is still empty,
+	 * stays. */
+	assert_int_equal(cgroup_make(&empty, "empty", &err), 0);
 	assert_true(
 		scene_shell("mkdir -p -m 700 /run/sluice /run/precious && "
 			    "touch /run/precious/link_a && echo note >/run/sluice/README && "
@@ -198,6 +203,8 @@ static void test_foreign_files(void **state)
 	assert_int_equal(report.held, 0);
 	assert_int_equal(report.alive, 0);
 	assert_int_equal(report.removed, 1);
+	assert_true(exists(empty.path));
+	assert_int_equal(cgroup_remove(&empty), 0);
 	assert_true(exists("/run/precious/link_a"));
 	assert_true(exists("/run/sluice/README"));
 	assert_true(exists("/run/sluice/1-deadbeef.bak"));

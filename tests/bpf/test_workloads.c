@@ -1,116 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many workloads below one attach point: whose a socket is, what holds for it, and what happens
  * when workloads come and go. */
-#include "scene.h"
+#include "tree.h"
 #include <poll.h>
-#include <signal.h>
-#include "sweep.h"
-
-/* One set of programs, attached to BASE; A, INNER (below A), B and DEAD are cgroups below it, each
- * a scene of its own that shares the rest. */
-struct tree {
-	struct scene base, a, inner, b, dead;
-};
-
-static struct scene below(const struct scene *base, const char *name)
-{
-	struct scene ret = *base;
-	struct error err = { "" };
-
-	if (cgroup_make(&ret.cgroup, name, &err) < 0)
-		fail_msg("%s", err.text);
-	return ret;
-}
-
-static int setup_tree(void **state)
-{
-	const struct steer_options options = { .max_flows = 1024, .max_workloads = 3 };
-	struct tree *t = test_calloc(1, sizeof(*t));
-	struct error err = { "" };
-	struct scene *s = &t->base;
-
-	*state = t;
-	snprintf(s->pin_dir, sizeof(s->pin_dir), "/sys/fs/bpf/sluice/tree");
-	if (cgroup_make(&s->cgroup, "base", &err) < 0 ||
-	    steer_open(&options, &s->steer, &err) < 0 ||
-	    routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
-		fail_msg("%s", err.text);
-	scene_add_listeners(s);
-	if (steer_attach(s->steer, s->cgroup.fd, s->pin_dir, &err) < 0)
-		fail_msg("%s", err.text);
-	t->a = below(s, "base/a");
-	t->inner = below(s, "base/a/inner");
-	t->b = below(s, "base/b");
-	t->dead = below(s, "base/dead");
-	return 0;
-}
-
-static int teardown_tree(void **state)
-{
-	struct tree *t = *state;
-	struct cgroup *const all[] = { &t->dead.cgroup, &t->b.cgroup, &t->inner.cgroup,
-				       &t->a.cgroup, &t->base.cgroup };
-
-	cgroup_signal(&t->base.cgroup, SIGKILL);
-	while (waitpid(-1, NULL, 0) > 0)
-		;
-	routes_close(t->base.routes);
-	steer_close(t->base.steer);
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		if (all[i]->fd >= 0)
-			assert_int_equal(cgroup_remove(all[i]), 0);
-	assert_true(access(t->base.pin_dir, F_OK) < 0);
-	close(t->base.listener4);
-	close(t->base.listener6);
-	test_free(t);
-	return 0;
-}
-
-static void add(struct scene *s, enum l4_action allowed)
-{
-	scene_add_workload(s, &s->cgroup);
-	scene_set_allowed(s, allowed);
-}
-
-static void on_swept(void *ctx, const struct swept *e)
-{
-	uint64_t *workload = ctx;
-
-	assert_int_equal(*workload, 0); /* one at most */
-	*workload = e->workload;
-}
-
-/* The workload of the one connection that the sweep ends, or 0. */
-static uint64_t sweep(struct scene *s)
-{
-	uint64_t ret = 0;
-
-	assert_int_equal(steer_sweep(s->steer, on_swept, &ret), 0);
-	return ret;
-}
 
 /* ---- whose it is ---- */
-
-struct expected {
-	uint16_t port;
-	int result; /* of connect(): 0 for a descriptor */
-};
-
-static void dial_one(int fd, void *arg)
-{
-	const struct expected *e = arg;
-	int r = dial_tcp(AF_INET, "127.0.0.1", e->port);
-
-	(void)fd;
-	CHECK(e->result ? r == e->result : r >= 0);
-}
-
-static void expect(struct scene *s, uint16_t port, int result)
-{
-	struct expected e = { port, result };
-
-	worker_run(s, dial_one, &e);
-}
 
 static void test_two_tables(void **state)
 {
@@ -119,22 +13,22 @@ static void test_two_tables(void **state)
 	int refused = scene_listen(AF_INET, "127.0.0.1", PORT_REFUSED);
 	uint64_t counted[STEER_EVENT_MAX];
 
-	expect(&t->a, PORT_REFUSED, 0); /* nobody is a workload */
-	add(&t->a, L4_ALLOW);
-	add(&t->b, L4_REFUSE);
+	tree_expect(&t->a, PORT_REFUSED, 0); /* nobody is a workload */
+	tree_add(&t->a, L4_ALLOW);
+	tree_add(&t->b, L4_REFUSE);
 	assert_true(t->a.workload && t->b.workload && t->a.workload != t->b.workload);
-	expect(&t->a, PORT_ALLOWED, 0);
-	expect(&t->b, PORT_ALLOWED, -EPERM);
+	tree_expect(&t->a, PORT_ALLOWED, 0);
+	tree_expect(&t->b, PORT_ALLOWED, -EPERM);
 	scene_read_events(&t->base);
 	assert_int_equal(t->base.n_events[STEER_CONNECT_REFUSED], 1);
 	assert_int_equal(t->base.last_event.workload, t->b.workload);
 	assert_int_equal(t->base.last_event.netns_cookie, steer_netns_cookie(t->base.steer, 0));
-	expect(&t->a, PORT_REFUSED, -EPERM);
-	expect(&t->inner, PORT_REFUSED, -EPERM);
+	tree_expect(&t->a, PORT_REFUSED, -EPERM);
+	tree_expect(&t->inner, PORT_REFUSED, -EPERM);
 	scene_read_events(&t->base);
 	assert_int_equal(t->base.last_event.workload, t->a.workload);
-	expect(&t->dead, PORT_REFUSED, 0); /* in no workload */
-	expect(&t->base, PORT_REFUSED, 0);
+	tree_expect(&t->dead, PORT_REFUSED, 0); /* in no workload */
+	tree_expect(&t->base, PORT_REFUSED, 0);
 	assert_int_equal(steer_workload_counters(t->base.steer, t->a.workload, counted), 0);
 	assert_int_equal(counted[STEER_CONNECT_REFUSED], 2);
 	assert_int_equal(steer_workload_counters(t->base.steer, t->b.workload, counted), 0);
@@ -148,15 +42,15 @@ static void test_nested(void **state)
 	struct tree *t = *state;
 	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
 
-	add(&t->a, L4_REFUSE);
-	expect(&t->inner, PORT_ALLOWED, -EPERM);
-	add(&t->inner, L4_ALLOW);
-	expect(&t->inner, PORT_ALLOWED, 0);
-	expect(&t->a, PORT_ALLOWED, -EPERM);
+	tree_add(&t->a, L4_REFUSE);
+	tree_expect(&t->inner, PORT_ALLOWED, -EPERM);
+	tree_add(&t->inner, L4_ALLOW);
+	tree_expect(&t->inner, PORT_ALLOWED, 0);
+	tree_expect(&t->a, PORT_ALLOWED, -EPERM);
 	assert_int_equal(steer_remove_workload(t->base.steer, t->inner.workload), 0);
-	expect(&t->inner, PORT_ALLOWED, -EPERM);
+	tree_expect(&t->inner, PORT_ALLOWED, -EPERM);
 	assert_int_equal(steer_remove_workload(t->base.steer, t->a.workload), 0);
-	expect(&t->inner, PORT_ALLOWED, 0);
+	tree_expect(&t->inner, PORT_ALLOWED, 0);
 	assert_int_equal(steer_remove_workload(t->base.steer, t->a.workload), -ENOENT);
 	close(server);
 }
@@ -173,8 +67,8 @@ static void test_flows_name_theirs(void **state)
 	struct tree *t = *state;
 	struct scene *const both[] = { &t->a, &t->b };
 
-	add(&t->a, L4_ALLOW);
-	add(&t->b, L4_ALLOW);
+	tree_add(&t->a, L4_ALLOW);
+	tree_add(&t->b, L4_ALLOW);
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
 		struct worker w = worker_start(both[i], dial_steered, NULL);
 		struct flow flow;
@@ -208,8 +102,8 @@ static void test_socket_keeps_its_workload(void **state)
 	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
 	struct worker w;
 
-	add(&t->a, L4_REFUSE);
-	add(&t->b, L4_ALLOW);
+	tree_add(&t->a, L4_REFUSE);
+	tree_add(&t->b, L4_ALLOW);
 	w = worker_start(&t->a, leave_with_sockets, &t->b);
 	meet(w.fd);
 	worker_end(&w);
@@ -232,14 +126,6 @@ static void stay_connected(int fd, void *arg)
 	CHECK(poll(&p, 1, *survives ? 0 : 5000) == (*survives ? 0 : 1));
 }
 
-static char next_byte(int conn, int ms)
-{
-	struct pollfd p = { conn, POLLIN, 0 };
-	char c = 0;
-
-	return poll(&p, 1, ms) == 1 && read(conn, &c, 1) == 1 ? c : 0;
-}
-
 /* Sockets that are there when their cgroup becomes a workload: the next packet is judged, and the
  * sweep ends what it would refuse, nobody else's. */
 static void test_added_later(void **state)
@@ -249,18 +135,18 @@ static void test_added_later(void **state)
 	bool survives[2] = { false, true };
 	struct worker w[2];
 
-	add(&t->dead, L4_ALLOW); /* so that something is in force */
+	tree_add(&t->dead, L4_ALLOW); /* so that something is in force */
 	for (int i = 0; i < 2; i++) {
 		w[i] = worker_start(i ? &t->b : &t->a, stay_connected, &survives[i]);
 		conn[i] = accept(server, NULL, NULL);
-		assert_int_equal(next_byte(conn[i], 5000), 'x');
+		assert_int_equal(tree_next_byte(conn[i], 5000), 'x');
 	}
-	add(&t->a, L4_REFUSE);
+	tree_add(&t->a, L4_REFUSE);
 	for (int i = 0; i < 2; i++)
 		meet(w[i].fd);
-	assert_int_equal(next_byte(conn[1], 5000), 'y');
-	assert_int_equal(next_byte(conn[0], 50), 0);
-	assert_int_equal(sweep(&t->base), t->a.workload);
+	assert_int_equal(tree_next_byte(conn[1], 5000), 'y');
+	assert_int_equal(tree_next_byte(conn[0], 50), 0);
+	assert_int_equal(tree_sweep(&t->base), t->a.workload);
 	for (int i = 0; i < 2; i++) {
 		meet(w[i].fd);
 		worker_end(&w[i]);
@@ -278,74 +164,28 @@ static void test_removed(void **state)
 	bool survives = true;
 	struct worker w;
 
-	add(&t->b, L4_REFUSE);
-	add(&t->a, L4_ALLOW);
+	tree_add(&t->b, L4_REFUSE);
+	tree_add(&t->a, L4_ALLOW);
 	first = t->a.workload;
 	w = worker_start(&t->a, stay_connected, &survives);
 	conn = accept(server, NULL, NULL);
-	assert_int_equal(next_byte(conn, 5000), 'x');
-	expect(&t->a, PORT_REFUSED, -EPERM);
+	assert_int_equal(tree_next_byte(conn, 5000), 'x');
+	tree_expect(&t->a, PORT_REFUSED, -EPERM);
 	assert_int_equal(steer_remove_workload(t->base.steer, first), 0);
 	assert_int_equal(steer_workload_counters(t->base.steer, first, counted), -ENOENT);
-	expect(&t->a, PORT_REFUSED, -ECONNREFUSED);
+	tree_expect(&t->a, PORT_REFUSED, -ECONNREFUSED);
 	meet(w.fd);
-	assert_int_equal(next_byte(conn, 5000), 'y');
-	assert_int_equal(sweep(&t->base), 0);
+	assert_int_equal(tree_next_byte(conn, 5000), 'y');
+	assert_int_equal(tree_sweep(&t->base), 0);
 	/* Another one gets the slot, and nothing of what was known of the first. */
-	add(&t->inner, L4_REFUSE);
+	tree_add(&t->inner, L4_REFUSE);
 	assert_true(t->inner.workload != first);
 	assert_int_equal((uint32_t)t->inner.workload, (uint32_t)first);
 	assert_int_equal(steer_workload_counters(t->base.steer, t->inner.workload, counted), 0);
 	assert_int_equal(counted[STEER_CONNECT_REFUSED], 0);
-	expect(&t->inner, PORT_ALLOWED, -EPERM);
-	assert_int_equal(sweep(&t->base), 0);
+	tree_expect(&t->inner, PORT_ALLOWED, -EPERM);
+	assert_int_equal(tree_sweep(&t->base), 0);
 	meet(w.fd);
-	worker_end(&w);
-	close(conn);
-	close(server);
-}
-
-static void outlive(int fd, void *arg)
-{
-	struct scene *to = arg;
-	struct sockaddr_storage there = place(AF_INET, "127.0.0.1", PORT_ALLOWED);
-	int conn = dial_tcp(AF_INET, "127.0.0.1", PORT_ALLOWED);
-	int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
-
-	CHECK(conn >= 0);
-	CHECK(cgroup_enter(&to->cgroup) == 0);
-	meet(fd);
-	CHECK(write(conn, "y", 1) == 1); /* and it goes nowhere */
-	CHECK(dial(tcp, AF_INET, "127.0.0.1", PORT_ALLOWED) == -EPERM);
-	CHECK(sendto(udp, "x", 1, 0, (struct sockaddr *)&there, place_len(&there)) < 0 &&
-	      errno == EPERM);
-	CHECK(dial_tcp(AF_INET, "127.0.0.1", PORT_ALLOWED) >= 0);
-	meet(fd);
-}
-
-/* Its cgroup is gone: who still holds a socket of it may do nothing with it. */
-static void test_removed_with_its_cgroup(void **state)
-{
-	struct tree *t = *state;
-	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED), conn;
-	struct worker w;
-
-	add(&t->b, L4_ALLOW);
-	add(&t->dead, L4_ALLOW);
-	w = worker_start(&t->dead, outlive, &t->a);
-	conn = accept(server, NULL, NULL);
-	assert_true(conn >= 0);
-	{
-		char c;
-
-		assert_int_equal(read(w.fd, &c, 1), 1);
-		assert_int_equal(cgroup_remove(&t->dead.cgroup), 0);
-		t->dead.cgroup.fd = -1;
-		assert_int_equal(steer_remove_workload(t->base.steer, t->dead.workload), 0);
-		assert_int_equal(write(w.fd, &c, 1), 1);
-	}
-	meet(w.fd);
-	assert_int_equal(next_byte(conn, 50), 0);
 	worker_end(&w);
 	close(conn);
 	close(server);
@@ -354,19 +194,31 @@ static void test_removed_with_its_cgroup(void **state)
 static void test_no_room(void **state)
 {
 	struct tree *t = *state;
+	uint64_t id = 0, counted[STEER_EVENT_MAX];
+	struct steer_options options = { .max_workloads = (1u << 16) + 1 };
 	struct error err = { "" };
-	uint64_t id = 0;
+	struct steer *most;
 
-	add(&t->a, L4_ALLOW);
+	tree_add(&t->a, L4_ALLOW);
 	assert_int_equal(steer_add_workload(t->base.steer, cgroup_id(&t->a.cgroup), 0, &id, &err),
 			 -EEXIST);
-	add(&t->b, L4_ALLOW);
-	add(&t->inner, L4_ALLOW);
+	tree_add(&t->b, L4_ALLOW);
+	tree_add(&t->inner, L4_ALLOW);
 	assert_int_equal(steer_add_workload(t->base.steer, cgroup_id(&t->dead.cgroup), 0, &id,
 					    &err),
 			 -ENOSPC);
 	assert_non_null(strstr(err.text, "3 workloads"));
 	assert_int_equal(id, 0);
+	/* The last one has a slot of every map. */
+	assert_int_equal((uint32_t)t->inner.workload, 4);
+	tree_expect(&t->inner, PORT_ALLOWED, -ECONNREFUSED);
+	tree_expect(&t->inner, PORT_REFUSED, -EPERM);
+	assert_int_equal(steer_workload_counters(t->base.steer, t->inner.workload, counted), 0);
+	assert_int_equal(counted[STEER_CONNECT_REFUSED], 1);
+	assert_int_equal(steer_open(&options, &most, &err), -EINVAL);
+	options.max_workloads--;
+	assert_int_equal(steer_open(&options, &most, &err), 0);
+	steer_close(most);
 }
 
 /* Deeper than anybody looks, where nobody can say what is above: refused. */
@@ -379,16 +231,16 @@ static void test_too_deep(void **state)
 	struct cgroup above[70];
 	unsigned n;
 
-	add(&t->a, L4_ALLOW);
+	tree_add(&t->a, L4_ALLOW);
 	for (n = 0; n < ARRAY_SIZE(above); n++) {
 		strncat(name, "/d", sizeof(name) - strlen(name) - 1);
 		if (cgroup_make(&above[n], name, &err) < 0)
 			fail_msg("%s", err.text);
 	}
 	deep.cgroup = above[n - 1];
-	expect(&deep, PORT_ALLOWED, -EPERM);
+	tree_expect(&deep, PORT_ALLOWED, -EPERM);
 	deep.cgroup = above[20];
-	expect(&deep, PORT_ALLOWED, -ECONNREFUSED);
+	tree_expect(&deep, PORT_ALLOWED, -ECONNREFUSED);
 	while (n-- > 0)
 		assert_int_equal(cgroup_remove(&above[n]), 0);
 }
@@ -423,7 +275,7 @@ static void test_servers(void **state)
 	assert_int_equal(steer_add_inbound(t->base.steer, inbound, &err), 0);
 	scene_add_workload(&t->a, &t->a.cgroup);
 	scene_set_ingress(&t->a, false, L4_ALLOW);
-	add(&t->b, L4_ALLOW);
+	tree_add(&t->b, L4_ALLOW);
 	sock = dial_tcp(AF_INET, "127.0.0.1", PORT_STEERED);
 	assert_true(sock >= 0);
 	ours = accept(inbound, (struct sockaddr *)&from, &len);
@@ -462,32 +314,26 @@ static void test_attach_points(void **state)
 
 	assert_int_equal(steer_attach(t->base.steer, t->base.cgroup.fd, t->base.pin_dir, &err),
 			 -EEXIST);
-	other = below(&t->base, "other");
-	add(&other, L4_REFUSE);
-	expect(&other, PORT_ALLOWED, -ECONNREFUSED);
+	other = tree_below(&t->base, "other");
+	tree_add(&other, L4_REFUSE);
+	tree_expect(&other, PORT_ALLOWED, -ECONNREFUSED);
 	assert_int_equal(steer_attach(t->base.steer, other.cgroup.fd, t->base.pin_dir, &err), 0);
-	expect(&other, PORT_ALLOWED, -EPERM);
+	tree_expect(&other, PORT_ALLOWED, -EPERM);
 	assert_int_equal(steer_detach(t->base.steer, other.cgroup.fd), 0);
 	assert_int_equal(steer_detach(t->base.steer, other.cgroup.fd), -ENOENT);
-	expect(&other, PORT_ALLOWED, -ECONNREFUSED);
+	tree_expect(&other, PORT_ALLOWED, -ECONNREFUSED);
 	assert_int_equal(cgroup_remove(&other.cgroup), 0);
 }
 
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_tree, teardown_tree)
-		TEST(test_two_tables),
-		TEST(test_nested),
-		TEST(test_flows_name_theirs),
-		TEST(test_socket_keeps_its_workload),
-		TEST(test_added_later),
-		TEST(test_removed),
-		TEST(test_removed_with_its_cgroup),
-		TEST(test_no_room),
-		TEST(test_too_deep),
-		TEST(test_servers),
-		TEST(test_attach_points),
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, tree_setup, tree_teardown)
+		TEST(test_two_tables),	      TEST(test_nested),
+		TEST(test_flows_name_theirs), TEST(test_socket_keeps_its_workload),
+		TEST(test_added_later),	      TEST(test_removed),
+		TEST(test_no_room),	      TEST(test_too_deep),
+		TEST(test_servers),	      TEST(test_attach_points),
 #undef TEST
 	};
 

@@ -53,16 +53,16 @@ def check_held(place, client, listener, alone, closed):
 
 @at("home", "away")
 @pytest.mark.alone
-def test_killed_and_started_again(sluice, node, place):
+def test_killed_and_started_again(sluice, node, place, lan, pods):
     """As often as it happens: closed while there is no agent, and enforced again within a second;
-    what the dead one left is gone when the next one has taken over."""
-    client, server = node.member("pods/a", place.pod(1)), node.member("free", place.pod(2))
-    policy = document("p", egress=RULES)
+    what the dead one left is gone when the next one has taken over. Servers and connections, which
+    the next one does not know from the first, are what they were."""
+    client, server = pods
     with contextlib.ExitStack() as all_:
         listener, alone, closed = (all_.enter_context(Server(server, "::", number))
                                    for number in (8080, 8081, 8082))
         state = os.path.join(sluice.folder, "state")
-        agent = start(sluice, node, place, policy, state=state).wait_for(client)
+        agent = start(sluice, node, place, state=state).wait_for(*pods)
         check_held(place, client, listener, alone, closed)
         lasting = all_.enter_context(client.connect((place.address(2), 8081)))
         lasting_end = all_.enter_context(alone.accept()[0])
@@ -75,13 +75,17 @@ def test_killed_and_started_again(sluice, node, place):
             carried_end.close()
             with pytest.raises(PermissionError):
                 client.connect((place.address(2), 8080))
+            with pytest.raises(ConnectionRefusedError):
+                dial(place.address(2), 8080, lan.pod(3))
             with client.connect((place.address(2), 8081)), alone.accept()[0]:
                 exchange(lasting, lasting_end, "/anything")
             began = time.monotonic()
-            agent = start(sluice, node, place, policy, state=state).wait_for(client)
+            agent = start(sluice, node, place, state=state).wait_for(*pods)
             assert time.monotonic() - began < WITHIN
             exchange(lasting, lasting_end, "/anything")
             check_held(place, client, listener, alone, closed)
+            with pytest.raises(ConnectionRefusedError):
+                dial(place.address(2), 8082, lan.pod(3))
     agent.finish()
 
 

@@ -2,7 +2,11 @@
 """Every way in which a server of a workload can listen, and what tries to come in by
 another way."""
 import contextlib
+import os
+import signal
 import socket
+import subprocess
+import sys
 from socket import AF_INET, AF_INET6
 
 import pytest
@@ -116,3 +120,86 @@ def test_other_ways_in(agent, server, lan, place):
         assert closed.nobody_came()
     result = agent.finish()
     assert result.denied(f"connection from 10.99.0.3 to {place.address(2)}:8082 (TCP)") == 1
+
+
+def test_older_than_the_agent(sluice, node, place, lan, server):
+    """Listeners and connections that were there before: found, judged, and ended where no rule
+    allows them or where they would have to be read."""
+    where = place.address(2)
+    with Server(server, "::", 8080, AF_INET6) as read, Server(server, "::", 8081) as alone, \
+            Server(server, "::", 8082) as closed:
+        old = []
+        for listener in read, alone, closed:
+            client = dial(where, listener.port, lan.pod(3))
+            old.append((client, listener.accept()[0]))
+        for client, end in old:
+            exchange(client, end, "/anything")
+        agent = sluice.agent([node.workload("pods/*")], {"p.yaml": POLICY},
+                             prefix=lan.prefix).wait_for(server)
+        for number in 0, 2:
+            old[number][0].read_to_reset()
+            with pytest.raises(ConnectionAbortedError):
+                old[number][1].read_rest()
+        exchange(*old[1], "/anything")
+        ask(lan, read, where)
+        refused(lan, where, 8082)
+        for pair in old:
+            for end in pair:
+                end.close()
+        assert closed.nobody_came()
+        assert agent.status()["older"] == {"listeners": 3, "connections": 3, "ended": 2}
+    wait_until(lambda: b"3 listening sockets, 3 connections; 2 had to end" in agent.read("err"),
+               "a report")
+    agent.finish()
+
+
+# Systemd in small: the socket that it makes is the descriptor 3 of the server.
+ACTIVATE = """import os, socket, sys
+family, address, number = socket.AddressFamily(int(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+server = socket.create_server((address, number), family=family)
+print("ready", flush=True)
+sys.stdin.readline()
+with open(sys.argv[4] + "/cgroup.procs", "w") as procs:
+    procs.write("0")
+if server.fileno() != 3:
+    os.dup2(server.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[5]])
+"""
+SERVE = """import socket
+server = socket.socket(fileno=3)
+while True:
+    client, _ = server.accept()
+    client.sendall(b"activated")
+    client.close()
+"""
+
+
+@pytest.mark.parametrize("family", [AF_INET, AF_INET6], ids=["v4", "v6"])
+def test_made_outside_and_passed_in(sluice, node, place, lan, family):
+    """A socket-activated server is not held, and that is said, of each once."""
+    address = place.address(2, family)
+    what = f"{f'[{address}]' if family == AF_INET6 else address}:8080"
+    launcher, member = (node.member(name, place.pod(2)) for name in ("free", "pods/activated"))
+    agent = sluice.agent([node.workload("pods/*")], {"p.yaml": POLICY}, prefix=lan.prefix,
+                         log=True).wait_for(member)
+    assert agent.status()["workloads"][0]["not_held"] == []
+    started = launcher.start([sys.executable, "-c", ACTIVATE, str(int(family)), address, "8080",
+                              member.path, SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert started.stdout.readline() == b"ready\n"
+    started.stdin.write(b"\n")
+    started.stdin.flush()
+    with dial(address, 8080, lan.pod(3)) as client:
+        assert client.read_rest() == b"activated"
+    agent.signal(signal.SIGHUP)  # or it is found within ten seconds
+    workload, = agent.wait_until(
+        lambda status: [w for w in status["workloads"] if w["not_held"]], "a report")
+    assert [(f["address"], f["pid"]) for f in workload["not_held"]] == [(what, started.pid)]
+    assert workload["problem"].startswith(f"{what} of process {started.pid} ")
+    shown = sluice.command("status", "--socket", os.path.join(agent.config["state"], "status"))
+    assert f"problem: {workload['name']}: {what} of process {started.pid} " in shown.stdout
+    result = agent.finish()
+    assert sum(what in line for line in result.err.splitlines()) == 1
+    record, = [r for r in result.log if "made in another cgroup" in r.get("reason", "")]
+    assert record["destination"]["port"] == 8080 and record["process"]["pid"] == started.pid

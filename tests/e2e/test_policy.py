@@ -182,6 +182,29 @@ def test_ports_and_ranges(sluice):
         workload.finish()
 
 
+def test_endpoints_of_the_configuration(sluice, folder):
+    """Whom toEndpoints means is what --config says, to run and to check."""
+    config, policy = (os.path.join(folder, name) for name in ("config.json", "policy.yaml"))
+    text = rule("""
+  - toEndpoints: [{matchLabels: {app: db}}]
+    toPorts: [{ports: [{port: "%d", protocol: TCP}]}]
+""")
+    with RawServer("127.0.0.2") as db, RawServer("127.0.0.3", db.port) as other:
+        text = text % db.port
+        with open(config, "w") as file:
+            json.dump({"peers": [{"labels": {"app": "db"}, "addresses": [db.address[0]]},
+                                 {"labels": {"app": "x"}, "addresses": [other.address[0]]}]}, file)
+        workload = sluice.workload(text, options=["--config", config])
+        assert not is_refused(workload, db.address)
+        assert is_refused(workload, other.address)
+        workload.finish()
+    with open(policy, "w") as file:
+        file.write(text)
+    assert sluice.command("check", "--config", config, policy).returncode == 0
+    unknown = sluice.command("check", policy)
+    assert unknown.returncode == 1 and "does not know which addresses" in unknown.stderr
+
+
 @pytest.mark.parametrize("egress", ["  []\n", "  - toCIDR: []\n"])
 def test_empty_list_allows_nobody(egress, sluice, server):
     workload = sluice.workload(rule(egress))

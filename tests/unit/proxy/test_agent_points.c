@@ -24,7 +24,7 @@ struct stage {
 	struct agent_plan plan;
 	const char *patterns[PATTERNS_MAX];
 	struct steer steer;
-	unsigned retries;
+	unsigned retries, adoptions;
 };
 
 /* ---- in place of the cgroups of a kernel, and of the agent's timer ---- */
@@ -46,6 +46,11 @@ void cgroup_done(struct cgroup *cg)
 void agent_retry(struct agent *a)
 {
 	((struct stage *)a)->retries++;
+}
+
+void agent_adopt(struct agent *a)
+{
+	((struct stage *)a)->adoptions++;
 }
 
 /* ---- the stage ---- */
@@ -154,6 +159,8 @@ static void test_other_plan(void **state)
 
 	begin(&s, "mkdir -p a b", LIST("/a/*"));
 	assert_int_equal(agent_points_attach(&s.a, &err), 0);
+	assert_int_equal(s.adoptions, 0); /* of all at once, by whoever begins */
+	s.a.attached = true;
 	set_patterns(&s, LIST("/b/*"));
 	agent_points_attach_again(&s.a);
 	assert_false(s.a.unattached);
@@ -164,6 +171,7 @@ static void test_other_plan(void **state)
 	agent_points_attach_again(&s.a);
 	check(&s, LIST(""));
 	assert_int_equal(s.steer.n_attaches, 3);
+	assert_int_equal(s.adoptions, 2);
 	end(&s);
 }
 

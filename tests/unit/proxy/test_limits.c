@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a limit may be, as an option and in a file, and what is said of one that is wrong. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -201,7 +202,8 @@ static void file_make(struct file *f, const char *text)
 }
 
 /* Reads the file, and what is said of it; the file's name in there becomes "F". */
-static int read_config(const char *text, struct limits *l, char *said, size_t size)
+static int read_config(const char *text, struct limits *l, struct config_peers *peers, char *said,
+		       size_t size)
 {
 	int saved = dup(STDERR_FILENO), out, r;
 	char got[4096], *at = got;
@@ -213,7 +215,7 @@ static int read_config(const char *text, struct limits *l, char *said, size_t si
 	assert_non_null(to);
 	out = fileno(to);
 	dup2(out, STDERR_FILENO);
-	r = config_read(f.path, l);
+	r = config_read(f.path, l, peers);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -232,13 +234,15 @@ static void test_files(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		struct limits l = LIMITS_DEFAULT;
+		struct config_peers peers = { .n = 0 };
 		char said[8192];
-		int r = read_config(files[i].text, &l, said, sizeof(said));
+		int r = read_config(files[i].text, &l, &peers, said, sizeof(said));
 
+		config_peers_done(&peers);
 		if (r != files[i].result || (files[i].said && !strstr(said, files[i].said)))
 			fail_msg("%s: %d\n%s", files[i].text, r, said);
 		if (r < 0) {
-			assert_non_null(strstr(said, "sluice: F has errors; the command was not"));
+			assert_non_null(strstr(said, "sluice: F has errors; nothing was started"));
 			continue;
 		}
 		assert_string_equal(said, "");
@@ -249,10 +253,63 @@ static void test_files(void **state)
 
 static void test_no_file(void **state)
 {
+	struct config_peers peers = { .n = 0 };
 	struct limits l = LIMITS_DEFAULT;
 
-	assert_int_equal(config_read("/dev/null/x", &l), -ENOTDIR);
-	assert_int_equal(config_read("/", &l), -EISDIR);
+	assert_int_equal(config_read("/dev/null/x", &l, &peers), -ENOTDIR);
+	config_peers_done(&peers);
+	assert_int_equal(config_read("/", &l, &peers), -EISDIR);
+	config_peers_done(&peers);
+}
+
+/* Whom toEndpoints can mean: written as in the configuration of an agent. */
+static void test_peers(void **state)
+{
+	static const struct {
+		const char *text, *said;
+		bool known;
+		size_t n;
+	} cases[] = {
+		{ "limits: {}\n", "", false, 0 },
+		{ "peers: []\n", "", true, 0 },
+		{ "peers:\n- {labels: {app: db, a: b}, namespace: n, addresses: [10.0.0.7, "
+		  "'fd00::7']}\n"
+		  "- {labels: {}, addresses: []}\n",
+		  "", true, 2 },
+		{ "limits: {x: 1}\npeers: [{labels: {}, addresses: [10.0.0.0/8]}, {addresses: "
+		  "[]}]\n",
+		  "F:2:34: a peer's address must be a single one, not \"10.0.0.0/8\"; ranges are "
+		  "for "
+		  "toCIDR and fromCIDR in a policy\nF:2:48: a peer needs \"labels\"; {} is one "
+		  "without "
+		  "any\n",
+		  true, 2 },
+		{ "peers: {a: b}\n", "F:1:8: \"peers\" must be a list, not a mapping", true, 0 },
+		{ "peers:\n- {labels: {k8s:io.kubernetes.pod.namespace: a}, namespace: b, "
+		  "addresses: []}\n",
+		  "F:2:12: the label k8s:io.kubernetes.pod.namespace names another namespace", true,
+		  1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct config_peers peers = { .n = 0 };
+		struct limits l = LIMITS_DEFAULT;
+		char said[8192];
+		int r = read_config(cases[i].text, &l, &peers, said, sizeof(said));
+
+		if (!strstr(said, cases[i].said) || (r == 0) != !cases[i].said[0])
+			fail_msg("%s: %d\n%s", cases[i].text, r, said);
+		assert_int_equal(peers.known, cases[i].known);
+		assert_int_equal(peers.n, cases[i].n);
+		if (i == 2) {
+			assert_int_equal(peers.items[0].n_labels, 3);
+			assert_string_equal(peers.items[0].labels[2].value, "n");
+			assert_int_equal(peers.items[0].n_addresses, 2);
+			assert_int_equal(peers.items[0].addresses[1].family, AF_INET6);
+			assert_int_equal(peers.items[1].n_labels, 0);
+		}
+		config_peers_done(&peers);
+	}
 }
 
 /* Whatever allocation fails, the file is read, or it is said that there is no memory. */
@@ -261,13 +318,16 @@ static void test_no_memory(void **state)
 	bool happened = true;
 
 	for (unsigned n = 1; happened; n++) {
+		struct config_peers peers = { .n = 0 };
 		struct limits l = LIMITS_DEFAULT;
 		struct file f;
 		int r;
 
-		file_make(&f, "limits: {head-size: 1k, conections: 1, connections: 7}\n");
+		file_make(&f, "limits: {head-size: 1k, conections: 1, connections: 7}\n"
+			      "peers: [{labels: {a: b}, addresses: [10.0.0.1]}]\n");
 		fail_alloc_at(n);
-		r = config_read(f.path, &l);
+		r = config_read(f.path, &l, &peers);
+		config_peers_done(&peers);
 		happened = fail_alloc_happened();
 		fail_alloc_at(0);
 		unlink(f.path);
@@ -280,7 +340,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),	  cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_documents), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_no_file),	  cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_no_file),	  cmocka_unit_test(test_peers),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
