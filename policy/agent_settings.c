@@ -293,31 +293,76 @@ void agent_settings_read_peers(struct reader *r, const struct node *value, void 
 
 /* ---- the rest ---- */
 
-static void add_policies(struct reader *r, const struct node *value, struct agent_settings *s)
+static void add_text(struct reader *r, const struct node *value, const char *what,
+		     struct text_setting **list, size_t *n)
 {
-	struct text_setting path = { NULL, 0, 0 };
+	struct text_setting text = { NULL, 0, 0 };
 
-	set_text(r, value, "\"policies\"", &path);
-	if (!path.text)
+	set_text(r, value, what, &text);
+	if (!text.text)
 		return;
-	s->policies = reader_extend(r, s->policies, s->n_policies, sizeof(*s->policies));
-	if (s->policies)
-		s->policies[s->n_policies++] = path;
+	*list = reader_extend(r, *list, *n, sizeof(**list));
+	if (*list)
+		(*list)[(*n)++] = text;
 }
 
 /* One, or a list of them. */
+static void read_texts(struct reader *r, const struct node *value, const char *what,
+		       struct text_setting **list, size_t *n)
+{
+	if (value->kind != NODE_LIST)
+		add_text(r, value, what, list, n);
+	else if (value->n == 0)
+		reader_error(r, value, "%s is empty: nothing would be held", what);
+	else
+		for (size_t i = 0; i < value->n && !r->oom; i++)
+			add_text(r, value->items[i], what, list, n);
+}
+
 static void read_policies(struct reader *r, const struct node *value, void *ctx)
 {
 	struct into *into = ctx;
 
-	if (value->kind != NODE_LIST)
-		add_policies(r, value, into->all);
-	else if (value->n == 0)
-		reader_error(r, value, "\"policies\" is empty: nothing would be held");
-	else
-		for (size_t i = 0; i < value->n && !r->oom; i++)
-			add_policies(r, value->items[i], into->all);
+	read_texts(r, value, "\"policies\"", &into->all->policies, &into->all->n_policies);
 }
+
+/* ---- pods ---- */
+
+static void read_runtime(struct reader *r, const struct node *value, void *ctx)
+{
+	struct into *into = ctx;
+
+	set_text(r, value, "\"runtime\"", &into->all->pods.runtime);
+}
+
+static void read_cgroups(struct reader *r, const struct node *value, void *ctx)
+{
+	struct pods_settings *pods = &((struct into *)ctx)->all->pods;
+
+	read_texts(r, value, "\"cgroups\"", &pods->cgroups, &pods->n_cgroups);
+}
+
+static void read_hold(struct reader *r, const struct node *value, void *ctx)
+{
+	struct into *into = ctx;
+
+	set_switch(r, value, "\"hold\"", &into->all->pods.hold);
+}
+
+static void read_pods(struct reader *r, const struct node *value, void *ctx)
+{
+	static const struct field fields[] = {
+		{ "runtime", read_runtime, NULL, NULL },
+		{ "cgroups", read_cgroups, NULL, NULL },
+		{ "hold", read_hold, NULL, NULL },
+	};
+	struct into *into = ctx;
+
+	into->all->pods.given =
+		reader_fields(r, value, "\"pods\"", fields, ARRAY_SIZE(fields), into);
+}
+
+/* ---- all of it ---- */
 
 static void read_limits(struct reader *r, const struct node *value, void *ctx)
 {
@@ -374,6 +419,7 @@ static void read_root(struct reader *r, const struct node *root, void *into)
 		{ "workloads", read_workloads, NULL, NULL },
 		{ "policies", read_policies, NULL, NULL },
 		{ "peers", read_peers, NULL, NULL },
+		{ "pods", read_pods, NULL, NULL },
 		{ "ports", read_ports, NULL, NULL },
 		{ "secrets", read_secrets, NULL, NULL },
 		{ "limits", read_limits, NULL, NULL },
@@ -390,9 +436,9 @@ static void read_root(struct reader *r, const struct node *root, void *into)
 	if (!node_get(root, "policies"))
 		diag_hint(r->diag, reader_error(r, root, "there is no \"policies\""),
 			  "name a file of policies, or a directory of them");
-	if (!node_get(root, "workloads"))
+	if (!node_get(root, "workloads") && !node_get(root, "pods"))
 		diag_hint(r->diag, reader_error(r, root, "there is no \"workloads\""),
-			  "[] holds nobody yet");
+			  "[] holds nobody yet; \"pods: {}\" those of a container runtime");
 }
 
 /* An empty text has no document; it lacks everything. */
@@ -402,7 +448,7 @@ static int check_not_empty(struct settings_document *doc, int error)
 		diag_hint(doc->reader.diag,
 			  diag_add(doc->reader.diag, doc->reader.file, 0, 0,
 				   "there is nothing in it"),
-			  "it needs \"workloads\" and \"policies\"");
+			  "it needs \"workloads\" or \"pods\", and \"policies\"");
 		error = doc->reader.diag->oom ? -ENOMEM : -EINVAL;
 	}
 	return error;

@@ -11,6 +11,8 @@
  *	peers:
  *	- labels: {app: db}
  *	  addresses: [10.0.0.7, fd00::7]
+ *	pods:
+ *	  runtime: /run/containerd/containerd.sock
  *
  * All of it lives in the arena MEM, until agent_settings_done(). */
 #ifndef SLUICE_AGENT_SETTINGS_H
@@ -54,6 +56,15 @@ struct peer_settings {
 	size_t n_addresses;
 };
 
+/* Those of a container runtime. */
+struct pods_settings {
+	bool given;
+	struct text_setting runtime;
+	struct text_setting *cgroups;
+	size_t n_cgroups;
+	struct switch_setting hold; /* also those that the runtime has not told of */
+};
+
 /* Zero it before first use. */
 struct agent_settings {
 	struct arena mem;
@@ -72,6 +83,7 @@ struct agent_settings {
 	struct text_setting secrets, log, state;
 	unsigned workers; /* 0: not given */
 	struct hold_settings hold;
+	struct pods_settings pods;
 	bool audit;
 };
 

@@ -9,6 +9,8 @@ struct endpoint {
 	size_t n_labels;
 	struct cidr *addresses;
 	size_t n_addresses;
+	struct named_port *ports;
+	size_t n_ports;
 };
 
 static int compare_addresses(const void *left, const void *right)
@@ -61,6 +63,22 @@ static bool convert(const struct address *from, struct cidr *to)
 	return a.family == AF_INET || a.family == AF_INET6;
 }
 
+static int copy_ports(struct arena *mem, const struct policy_endpoint *from, struct endpoint *to)
+{
+	to->ports = arena_alloc(mem, (from->n_ports + 1) * sizeof(*to->ports));
+	if (!to->ports)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->n_ports; i++) {
+		to->ports[i] = from->ports[i];
+		to->ports[i].name =
+			arena_copy(mem, from->ports[i].name, strlen(from->ports[i].name));
+		if (!to->ports[i].name)
+			return -ENOMEM;
+	}
+	to->n_ports = from->n_ports;
+	return 0;
+}
+
 static int copy_endpoint(struct arena *mem, const struct policy_endpoint *from, struct endpoint *to)
 {
 	to->labels = arena_alloc(mem, (from->n_labels + 1) * sizeof(*to->labels));
@@ -78,7 +96,7 @@ static int copy_endpoint(struct arena *mem, const struct policy_endpoint *from, 
 	to->n_labels = from->n_labels;
 	for (size_t i = 0; i < from->n_addresses; i++)
 		to->n_addresses += convert(&from->addresses[i], &to->addresses[to->n_addresses]);
-	return 0;
+	return copy_ports(mem, from, to);
 }
 
 static bool selects(const struct peers *peers, const char *name, const struct endpoint *e)
@@ -185,13 +203,31 @@ int endpoints_select(struct endpoints *e, struct peers *peers, const char *workl
 		return -ENOMEM;
 	if (!g->list.serial || g->round != e->round) {
 		r = make_list(e->items, e->n, peers, name, &list);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		replace_list(e, &g->list, list);
 		g->round = e->round;
 	}
 	*ret = &g->list;
 	return 0;
+}
+
+int endpoints_each_port(const struct endpoints *e, const struct peers *peers, const char *workload,
+			int (*fn)(void *ctx, const struct named_port *port,
+				  const struct cidr *addresses, size_t n),
+			void *ctx)
+{
+	/* Without selectors it is not there. */
+	const char *name = peers->namespace_ && *peers->namespace_ ? peers->namespace_ : workload;
+	bool all = peers->any || peers->entities & ENTITY_ENDPOINTS;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->n; i++)
+		for (size_t j = 0; r == 0 && j < e->items[i].n_ports; j++)
+			if (all || selects(peers, name, &e->items[i]))
+				r = fn(ctx, &e->items[i].ports[j], e->items[i].addresses,
+				       e->items[i].n_addresses);
+	return r;
 }
 
 void endpoints_done(struct endpoints *e)

@@ -46,6 +46,13 @@ int endpoints_set(struct endpoints *e, const struct policy_endpoint *from, size_
 int endpoints_select(struct endpoints *e, struct peers *peers, const char *workload,
 		     const struct address_list **ret);
 
+/* Call FN with each port that has a name, and the addresses of the endpoint whose port it is: of
+ * those that PEERS select, or if they mean all endpoints of all. 0, or what FN returned. */
+int endpoints_each_port(const struct endpoints *e, const struct peers *peers, const char *workload,
+			int (*fn)(void *ctx, const struct named_port *port,
+				  const struct cidr *addresses, size_t n),
+			void *ctx);
+
 void endpoints_done(struct endpoints *e);
 
 #endif

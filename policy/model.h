@@ -78,6 +78,12 @@ struct port_range {
 	unsigned first, last;
 };
 
+/* A port that is whatever the server calls so. */
+struct port_name {
+	struct span name;
+	unsigned protocols;
+};
+
 /* What a rule does when a header is not there or not as it should be. */
 enum mismatch { MISMATCH_FAIL, MISMATCH_LOG, MISMATCH_ADD, MISMATCH_REPLACE, MISMATCH_DELETE };
 
@@ -105,6 +111,8 @@ struct http_rule {
 struct port_rule {
 	struct port_range *ranges;
 	size_t n_ranges;
+	struct port_name *names;
+	size_t n_names;
 	bool l7; /* only the requests that HTTP allows */
 	struct http_rule *http;
 	size_t n_http;
@@ -165,6 +173,9 @@ struct model {
 };
 
 bool selector_matches(const struct selector *s, const struct label *labels, size_t n);
+
+/* What a port of that name stands for in a rule about PROTOCOLS: PROTO_*, 0 for nothing. */
+unsigned port_name_protocols(const struct port_name *name, const struct named_port *port);
 
 /* The label that Kubernetes has for the namespace. */
 #define NAMESPACE_LABEL "io.kubernetes.pod.namespace"

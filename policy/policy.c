@@ -13,7 +13,10 @@ int policy_load(const struct policy_options *options, struct policy **ret, struc
 
 	if (r < 0)
 		return r;
-	r = policy_set_make(set, options->labels, options->n_labels, options->lint, ret, diag);
+	r = policy_set_make(set,
+			    &(struct policy_endpoint){ .labels = options->labels,
+						       .n_labels = options->n_labels },
+			    options->lint, ret, diag);
 	diag_sort_warnings(diag);
 	policy_set_trim(set);
 	policy_set_free(set);

@@ -44,6 +44,8 @@ struct policy_endpoint {
 	size_t n_labels;
 	const struct address *addresses; /* ports and scopes do not count */
 	size_t n_addresses;
+	const struct named_port *ports; /* its own names: see policy_options.own_ports */
+	size_t n_ports;
 };
 
 struct policy_set;
@@ -58,6 +60,9 @@ struct policy_options {
 	size_t n_texts;
 	const struct named_port *ports;
 	size_t n_ports;
+	/* A name that is none of PORTS is not refused, but stands for what whoever is meant calls
+	 * so: the workload (of ingress), or each endpoint (of egress). */
+	bool own_ports;
 	/* A directory with the secrets that policies refer to: SECRETS/namespace/name, or
 	 * SECRETS/name for one without namespace. NULL: none is known. */
 	const char *secrets;

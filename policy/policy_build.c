@@ -98,7 +98,8 @@ static int lint_alone(struct build *b, struct document *doc, const struct spec *
 		      enum l4_direction direction)
 {
 	struct selected one = { doc, spec };
-	const struct selection s = { .items = &one, .n = 1, .namespace_ = "" };
+	const struct policy_endpoint nobody = { .labels = NULL };
+	const struct selection s = { .items = &one, .n = 1, .namespace_ = "", .who = &nobody };
 	struct l4 c = { .keep = &b->mem,
 			.mem = &b->mem,
 			.automata = &b->policy->automata,

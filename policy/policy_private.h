@@ -58,8 +58,8 @@ struct policy_set {
 int policy_build(struct policy_set *set, const struct selection *s, bool lint, struct policy **ret,
 		 struct diag *diag);
 
-/* policy_set_policy(), with LINT as above. */
-int policy_set_make(struct policy_set *set, const struct label *labels, size_t n_labels, bool lint,
+/* policy_set_policy_of(), with LINT as above. */
+int policy_set_make(struct policy_set *set, const struct policy_endpoint *who, bool lint,
 		    struct policy **ret, struct diag *diag);
 
 #endif

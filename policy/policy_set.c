@@ -193,13 +193,13 @@ static int make(struct policy_set *set, const struct selection *s, bool lint, st
 	return r;
 }
 
-int policy_set_make(struct policy_set *set, const struct label *labels, size_t n_labels, bool lint,
+int policy_set_make(struct policy_set *set, const struct policy_endpoint *who, bool lint,
 		    struct policy **ret, struct diag *diag)
 {
 	struct arena mem = { .blocks = NULL };
 	struct policy *p = NULL;
 	struct selection s;
-	int r = selection_make(&set->model, &set->endpoints, labels, n_labels, &mem, &s);
+	int r = selection_make(&set->model, &set->endpoints, who, &mem, &s);
 
 	if (r == 0)
 		r = make(set, &s, lint, &p, diag);
@@ -218,7 +218,15 @@ int policy_set_make(struct policy_set *set, const struct label *labels, size_t n
 int policy_set_policy(struct policy_set *set, const struct label *labels, size_t n_labels,
 		      struct policy **ret, struct diag *diag)
 {
-	return policy_set_make(set, labels, n_labels, false, ret, diag);
+	const struct policy_endpoint who = { .labels = labels, .n_labels = n_labels };
+
+	return policy_set_make(set, &who, false, ret, diag);
+}
+
+int policy_set_policy_of(struct policy_set *set, const struct policy_endpoint *who,
+			 struct policy **ret, struct diag *diag)
+{
+	return policy_set_make(set, who, false, ret, diag);
 }
 
 int policy_set_endpoints(struct policy_set *set, const struct policy_endpoint *endpoints,
@@ -248,10 +256,21 @@ uint64_t policy_set_digest(const struct policy_set *set)
 	return set->digest;
 }
 
+static bool mentions(const struct model *model, enum l4_direction direction)
+{
+	for (size_t i = 0; i < model->n; i++)
+		for (size_t j = 0; j < model->documents[i]->n_specs; j++)
+			if (model->documents[i]->specs[j]->sections[direction].present)
+				return true;
+	return false;
+}
+
 void policy_set_stats(const struct policy_set *set, struct policy_set_stats *ret)
 {
 	*ret = (struct policy_set_stats){ .documents = set->model.n,
 					  .policies = set->n_made,
 					  .compiled = set->base->pool.compiled,
-					  .reused = set->base->pool.reused };
+					  .reused = set->base->pool.reused,
+					  .egress = mentions(&set->model, L4_EGRESS),
+					  .ingress = mentions(&set->model, L4_INGRESS) };
 }

@@ -29,6 +29,10 @@ void policy_set_free(struct policy_set *set); /* accepts NULL */
 int policy_set_policy(struct policy_set *set, const struct label *labels, size_t n_labels,
 		      struct policy **ret, struct diag *diag);
 
+/* The same of WHO, whose ports may have names; its addresses do not count. */
+int policy_set_policy_of(struct policy_set *set, const struct policy_endpoint *who,
+			 struct policy **ret, struct diag *diag);
+
 /* Other endpoints than those that are known so far; copied. They have to be known (see struct
  * policy_options) or nothing comes of it. Policies that were made stay as they are: ask for them
  * again. One that the change does not concern is the same as before, also the pointer. 0, or
@@ -47,6 +51,7 @@ struct policy_set_stats {
 	size_t documents;
 	size_t policies;	 /* different ones that the set holds now */
 	size_t compiled, reused; /* as in struct policy_stats, for the whole set */
+	bool egress, ingress;	 /* some document says something of it, whomever it selects */
 };
 void policy_set_stats(const struct policy_set *set, struct policy_set_stats *ret);
 

@@ -127,11 +127,23 @@ static void add_range(struct reader *r, struct port_rule *ports, const struct po
 		ports->ranges[ports->n_ranges++] = *range;
 }
 
-static unsigned protocols_of(const struct named_port *port)
+unsigned port_name_protocols(const struct port_name *name, const struct named_port *port)
 {
-	if (port->protocol == 0)
-		return PROTO_TCP | PROTO_UDP;
-	return port->protocol == IPPROTO_TCP ? PROTO_TCP : PROTO_UDP;
+	unsigned protocols = PROTO_TCP | PROTO_UDP;
+
+	if (!span_eq_nocase(name->name, span_of(port->name)))
+		return 0;
+	if (port->protocol)
+		protocols = port->protocol == IPPROTO_TCP ? PROTO_TCP : PROTO_UDP;
+	return protocols & name->protocols;
+}
+
+static void add_name(struct reader *r, struct port_rule *ports, struct port_name name)
+{
+	name.name = reader_copy(r, name.name);
+	ports->names = reader_extend(r, ports->names, ports->n_names, sizeof(name));
+	if (ports->names)
+		ports->names[ports->n_names++] = name;
 }
 
 /* Every port of that name, as far as the protocol goes. */
@@ -139,6 +151,7 @@ static void add_named_port(struct reader *r, const struct node *node, const stru
 			   const struct port_range *range, struct port_rule *ports)
 {
 	const struct policy_options *o = r->options;
+	const struct port_name meant = { name->text, range->protocols };
 	struct diag_item *item;
 	bool found = false;
 
@@ -146,17 +159,19 @@ static void add_named_port(struct reader *r, const struct node *node, const stru
 		reader_error(r, node_get(node, "endPort"),
 			     "\"endPort\" needs a \"port\" that is a number");
 	for (size_t i = 0; i < o->n_ports; i++) {
-		unsigned protocols = protocols_of(&o->ports[i]) & range->protocols;
+		unsigned protocols = port_name_protocols(&meant, &o->ports[i]);
 		struct port_range one = { .protocols = protocols,
 					  .first = o->ports[i].port,
 					  .last = o->ports[i].port };
 
-		if (!span_eq_nocase(name->text, span_of(o->ports[i].name)) || !protocols)
+		if (!protocols)
 			continue;
 		found = true;
 		add_range(r, ports, &one);
 	}
-	if (found)
+	if (!found && o->own_ports)
+		add_name(r, ports, meant);
+	if (found || o->own_ports)
 		return;
 	item = reader_error(r, name, "no port of the name \"%s\" is known", name->text.ptr);
 	diag_hint(r->diag, item, "write its number, or say which it is: --port %s=NUMBER",

@@ -2,6 +2,7 @@
 #include "select.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int add_spec(struct selection *s, struct arena *mem, const struct document *doc,
 		    const struct spec *spec)
@@ -27,9 +28,46 @@ static int add_key(struct selection *s, struct arena *mem, uint64_t value)
 	return 0;
 }
 
+static int add_addresses_key(struct selection *s, struct arena *mem,
+			     const struct address_list *list)
+{
+	int r = add_key(s, mem, list ? list->n : 0);
+
+	for (size_t i = 0; r == 0 && list && i < list->n; i++) {
+		uint64_t half[2];
+
+		memcpy(half, list->items[i].ip, sizeof(half));
+		r = add_key(s, mem, list->items[i].family);
+		for (size_t j = 0; r == 0 && j < 2; j++)
+			r = add_key(s, mem, half[j]);
+	}
+	return r;
+}
+
+/* What the names of its ports stand for: all of it. */
+static int add_named_key(struct selection *s, struct arena *mem, struct endpoints *endpoints,
+			 struct rule *rule, enum l4_direction direction)
+{
+	struct selected_rules named;
+	int r = selection_named(s, endpoints, direction, rule, mem, &named);
+
+	if (r == 0)
+		r = add_key(s, mem, named.n);
+	for (size_t i = 0; r == 0 && i < named.n; i++) {
+		const struct port_range *range = &named.items[i]->ports[0].ranges[0];
+
+		r = add_key(s, mem, (uintptr_t)named.items[i]->ports[0].names);
+		if (r == 0)
+			r = add_key(s, mem, (uint64_t)range->first << 8 | range->protocols);
+		if (r == 0)
+			r = add_addresses_key(s, mem, named.endpoints[i]);
+	}
+	return r;
+}
+
 /* A rule that selects endpoints depends on which they are. */
 static int add_section_key(struct selection *s, struct arena *mem, struct endpoints *endpoints,
-			   const struct section *section)
+			   const struct section *section, enum l4_direction direction)
 {
 	int r = 0;
 
@@ -37,11 +75,13 @@ static int add_section_key(struct selection *s, struct arena *mem, struct endpoi
 		struct peers *peers = &section->rules[i]->peers;
 		const struct address_list *list;
 
-		if (!peers->n_endpoints)
-			continue;
-		r = endpoints_select(endpoints, peers, s->namespace_, &list);
-		if (r == 0)
-			r = add_key(s, mem, list->serial);
+		if (peers->n_endpoints) {
+			r = endpoints_select(endpoints, peers, s->namespace_, &list);
+			if (r == 0)
+				r = add_key(s, mem, list->serial);
+		}
+		if (r == 0 && rule_has_names(section->rules[i]))
+			r = add_named_key(s, mem, endpoints, section->rules[i], direction);
 	}
 	return r;
 }
@@ -60,7 +100,8 @@ static int make_key(struct selection *s, struct arena *mem, struct endpoints *en
 
 		splits |= spec->splits_world;
 		for (size_t j = 0; r == 0 && j < L4_DIRECTIONS; j++)
-			r = add_section_key(s, mem, endpoints, &spec->sections[j]);
+			r = add_section_key(s, mem, endpoints, &spec->sections[j],
+					    (enum l4_direction)j);
 	}
 	if (r == 0 && splits)
 		r = add_key(s, mem, endpoints->known.serial);
@@ -68,13 +109,14 @@ static int make_key(struct selection *s, struct arena *mem, struct endpoints *en
 }
 
 int selection_make(const struct model *model, struct endpoints *endpoints,
-		   const struct label *labels, size_t n_labels, struct arena *mem,
-		   struct selection *ret)
+		   const struct policy_endpoint *who, struct arena *mem, struct selection *ret)
 {
+	const struct label *labels = who->labels;
+	size_t n_labels = who->n_labels;
 	const char *name = labels_namespace(labels, n_labels);
 	int r = 0;
 
-	*ret = (struct selection){ .namespace_ = name ? name : "" };
+	*ret = (struct selection){ .namespace_ = name ? name : "", .who = who };
 	for (size_t i = 0; r == 0 && i < model->n; i++) {
 		const struct document *doc = model->documents[i];
 
@@ -103,8 +145,20 @@ static int add_rule(struct selected_rules *s, struct arena *mem, struct rule *ru
 	return 0;
 }
 
+static int add_named(const struct selection *s, struct endpoints *endpoints, struct rule *rule,
+		     enum l4_direction direction, struct arena *mem, struct selected_rules *ret)
+{
+	struct selected_rules named;
+	int r = selection_named(s, endpoints, direction, rule, mem, &named);
+
+	for (size_t i = 0; r == 0 && i < named.n; i++)
+		r = add_rule(ret, mem, named.items[i], named.endpoints[i]);
+	return r;
+}
+
 static int add_section(const struct selection *s, struct endpoints *endpoints,
-		       const struct section *section, struct arena *mem, struct selected_rules *ret)
+		       const struct section *section, enum l4_direction direction,
+		       struct arena *mem, struct selected_rules *ret)
 {
 	int r = 0;
 
@@ -116,6 +170,8 @@ static int add_section(const struct selection *s, struct endpoints *endpoints,
 			r = endpoints_select(endpoints, peers, s->namespace_, &list);
 		if (r == 0)
 			r = add_rule(ret, mem, section->rules[i], list);
+		if (r == 0 && rule_has_names(section->rules[i]))
+			r = add_named(s, endpoints, section->rules[i], direction, mem, ret);
 	}
 	return r;
 }
@@ -135,7 +191,7 @@ int selection_rules(const struct selection *s, struct endpoints *endpoints,
 			continue;
 		ret->present = true;
 		default_deny |= !section->default_allow;
-		r = add_section(s, endpoints, section, mem, ret);
+		r = add_section(s, endpoints, section, direction, mem, ret);
 	}
 	if (r < 0 || !ret->present || default_deny)
 		return r;

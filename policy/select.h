@@ -16,6 +16,7 @@ struct selection {
 	size_t n;
 	size_t n_documents;
 	const char *namespace_; /* of the workload, or "" */
+	const struct policy_endpoint *who;
 	/* What tells selections apart: with the same key everything is the same. */
 	uint64_t *key;
 	size_t n_key;
@@ -31,9 +32,15 @@ struct selected_rules {
 
 /* 0 or -ENOMEM. */
 int selection_make(const struct model *model, struct endpoints *endpoints,
-		   const struct label *labels, size_t n_labels, struct arena *mem,
-		   struct selection *ret);
+		   const struct policy_endpoint *who, struct arena *mem, struct selection *ret);
 int selection_rules(const struct selection *s, struct endpoints *endpoints,
 		    enum l4_direction direction, struct arena *mem, struct selected_rules *ret);
+
+/* select_ports.c: the rules for which RULE stands, in *RET, since ports have names in it that mean
+ * different ports for different servers. All of them live as long as MEM. 0 or -ENOMEM. */
+int selection_named(const struct selection *s, struct endpoints *endpoints,
+		    enum l4_direction direction, struct rule *rule, struct arena *mem,
+		    struct selected_rules *ret);
+bool rule_has_names(const struct rule *rule);
 
 #endif

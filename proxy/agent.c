@@ -21,6 +21,8 @@ static void on_retry(uv_timer_t *timer)
 		agent_retry(a);
 	if (a->unattached)
 		agent_points_attach_again(a);
+	if (a->unnamed)
+		agent_reload_names(a);
 	agent_netns_retry(a);
 	agent_workloads_scan(a);
 }
@@ -43,6 +45,7 @@ static int open_log(struct agent *a, struct error *err)
 	if (a->log)
 		a->reporter.log = access_log_writer(a->log, c->workers);
 	a->reporter.audit = c->audit;
+	a->reporter.names = &a->names;
 	return r;
 }
 
@@ -151,9 +154,13 @@ int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan
 	if (r < 0)
 		return r;
 	a->state_made = true;
-	r = find_cgroups(a, err);
+	r = agent_pods_open(a, err);
+	if (r == 0)
+		r = find_cgroups(a, err);
 	if (r == 0)
 		r = open_steering(a, err);
+	if (r == 0)
+		agent_reload_names(a);
 	if (r == 0)
 		r = crew_start(&a->crew, err);
 	if (r == 0)
@@ -262,6 +269,7 @@ void agent_loop(struct agent *a)
 	crew_watch(&a->crew, &a->progress);
 	uv_timer_start(&a->scan, on_scan, AGENT_SCAN_MS, AGENT_SCAN_MS);
 	agent_reload_begin(a);
+	agent_pods_begin(a);
 	agent_sweep_soon(a);
 	agent_say_ready(a);
 	notify_send("READY=1");

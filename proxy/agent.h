@@ -19,6 +19,7 @@
 #include <uv.h>
 #include "access_log.h"
 #include "agent_plan.h"
+#include "agent_pods.h"
 #include "agent_state.h"
 #include "cgroup.h"
 #include "cgroup_watch.h"
@@ -103,6 +104,10 @@ struct agent_workload {
 	struct agent_foreign *foreign;
 	size_t n_foreign;
 	unsigned visits; /* for how many rounds more its processes are looked at */
+	/* Of a pod that has come while the agent runs. */
+	bool fresh, is_held, is_known; /* the latter: by its own policy */
+	uint64_t first_ms;	       /* when its first process began; 0: none was seen */
+	uint64_t held_ms, known_ms;    /* so long afterwards */
 };
 
 /* A cgroup to which the programs are attached. */
@@ -125,6 +130,9 @@ struct agent_reload {
 	char *last_errors; /* printed for what is in the files now; NULL: nothing is wrong */
 	struct rollout rollout;
 	unsigned ended; /* connections, by the last change */
+	/* What goes on now is a load of the files, or only for other pods. */
+	bool whole;
+	struct pod_list *pods; /* for which it is */
 };
 
 struct agent {
@@ -137,8 +145,10 @@ struct agent {
 	struct steer *steer;
 	struct crew crew;
 	struct access_log *log;
-	struct reporter reporter; /* for what the kernel refused */
-	struct routes *routes;	  /* of the host's namespace */
+	struct reporter reporter;     /* for what the kernel refused */
+	struct endpoint_names *names; /* of the plan in force */
+	bool unnamed;		      /* the workers have others */
+	struct routes *routes;	      /* of the host's namespace */
 	struct netns *home;
 	ino_t home_inode;
 	struct agent_netns *netns;
@@ -157,6 +167,9 @@ struct agent {
 	bool said_unadopted, said_unlooked;
 	struct agent_older older;
 	struct agent_reload reload;
+	struct agent_pods pods;
+	struct agent_window held, known;  /* in whichever way; by their own policies */
+	uint64_t known_before_containers; /* of KNOWN: there was no other process yet */
 	uv_loop_t loop;
 	bool loop_made, looping, ending;
 	bool stays; /* when it has ended, everything is to stay as closed as if it was killed */

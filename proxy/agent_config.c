@@ -6,6 +6,7 @@
 #include "cgroup_pattern.h"
 #include "port_option.h"
 #include "worker.h"
+#include "sluice/array.h"
 
 /* One configuration on its way. */
 struct making {
@@ -156,6 +157,74 @@ int agent_config_peers(struct agent_settings *s, const char *file, struct policy
 	return diag_count(diag) == errors ? 0 : -EINVAL;
 }
 
+/* ---- pods ---- */
+
+/* Where a kubelet has them, by either driver. Nothing deeper: below its own cgroup a pod may be
+ * able to make cgroups with any name. */
+static const char *const kubepods[] = {
+	"/kubepods/pod*",
+	"/kubepods/burstable/pod*",
+	"/kubepods/besteffort/pod*",
+	"/kubepods.slice/kubepods-pod*.slice",
+	"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod*.slice",
+	"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod*.slice",
+};
+
+static void make_runtime(struct making *m)
+{
+	static const char scheme[] = "unix://";
+	const struct text_setting *from = &m->from->pods.runtime;
+	const char *path = from->text ? from->text : AGENT_RUNTIME;
+
+	m->c->pods.runtime = path;
+	if (path[0] == '/')
+		return;
+	diag_hint(m->diag,
+		  diag_add(m->diag, m->c->file, from->line, from->column,
+			   "\"runtime\" must be the absolute path of a socket, not \"%s\"", path),
+		  "such as %s",
+		  strncmp(path, scheme, strlen(scheme)) == 0 ? path + strlen(scheme)
+							     : AGENT_RUNTIME);
+}
+
+static void make_pod_cgroups(struct making *m)
+{
+	const struct pods_settings *from = &m->from->pods;
+	struct agent_pods_config *pods = &m->c->pods;
+
+	pods->cgroups = alloc(m, from->n_cgroups + ARRAY_SIZE(kubepods), sizeof(*pods->cgroups));
+	if (!pods->cgroups)
+		return;
+	for (size_t i = 0; i < from->n_cgroups; i++) {
+		const struct text_setting *s = &from->cgroups[i];
+		struct error err = { 0 };
+
+		pods->cgroups[pods->n_cgroups++] = s->text;
+		if (!cgroup_pattern_check(s->text, &err))
+			diag_add(m->diag, m->c->file, s->line, s->column, "\"cgroups\": %s",
+				 err.text);
+	}
+	for (size_t i = 0; from->n_cgroups == 0 && i < ARRAY_SIZE(kubepods); i++)
+		pods->cgroups[pods->n_cgroups++] = kubepods[i];
+}
+
+static void make_pods(struct making *m)
+{
+	const struct pods_settings *from = &m->from->pods;
+	struct agent_pods_config *pods = &m->c->pods;
+
+	if (!from->given)
+		return;
+	pods->wanted = true;
+	pods->hold = from->hold.given ? from->hold.on : true;
+	pods->hold_loopback = m->from->hold.loopback.on;
+	pods->hold_host = m->from->hold.host.on;
+	make_runtime(m);
+	make_pod_cgroups(m);
+}
+
+/* ---- the rest ---- */
+
 static void make_ports(struct making *m)
 {
 	struct agent_config *c = m->c;
@@ -209,6 +278,7 @@ int agent_config_read(const char *path, struct agent_config **ret, struct diag *
 		make_paths(&m);
 		make_entries(&m);
 		make_peers(&m);
+		make_pods(&m);
 		make_ports(&m);
 		make_limits(&m);
 		c->audit = c->settings.audit;
@@ -256,5 +326,7 @@ const char *agent_config_fixed(const struct agent_config *a, const struct agent_
 		return "log";
 	if (!same_text(a->state_dir, b->state_dir))
 		return "state";
+	if (!same_text(a->pods.runtime, b->pods.runtime)) /* also: there are none, or now are */
+		return "pods: runtime";
 	return memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0 ? "limits" : NULL;
 }

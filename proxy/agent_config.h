@@ -12,16 +12,38 @@
 #include "policy.h"
 
 #define AGENT_STATE_DIR	      "/run/sluice/agent"
+#define AGENT_RUNTIME	      "/run/containerd/containerd.sock"
 #define AGENT_NAMESPACE_LABEL "k8s:io.kubernetes.pod.namespace"
 
-/* One entry of `workloads`: all cgroups that PATTERN stands for. */
+struct pod;
+
+enum agent_entry_kind {
+	AGENT_CONFIGURED,  /* one of `workloads`: all cgroups that PATTERN stands for */
+	AGENT_POD,	   /* what POD says are its cgroups */
+	AGENT_UNKNOWN_POD, /* what `pods: cgroups` stands for, and no pod has */
+};
+
+/* Who can become a workload. */
 struct agent_entry {
+	enum agent_entry_kind kind;
 	const char *name, *namespace_; /* NAMESPACE_ "": none */
 	const char *pattern;	       /* cgroup_pattern.h */
-	struct label *labels;	       /* with that of the namespace */
+	const struct pod *pod;
+	const char *problem;  /* of a pod: why it is not held as its labels want; or NULL */
+	struct label *labels; /* with that of the namespace */
 	size_t n_labels;
 	bool hold_loopback, hold_host;
 	unsigned line, column; /* of its name */
+};
+
+/* `pods`: those of a container runtime. */
+struct agent_pods_config {
+	bool wanted;
+	const char *runtime;  /* the socket */
+	const char **cgroups; /* patterns of what is a pod's, also before the runtime tells */
+	size_t n_cgroups;
+	bool hold; /* what is not known yet is refused everything */
+	bool hold_loopback, hold_host;
 };
 
 struct agent_config {
@@ -32,6 +54,7 @@ struct agent_config {
 	size_t n_entries;
 	struct policy_endpoint *peers; /* with their namespaces as labels */
 	size_t n_peers;
+	struct agent_pods_config pods;
 	const char **policies;
 	size_t n_policies;
 	struct named_port *ports;

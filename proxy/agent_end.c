@@ -62,6 +62,7 @@ static void begin_to_end(struct agent *a, bool stays)
 	each_timer(a, stop_timer);
 	uv_poll_stop(&a->cgroup_news);
 	agent_status_close(a);
+	agent_pods_end(a);
 	crew_wind_up(&a->crew);
 	agent_reload_end(a); /* last: it may wait for a load */
 }
@@ -148,6 +149,7 @@ void agent_close(struct agent *a)
 	close_handles(a);
 	agent_status_close(a);
 	crew_stop(&a->crew, &sum, &a->reporter.denials);
+	agent_pods_end(a);
 	agent_reload_end(a);
 	crew_end(&a->crew);
 	if (a->steer)
@@ -160,6 +162,7 @@ void agent_close(struct agent *a)
 	if (a->loop_made)
 		uv_run(&a->loop, UV_RUN_DEFAULT);
 	agent_reload_done(a);
+	agent_pods_done(a);
 	close_log(a);
 	agent_workloads_close(a);
 	routes_close(a->routes);

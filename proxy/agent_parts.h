@@ -34,9 +34,8 @@ int agent_open_cgroup(const struct agent *a, const char *path);
 int agent_points_attach(struct agent *a, struct error *err);
 /* The same while the agent goes on: what fails is said and tried again. */
 void agent_points_attach_again(struct agent *a);
-/* The cgroup PATH, for which ENTRY stands, is below one of them, or becomes so. */
-int agent_points_cover(struct agent *a, const struct agent_entry *entry, const char *path,
-		       struct error *err);
+/* The cgroup PATH, for which PATTERN stands, is below one of them, or becomes so. */
+int agent_points_cover(struct agent *a, const char *pattern, const char *path, struct error *err);
 /* Detach from what the plan does not need, and from what is gone. */
 void agent_points_tidy(struct agent *a);
 void agent_points_close(struct agent *a);
@@ -106,10 +105,42 @@ bool agent_reload_is_taking(const struct agent *a);
 void agent_on_swept(void *ctx, const struct swept *e);
 void agent_on_unlisted(void *ctx, int error);
 
+/* Tell the workers how others are called. */
+void agent_reload_names(struct agent *a);
+/* The pods are others. */
+void agent_reload_pods(struct agent *a);
+
+/* ---- agent_pods.c ---- */
+
+/* Ask the container runtime, if pods are wanted, and wait for its first answer for a while. On
+ * success the plan knows of them. That the runtime does not answer is no error. */
+int agent_pods_open(struct agent *a, struct error *err);
+void agent_pods_begin(struct agent *a);
+/* A cgroup has come that may be a pod's: ask now. */
+void agent_pods_hurry(struct agent *a);
+/* Close the handles; the loop has to be run afterwards. */
+void agent_pods_end(struct agent *a);
+void agent_pods_done(struct agent *a);
+
+/* ---- agent_window.c: how long it takes until a pod is held ---- */
+
+/* There are processes in it. */
+void agent_window_seen(struct agent *a, struct agent_workload *w);
+/* It is held, by its own policy or because it is not known. */
+void agent_window_held(struct agent *a, struct agent_workload *w);
+
 /* ---- agent_status.c ---- */
 
 /* Answer `sluice status`, from a socket in the state directory. */
 int agent_status_open(struct agent *a, struct error *err);
 void agent_status_close(struct agent *a);
+
+/* ---- agent_status_pods.c ---- */
+
+struct json_out;
+/* The member "pod" of W: null if POD is NULL. */
+void agent_status_pod(struct json_out *j, const struct agent_workload *w, const struct pod *pod);
+/* The member "pods" of the whole. */
+void agent_status_pods(struct json_out *j, const struct agent *a);
 
 #endif

@@ -3,118 +3,120 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "agent_plan_entries.h"
 #include "cgroup_pattern.h"
 #include "sluice/fnv.h"
 
+/* Plans of the same files share it. It is used by whoever loads, one at a time. */
+struct plan_set {
+	atomic_uint refs;
+	struct policy_set *set;
+};
+
+static struct plan_set *set_ref(struct plan_set *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+static void set_unref(struct plan_set *s)
+{
+	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
+		return;
+	policy_set_free(s->set);
+	free(s);
+}
+
 /* ---- loading ---- */
+
+/* The configuration's peers, and the pods that have addresses. For the caller to free. */
+static struct policy_endpoint *list_endpoints(const struct agent_plan *p, size_t *n)
+{
+	const struct agent_config *c = p->config;
+	size_t most = c->n_peers + (p->pods ? p->pods->n : 0);
+	struct policy_endpoint *ret = calloc(most + 1, sizeof(*ret));
+
+	*n = 0;
+	for (size_t i = 0; ret && i < c->n_peers; i++)
+		ret[(*n)++] = c->peers[i];
+	for (size_t i = 0; ret && p->pods && i < p->pods->n; i++) {
+		const struct pod *pod = p->pods->items[i];
+
+		if (pod->n_addresses > 0)
+			ret[(*n)++] = (struct policy_endpoint){ .labels = pod->labels,
+								.n_labels = pod->n_labels,
+								.addresses = pod->addresses,
+								.n_addresses = pod->n_addresses,
+								.ports = pod->ports,
+								.n_ports = pod->n_ports };
+	}
+	return ret;
+}
 
 static int load_set(struct agent_plan *p, const struct agent_plan *before, struct diag *diag)
 {
 	const struct agent_config *c = p->config;
-	const struct policy_options options = {
+	struct policy_options options = {
 		.paths = c->policies,
 		.n_paths = c->n_policies,
 		.ports = c->ports,
 		.n_ports = c->n_ports,
 		.secrets = c->secrets,
+		.own_ports = c->pods.wanted,
 		.endpoints_known = true,
-		.endpoints = c->peers,
-		.n_endpoints = c->n_peers,
-		.before_set = before ? before->set : NULL,
+		.before_set = before ? before->set->set : NULL,
 	};
+	struct policy_endpoint *endpoints = list_endpoints(p, &options.n_endpoints);
+	int r = -ENOMEM;
 
-	return policy_set_load(&options, &p->set, diag);
+	p->set = calloc(1, sizeof(*p->set));
+	if (p->set && endpoints) {
+		atomic_init(&p->set->refs, 1);
+		options.endpoints = endpoints;
+		r = policy_set_load(&options, &p->set->set, diag);
+	} else {
+		diag->oom = 1;
+	}
+	free(endpoints);
+	return r;
 }
 
-/* What the plan before says of the entry of that name. */
-static const struct agent_rule *rule_before(const struct agent_plan *before,
-					    const struct agent_entry *e)
+static int renew_set(struct agent_plan *p, const struct agent_plan *before, struct diag *diag)
 {
-	for (size_t i = 0; before && i < before->config->n_entries; i++) {
-		const struct agent_entry *other = &before->config->entries[i];
+	size_t n;
+	struct policy_endpoint *endpoints = list_endpoints(p, &n);
+	int r = -ENOMEM;
 
-		if (strcmp(e->name, other->name) == 0 &&
-		    strcmp(e->namespace_, other->namespace_) == 0)
-			return &before->rules[i];
-	}
-	return NULL;
-}
-
-static int make_info(const struct agent_entry *e, struct agent_rule *rule,
-		     const struct agent_rule *before, struct diag *diag, const char *file)
-{
-	const struct workload_names names = { .name = e->name,
-					      .namespace_ = e->namespace_[0] ? e->namespace_ : NULL,
-					      .labels = e->labels,
-					      .n_labels = e->n_labels };
-	struct error err = { "" };
-	int r = workload_info_new(&names, &rule->info, &err);
-
-	if (r < 0) {
-		diag_add(diag, file, e->line, e->column, "%s", err.text);
-		return r;
-	}
-	if (before && strcmp(before->info->record, rule->info->record) == 0) {
-		workload_info_unref(rule->info);
-		rule->info = workload_info_ref(before->info);
-	}
-	return 0;
-}
-
-static int make_rule(struct agent_plan *p, size_t i, const struct agent_plan *before,
-		     struct diag *diag)
-{
-	const struct agent_entry *e = &p->config->entries[i];
-	const struct agent_rule *old = rule_before(before, e);
-	struct agent_rule *rule = &p->rules[i];
-	int r = policy_set_policy(p->set, e->labels, e->n_labels, &rule->policy, diag);
-
+	p->set = set_ref(before->set);
+	if (endpoints)
+		r = policy_set_endpoints(p->set->set, endpoints, n);
 	if (r < 0)
-		return r;
-	if (old && policy_same(rule->policy, old->policy)) {
-		policy_unref(rule->policy);
-		rule->policy = policy_ref(old->policy);
-	}
-	return make_info(e, rule, old, diag, p->config->file);
+		diag->oom = 1;
+	free(endpoints);
+	return r;
 }
 
-static int load(struct agent_plan *p, const char *path, const struct agent_plan *before,
-		struct diag *diag)
+/* What is the same for all plans of a set. */
+static int make_rules(struct agent_plan *p, const struct agent_plan *before, struct diag *diag)
 {
-	int r = agent_config_read(path, &p->config, diag);
+	int r = agent_plan_make_entries(p, diag);
 
+	policy_set_stats(p->set->set, &p->stats);
 	if (r == 0)
-		r = load_set(p, before, diag);
+		r = agent_plan_make_rules(p, p->set->set, before, diag);
+	if (r == 0)
+		r = agent_plan_make_names(p, diag);
 	if (r < 0)
 		return r;
-	p->rules = calloc(p->config->n_entries + 1, sizeof(*p->rules));
-	if (!p->rules) {
-		diag->oom = 1;
-		return -ENOMEM;
-	}
-	for (size_t i = 0; r == 0 && i < p->config->n_entries; i++)
-		r = make_rule(p, i, before, diag);
-	if (r < 0)
-		return r;
-	policy_set_trim(p->set);
-	policy_set_stats(p->set, &p->stats);
-	p->digest = hash_bytes(policy_set_digest(p->set), &p->config->settings.digest,
+	policy_set_trim(p->set->set);
+	policy_set_stats(p->set->set, &p->stats);
+	p->digest = hash_bytes(policy_set_digest(p->set->set), &p->config->settings.digest,
 			       sizeof(p->config->settings.digest));
-	clock_gettime(CLOCK_REALTIME, &p->loaded);
 	return 0;
 }
 
-int agent_plan_load(const char *path, const struct agent_plan *before, struct agent_plan **ret,
-		    struct diag *diag)
+static int finish(struct agent_plan *p, int r, struct agent_plan **ret)
 {
-	struct agent_plan *p = calloc(1, sizeof(*p));
-	int r;
-
-	if (!p) {
-		diag->oom = 1;
-		return -ENOMEM;
-	}
-	r = load(p, path, before, diag);
 	if (r == 0)
 		*ret = p;
 	else
@@ -122,29 +124,114 @@ int agent_plan_load(const char *path, const struct agent_plan *before, struct ag
 	return r;
 }
 
+static struct agent_plan *new_plan(struct pod_list *pods, struct diag *diag)
+{
+	struct agent_plan *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->pods = pod_list_ref(pods);
+	else
+		diag->oom = 1;
+	return p;
+}
+
+int agent_plan_load(const char *path, struct pod_list *pods, const struct agent_plan *before,
+		    struct agent_plan **ret, struct diag *diag)
+{
+	struct agent_plan *p = new_plan(pods, diag);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	r = agent_config_read(path, &p->config, diag);
+	if (r == 0)
+		r = load_set(p, before, diag);
+	if (r == 0)
+		r = make_rules(p, before, diag);
+	clock_gettime(CLOCK_REALTIME, &p->loaded);
+	return finish(p, r, ret);
+}
+
+int agent_plan_renew(const struct agent_plan *before, struct pod_list *pods,
+		     struct agent_plan **ret, struct diag *diag)
+{
+	struct agent_plan *p = new_plan(pods, diag);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->config = agent_config_ref(before->config);
+	p->loaded = before->loaded;
+	r = renew_set(p, before, diag);
+	if (r == 0)
+		r = make_rules(p, before, diag);
+	return finish(p, r, ret);
+}
+
 void agent_plan_free(struct agent_plan *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; p->rules && i < p->config->n_entries; i++) {
+	for (size_t i = 0; p->rules && i < p->n_entries; i++) {
 		policy_unref(p->rules[i].policy);
 		workload_info_unref(p->rules[i].info);
 	}
 	free(p->rules);
-	policy_set_free(p->set);
+	free(p->entries);
+	free(p->patterns);
+	endpoint_names_unref(p->names);
+	set_unref(p->set);
+	pod_list_unref(p->pods);
 	agent_config_unref(p->config);
 	free(p);
 }
 
 /* ---- asking ---- */
 
+static bool stands_for(const char *pattern, const char *root, const char *path)
+{
+	return cgroup_pattern_matches(cgroup_pattern_within(pattern, root), path);
+}
+
+static bool entry_stands_for(const struct agent_plan *p, const struct agent_entry *e,
+			     const char *root, const char *path)
+{
+	const struct agent_pods_config *pods = &p->config->pods;
+
+	if (e->kind == AGENT_CONFIGURED)
+		return stands_for(e->pattern, root, path);
+	if (e->kind == AGENT_POD)
+		return pod_has_cgroup(e->pod, path);
+	for (size_t i = 0; i < pods->n_cgroups; i++)
+		if (stands_for(pods->cgroups[i], root, path))
+			return true;
+	return false;
+}
+
 long agent_plan_entry(const struct agent_plan *p, const char *root, const char *path)
 {
-	for (size_t i = 0; i < p->config->n_entries; i++)
-		if (cgroup_pattern_matches(
-			    cgroup_pattern_within(p->config->entries[i].pattern, root), path))
+	for (size_t i = 0; i < p->n_entries; i++)
+		if (entry_stands_for(p, &p->entries[i], root, path))
 			return (long)i;
 	return -1;
+}
+
+bool agent_plan_same_cgroups(const struct agent_plan *a, const struct agent_plan *b)
+{
+	const struct agent_config *one = a->config, *other = b->config;
+
+	if (a->n_patterns != b->n_patterns || one->n_entries != other->n_entries ||
+	    one->pods.hold_loopback != other->pods.hold_loopback ||
+	    one->pods.hold_host != other->pods.hold_host)
+		return false;
+	for (size_t i = 0; i < a->n_patterns; i++)
+		if (strcmp(a->patterns[i], b->patterns[i]) != 0)
+			return false;
+	for (size_t i = 0; i < one->n_entries; i++)
+		if (one->entries[i].hold_loopback != other->entries[i].hold_loopback ||
+		    one->entries[i].hold_host != other->entries[i].hold_host)
+			return false;
+	return true;
 }
 
 static bool is_first(const struct agent_plan *p, size_t i)
@@ -160,8 +247,11 @@ void agent_plan_sum_up(const struct agent_plan *p, struct agent_plan_sums *ret)
 	struct policy_stats one;
 
 	*ret = (struct agent_plan_sums){ .policies = p->stats.documents };
-	for (size_t i = 0; i < p->config->n_entries; i++) {
-		ret->unselected += policy_n_selected(p->rules[i].policy) == 0;
+	for (size_t i = 0; i < p->n_entries; i++) {
+		if (p->entries[i].kind == AGENT_UNKNOWN_POD)
+			continue;
+		if (p->entries[i].kind == AGENT_CONFIGURED)
+			ret->unselected += policy_n_selected(p->rules[i].policy) == 0;
 		if (!is_first(p, i))
 			continue;
 		policy_stats(p->rules[i].policy, &one);

@@ -163,13 +163,13 @@ static int cover(struct agent *a, const char *pattern, struct error *err)
 
 int agent_points_attach(struct agent *a, struct error *err)
 {
-	const struct agent_config *c = a->plan->config;
+	const struct agent_plan *plan = a->plan;
 	int r = 0;
 
 	for (struct agent_point *p = a->points; p; p = p->next)
 		p->wanted = false;
-	for (size_t i = 0; r == 0 && i < c->n_entries; i++)
-		r = cover(a, c->entries[i].pattern, err);
+	for (size_t i = 0; r == 0 && i < plan->n_patterns; i++)
+		r = cover(a, plan->patterns[i], err);
 	return r;
 }
 
@@ -186,14 +186,13 @@ void agent_points_attach_again(struct agent *a)
 	agent_retry(a);
 }
 
-int agent_points_cover(struct agent *a, const struct agent_entry *entry, const char *path,
-		       struct error *err)
+int agent_points_cover(struct agent *a, const char *pattern, const char *path, struct error *err)
 {
 	const struct agent_point *p = point_above(a, path);
 
 	if (p && is_alive(a, p))
 		return 0;
-	return cover(a, entry->pattern, err);
+	return cover(a, pattern, err);
 }
 
 void agent_points_tidy(struct agent *a)

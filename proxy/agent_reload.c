@@ -41,12 +41,24 @@ static int watch_files(void *ctx, struct watch *watch)
 	return r;
 }
 
+static void begin_load(void *ctx)
+{
+	struct agent *a = ctx;
+	struct agent_reload *l = &a->reload;
+
+	l->whole = l->files.whole;
+	l->pods = pod_list_ref(a->pods.list);
+}
+
 static void load(void *ctx)
 {
 	struct agent *a = ctx;
 	struct agent_reload *l = &a->reload;
 
-	l->result = agent_plan_load(a->config_path, a->plan, &l->next, &l->diag);
+	if (l->whole)
+		l->result = agent_plan_load(a->config_path, l->pods, a->plan, &l->next, &l->diag);
+	else
+		l->result = agent_plan_renew(a->plan, l->pods, &l->next, &l->diag);
 }
 
 static void finish(struct agent *a)
@@ -55,6 +67,8 @@ static void finish(struct agent *a)
 
 	agent_plan_free(l->next);
 	l->next = NULL;
+	pod_list_unref(l->pods);
+	l->pods = NULL;
 	diag_done(&l->diag);
 	if (!a->ending)
 		agent_workloads_settle(a);
@@ -98,6 +112,22 @@ static void take_rules(struct agent *a, const struct agent_plan *plan)
 	}
 }
 
+static int append_names(struct worker_changes *list, unsigned worker, void *ctx)
+{
+	(void)worker;
+	return worker_changes_set_names(list, ctx);
+}
+
+void agent_reload_names(struct agent *a)
+{
+	uint32_t serial;
+
+	a->names = a->plan->names;
+	a->unnamed = crew_tell(&a->crew, append_names, a->names, &serial) < 0;
+	if (a->unnamed)
+		agent_retry(a);
+}
+
 static void put_in_force(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
@@ -106,8 +136,9 @@ static void put_in_force(struct agent *a)
 	if (!l->next)
 		return;
 	a->plan = l->next;
-	a->revision++;
+	a->revision += l->whole;
 	l->next = NULL;
+	agent_reload_names(a);
 	agent_points_attach_again(a);
 	agent_workloads_follow(a, before);
 	agent_points_tidy(a);
@@ -185,11 +216,10 @@ static void roll_on(struct agent *a)
 	rollout_plan_done(&plan);
 	l->unrolled = r < 0;
 	l->files.short_of |= l->unrolled;
-	if (r < 0) {
+	if (r < 0)
 		agent_say_failed(a, err.text);
-	} else {
+	else if (l->whole) /* that pods come and go is no news */
 		agent_say_changed(a);
-	}
 	finish(a);
 }
 
@@ -230,15 +260,18 @@ static void loaded(void *ctx, int error)
 		error_set(&err, "cannot start a thread to load the policy: %s", uv_strerror(error));
 	}
 	/* What is lacking may come back without a change of any file. */
-	l->files.short_of = l->result < 0 && l->result != -EINVAL;
+	if (l->whole || l->result < 0)
+		l->files.short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
 		agent_say_failed(a, error < 0 ? err.text : NULL);
 		finish(a);
 		return;
 	}
-	free(l->last_errors);
-	l->last_errors = NULL;
-	if (l->next->digest == a->plan->digest && !l->unrolled)
+	if (l->whole) {
+		free(l->last_errors);
+		l->last_errors = NULL;
+	}
+	if (l->next->digest == a->plan->digest && l->next->pods == a->plan->pods && !l->unrolled)
 		finish(a); /* it says what is in force */
 	else
 		begin(a);
@@ -248,6 +281,7 @@ static void loaded(void *ctx, int error)
 
 static const struct follow_host follower = {
 	.watch = watch_files,
+	.begin = begin_load,
 	.load = load,
 	.loaded = loaded,
 };
@@ -264,6 +298,11 @@ int agent_reload_init(struct agent *a, struct error *err)
 void agent_reload_now(struct agent *a)
 {
 	follow_now(&a->reload.files);
+}
+
+void agent_reload_pods(struct agent *a)
+{
+	follow_otherwise(&a->reload.files);
 }
 
 void agent_reload_begin(struct agent *a)
@@ -293,6 +332,7 @@ void agent_reload_done(struct agent *a)
 
 	rollout_done(&l->rollout);
 	agent_plan_free(l->next);
+	pod_list_unref(l->pods);
 	diag_done(&l->diag);
 	free(l->last_errors);
 	follow_done(&l->files);

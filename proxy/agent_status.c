@@ -160,13 +160,13 @@ static void add_foreign(struct json_out *j, const struct agent_workload *w)
 	json_out_end(j, '[');
 }
 
-static void add_problem(struct json_out *j, const struct agent_workload *w)
+static void add_problem(struct json_out *j, const struct agent_workload *w, const char *other)
 {
 	char buf[256];
 	struct text t = TEXT_INIT(buf);
 
 	if (w->state == AGENT_WORKLOAD_HELD && w->n_foreign == 0) {
-		json_out_text(j, "problem", NULL);
+		json_out_text(j, "problem", other);
 		return;
 	}
 	if (w->state != AGENT_WORKLOAD_HELD) {
@@ -185,7 +185,7 @@ static void add_problem(struct json_out *j, const struct agent_workload *w)
 
 static void add_workload(struct telling *t, const struct agent_workload *w)
 {
-	const struct agent_entry *e = &t->a->plan->config->entries[w->entry];
+	const struct agent_entry *e = &t->a->plan->entries[w->entry];
 	const struct l4_table *table = policy_l4_table(w->rule.policy);
 
 	json_out_line(t->to);
@@ -201,7 +201,8 @@ static void add_workload(struct telling *t, const struct agent_workload *w)
 	json_out_bool(t->to, "egress", table->enforced);
 	json_out_bool(t->to, "ingress", table->ingress_enforced);
 	json_out_bool(t->to, "enforced", w->state == AGENT_WORKLOAD_HELD);
-	add_problem(t->to, w);
+	add_problem(t->to, w, e->problem);
+	agent_status_pod(t->to, w, e->pod);
 	add_foreign(t->to, w);
 	add_stays(t->to, w);
 	add_counts(t, w);
@@ -299,6 +300,7 @@ static void tell(struct telling *t)
 	add_revision(t->to, a);
 	add_hooks(t->to, a);
 	add_namespaces(t->to, a);
+	agent_status_pods(t->to, a);
 	add_older(t->to, a);
 	json_out_line(t->to);
 	json_out_begin(t->to, "workloads", '[');

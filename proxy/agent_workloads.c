@@ -44,7 +44,7 @@ long agent_workload_entry(const struct agent *a, const struct agent_plan *plan,
 
 static const struct agent_entry *entry_of(const struct agent *a, size_t i)
 {
-	return &a->plan->config->entries[i];
+	return &a->plan->entries[i];
 }
 
 static void say(struct agent *a, const struct agent_entry *e, const char *path, const char *why)
@@ -95,6 +95,7 @@ static void hold(struct agent *a, struct agent_workload *w)
 		return;
 	}
 	w->state = AGENT_WORKLOAD_HELD;
+	agent_window_held(a, w);
 	agent_sweep_soon(a);
 }
 
@@ -128,17 +129,18 @@ static void free_workload(struct agent_workload *w)
 	free(w);
 }
 
-static struct agent_workload *make_workload(const struct agent *a, const struct cgroup_found *f)
+static struct agent_workload *make_workload(const struct agent *a, const struct cgroup_found *f,
+					    size_t entry)
 {
-	const struct agent_rule *rule = &a->plan->rules[f->pattern];
+	const struct agent_rule *rule = &a->plan->rules[entry];
 	struct agent_workload *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
 	w->path = strdup(f->path);
 	w->cgroup_id = f->id;
-	w->entry = f->pattern;
-	w->flags = agent_entry_flags(entry_of(a, f->pattern));
+	w->entry = entry;
+	w->flags = agent_entry_flags(entry_of(a, entry));
 	w->rule.policy = policy_ref(rule->policy);
 	w->rule.info = workload_info_ref(rule->info);
 	if (w->path)
@@ -147,10 +149,10 @@ static struct agent_workload *make_workload(const struct agent *a, const struct 
 	return NULL;
 }
 
-static int add(struct agent *a, const struct cgroup_found *f, struct agent_workload **ret,
-	       struct error *err)
+static int add(struct agent *a, const struct cgroup_found *f, size_t entry,
+	       struct agent_workload **ret, struct error *err)
 {
-	struct agent_workload *w = make_workload(a, f);
+	struct agent_workload *w = make_workload(a, f, entry);
 	int r = 0;
 
 	if (!w) {
@@ -158,7 +160,7 @@ static int add(struct agent *a, const struct cgroup_found *f, struct agent_workl
 		return -ENOMEM;
 	}
 	if (a->attached)
-		r = agent_points_cover(a, entry_of(a, f->pattern), f->path, err);
+		r = agent_points_cover(a, a->plan->patterns[f->pattern], f->path, err);
 	if (r == 0)
 		r = steer_add_workload(a->steer, w->cgroup_id, w->flags, &w->id, err);
 	if (r < 0)
@@ -195,40 +197,45 @@ static void look_inside(struct agent *a, struct agent_workload *w)
 	w->populated = is_populated(a, w);
 	if (!w->populated)
 		return;
+	agent_window_seen(a, w);
 	agent_netns_visit_soon(a, w);
 	if (!was)
 		agent_sweep_soon(a); /* they may have brought sockets along */
 }
 
 /* Whoever holds the holder would wait for himself. */
-static bool is_own(struct agent *a, const struct cgroup_found *f)
+static bool is_own(struct agent *a, const struct cgroup_found *f, const struct agent_entry *e)
 {
 	if (!cgroup_path_is_within(a->own, f->path))
 		return false;
-	if (!a->said_own)
+	if (!a->said_own && e->kind == AGENT_CONFIGURED) /* it may well be a pod itself */
 		fprintf(stderr,
 			"sluice: %s is sluice's own cgroup: it is no workload, though \"%s\" "
 			"stands for it\n",
-			f->path, entry_of(a, f->pattern)->pattern);
+			f->path, e->pattern);
 	a->said_own = true;
 	return true;
 }
 
 static void take(struct agent *a, struct cgroup_found *f)
 {
+	long entry = agent_plan_entry(a->plan, a->tree, f->path);
 	struct agent_workload *w;
 	struct error err = { "" };
 
-	if (is_own(a, f))
+	if (entry < 0 || is_own(a, f, entry_of(a, (size_t)entry)))
 		return;
-	if (add(a, f, &w, &err) < 0) {
-		say(a, entry_of(a, f->pattern), f->path, err.text);
+	if (add(a, f, (size_t)entry, &w, &err) < 0) {
+		say(a, entry_of(a, (size_t)entry), f->path, err.text);
 		return;
 	}
 	f->data = w;
 	w->found = f;
+	w->fresh = a->pods.begun;
 	look_inside(a, w);
 	agent_workloads_progress(a);
+	if (entry_of(a, w->entry)->kind == AGENT_UNKNOWN_POD)
+		agent_pods_hurry(a);
 }
 
 /* Known already, when other patterns have found it. */
@@ -238,11 +245,12 @@ static void on_appeared(void *ctx, struct cgroup_found *f)
 	struct agent_workload *w = find_cgroup(a, f->id);
 
 	if (a->unfollowed)
-		return; /* its number means another entry */
-	if (w && w->flags == agent_entry_flags(entry_of(a, f->pattern))) {
+		return; /* it was found by another plan */
+	if (w && w->flags == agent_entry_flags(entry_of(a, w->entry))) {
 		f->data = w;
 		w->found = f;
-		w->entry = f->pattern;
+		if (!w->populated) /* whoever told was not listened to for a moment */
+			look_inside(a, w);
 	} else if (!w) {
 		take(a, f);
 	} else {
@@ -378,53 +386,16 @@ void agent_workloads_scan(struct agent *a)
 
 /* ---- which ---- */
 
-static const char **patterns_of(const struct agent_config *c)
-{
-	const char **ret = calloc(c->n_entries + 1, sizeof(*ret));
-
-	for (size_t i = 0; ret && i < c->n_entries; i++)
-		ret[i] = c->entries[i].pattern;
-	return ret;
-}
-
 int agent_workloads_open(struct agent *a, struct error *err)
 {
-	const char **patterns = patterns_of(a->plan->config);
-	int r = -ENOMEM;
+	int r = cgroup_watch_open(a->tree, a->plan->patterns, a->plan->n_patterns, &host, a,
+				  &a->cgroups);
 
-	if (patterns)
-		r = cgroup_watch_open(a->tree, patterns, a->plan->config->n_entries, &host, a,
-				      &a->cgroups);
-	free(patterns);
 	if (r < 0)
 		error_set(err, "cannot follow the cgroups below %s: %s%s", a->tree, strerror(-r),
 			  r == -EMFILE ? " (fs.inotify.max_user_instances)" : "");
 	else
 		scan(a);
-	return r;
-}
-
-static bool same_cgroups(const struct agent_plan *one, const struct agent_plan *other)
-{
-	const struct agent_config *a = one->config, *b = other->config;
-
-	if (a->n_entries != b->n_entries)
-		return false;
-	for (size_t i = 0; i < a->n_entries; i++)
-		if (strcmp(a->entries[i].pattern, b->entries[i].pattern) != 0 ||
-		    agent_entry_flags(&a->entries[i]) != agent_entry_flags(&b->entries[i]))
-			return false;
-	return true;
-}
-
-static int set_patterns(struct agent *a)
-{
-	const char **patterns = patterns_of(a->plan->config);
-	int r = -ENOMEM;
-
-	if (patterns)
-		r = cgroup_watch_set(a->cgroups, patterns, a->plan->config->n_entries);
-	free(patterns);
 	return r;
 }
 
@@ -438,15 +409,17 @@ static void renumber(struct agent *a)
 			w->entry = (size_t)i;
 		else if (w->state < AGENT_WORKLOAD_GONE)
 			let_go(w);
+		if (w->state == AGENT_WORKLOAD_HELD)
+			agent_window_held(a, w);
 	}
 }
 
 void agent_workloads_follow(struct agent *a, const struct agent_plan *before)
 {
-	if (before && same_cgroups(before, a->plan))
-		return;
 	renumber(a);
-	a->unfollowed = set_patterns(a) < 0;
+	if (before && !a->unfollowed && agent_plan_same_cgroups(before, a->plan))
+		return;
+	a->unfollowed = cgroup_watch_set(a->cgroups, a->plan->patterns, a->plan->n_patterns) < 0;
 	if (a->unfollowed) {
 		agent_retry(a);
 		return;

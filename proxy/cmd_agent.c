@@ -64,7 +64,7 @@ static enum result parse(struct options *o, int argc, char **argv)
 static int load(const char *path, struct agent_plan **ret)
 {
 	struct diag diag = { 0 };
-	int r = agent_plan_load(path, NULL, ret, &diag);
+	int r = agent_plan_load(path, NULL, NULL, ret, &diag);
 
 	diag_print(&diag, stderr);
 	diag_done(&diag);

@@ -56,24 +56,35 @@ static void start(struct follow *f)
 	int r;
 
 	f->changed = false;
-	f->latest_ms = 0;
-	if (follow_watch(f) > 0) {
+	f->whole = f->touched;
+	f->touched = false;
+	if (f->whole)
+		f->latest_ms = 0;
+	if (f->whole && follow_watch(f) > 0) {
 		f->host->refused(f->ctx);
 		return;
 	}
 	f->busy = true;
+	if (f->host->begin)
+		f->host->begin(f->ctx);
 	r = uv_thread_create(&f->loader, loader_main, f);
 	f->has_loader = r == 0;
 	if (r < 0)
 		f->host->loaded(f->ctx, r);
 }
 
-void follow_now(struct follow *f)
+void follow_otherwise(struct follow *f)
 {
 	if (f->busy)
 		f->changed = true;
 	else
 		start(f);
+}
+
+void follow_now(struct follow *f)
+{
+	f->touched = true;
+	follow_otherwise(f);
 }
 
 static void on_settled(uv_timer_t *timer)

@@ -23,6 +23,7 @@ struct follow_host {
 	 * negative errno where less is watched, or 1: they are not to be loaded. */
 	int (*watch)(void *ctx, struct watch *w);
 	void (*refused)(void *ctx);	      /* there is a change, and the host said 1 */
+	void (*begin)(void *ctx);	      /* a load is about to begin; may be NULL */
 	void (*load)(void *ctx);	      /* on a thread of its own */
 	void (*loaded)(void *ctx, int error); /* on the loop; ERROR: there was no thread for it */
 };
@@ -35,6 +36,8 @@ struct follow {
 	struct watch *watch;
 	bool busy;     /* until follow_idle() */
 	bool changed;  /* again, since it is busy */
+	bool touched;  /* since the last load began: of the files, or somebody asks for it */
+	bool whole;    /* the load that goes on is because of that */
 	bool short_of; /* of something, so that it is to be tried again without a change */
 	bool blind;    /* not everything is watched */
 	bool said_blind, begun, closing, has_loader;
@@ -52,6 +55,8 @@ int follow_watch(struct follow *f);
 void follow_begin(struct follow *f, uv_loop_t *loop);
 /* Load them, or again when that is over which goes on. */
 void follow_now(struct follow *f);
+/* The same for another reason than the files: unless there is news of them WHOLE is false. */
+void follow_otherwise(struct follow *f);
 /* What was loaded has been dealt with. */
 void follow_idle(struct follow *f);
 /* Close the handles; waits for a load that goes on, of which nobody is told. */

@@ -37,8 +37,13 @@ static void add_end(struct text *t, const char *name, const struct address *a,
 	text_add(t, "}");
 }
 
+static const struct workload_info *name_of(const struct reporter *r, const struct address *a)
+{
+	return r->names && a->family ? endpoint_names_find(*r->names, a) : NULL;
+}
+
 /* Everything up to the part that differs between kinds of records. What is known of the
- * workload stands at its own end. */
+ * workload stands at its own end, and what its address tells of the other at that. */
 void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, bool ingress,
 		       const struct address *source, const struct address *destination)
 {
@@ -49,8 +54,8 @@ void report_begin_ends(struct reporter *r, struct text *t, const char *verdict, 
 	text_add(t, "\",\"verdict\":\"");
 	text_add(t, verdict);
 	text_add(t, ingress ? "\",\"direction\":\"ingress\"" : "\",\"direction\":\"egress\"");
-	add_end(t, "source", source, ingress ? NULL : r->who);
-	add_end(t, "destination", destination, ingress ? r->who : NULL);
+	add_end(t, "source", source, ingress ? name_of(r, source) : r->who);
+	add_end(t, "destination", destination, ingress ? r->who : name_of(r, destination));
 }
 
 void report_begin(struct reporter *r, struct text *t, const char *verdict, const struct flow *flow)

@@ -9,6 +9,7 @@
 
 #include "access_log.h"
 #include "denials.h"
+#include "endpoint_names.h"
 #include "exchange.h"
 #include "h1.h"
 #include "sluice/close_reason.h"
@@ -25,13 +26,14 @@
 #define REPORT_LINE_MAX 2048				     /* of the summary */
 /* With room for all of these at their most, so that nobody makes a record too long to be kept. */
 #define REPORT_RECORD_MAX \
-	(WORKLOAD_RECORD_MAX + REPORT_URL_MAX + REPORT_HEADERS_MAX + 2 * REPORT_LINE_MAX + 2048)
+	(2 * WORKLOAD_RECORD_MAX + REPORT_URL_MAX + REPORT_HEADERS_MAX + 2 * REPORT_LINE_MAX + 2048)
 
 struct reporter {
 	struct log_writer *log; /* NULL: no records */
 	struct kept *kept;	/* of whom the parts of records are that wait for an answer */
 	struct denials denials;
-	const struct workload_info *who; /* whom it is about; NULL: nobody that is known */
+	const struct workload_info *who;     /* whom it is about; NULL: nobody that is known */
+	struct endpoint_names *const *names; /* of others, by their addresses; may be NULL */
 	bool audit; /* what is denied passes all the same, and is recorded as AUDIT */
 };
 

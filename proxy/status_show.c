@@ -219,6 +219,37 @@ static void show_head(const struct node *doc, FILE *to)
 	show_line(to, r, error);
 }
 
+static void show_pods(const struct node *doc, FILE *to)
+{
+	static const char *const runtime[] = { "pods: by ", ".runtime", " at ", ".socket", NULL };
+	static const char *const trouble[] = { "pods: ", ".trouble", NULL };
+	static const char *const counts[] = { "pods: known ", ".known", ", unknown cgroups ",
+					      ".unknown", NULL };
+	static const char *const held[] = { "pods: held before their first process: ",
+					    ".before_first_process",
+					    " of ",
+					    ".pods",
+					    ", others after ",
+					    ".max_ms",
+					    " ms at most",
+					    NULL };
+	static const char *const known[] = { "pods: by their own policies after ",
+					     ".mean_ms",
+					     " ms, ",
+					     ".max_ms",
+					     " ms at most",
+					     NULL };
+	const struct node *pods = member(doc, "pods");
+
+	if (!pods || node_is_null(pods))
+		return;
+	show_line(to, pods, runtime);
+	show_line(to, pods, trouble);
+	show_line(to, pods, counts);
+	show_line(to, member(pods, "held"), held);
+	show_line(to, member(pods, "by_own_policy"), known);
+}
+
 static void show_each(const struct node *list, FILE *to, const char *const *pieces)
 {
 	for (size_t i = 0; i < n_items(list); i++)
@@ -276,6 +307,7 @@ static int show(const struct node *doc, FILE *to)
 	int r;
 
 	show_head(doc, to);
+	show_pods(doc, to);
 	show_each(member(doc, "hooks"), to, hook);
 	fputs("\n", to);
 	r = show_workloads(list, to);

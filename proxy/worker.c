@@ -87,6 +87,7 @@ int worker_init(struct worker *w, struct worker_shared *shared, struct log_write
 	w->shared = shared;
 	w->reporter.log = log;
 	w->reporter.kept = &w->exchanges.kept;
+	w->reporter.names = &w->names;
 	buffer_pool_init(&w->buffers, shared->limits.buffers);
 	h1_relay_env_init(&w->relay_env, &conn_relay_host, &w->exchanges, &w->head,
 			  &shared->limits);
@@ -258,5 +259,7 @@ void worker_done(struct worker *w)
 		worker_netns_free(w->netns[i]);
 	free(w->netns);
 	denials_done(&w->reporter.denials);
+	endpoint_names_unref(w->names);
+	w->names = NULL;
 	w->initialized = false;
 }

@@ -71,7 +71,8 @@ struct worker {
 	struct turns turns;
 	struct metrics metrics;
 	struct reporter reporter; /* of what is no known workload's */
-	uint64_t stop_at_ms;	  /* 0: not stopping */
+	struct endpoint_names *names;
+	uint64_t stop_at_ms; /* 0: not stopping */
 	_Atomic(struct worker_changes *) mailbox;
 	uint32_t serial;	 /* of the last list of changes, 0: none came yet */
 	uv_async_t *progress;	 /* of the main thread, told when one of these has grown */

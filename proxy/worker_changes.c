@@ -19,6 +19,7 @@ enum change_kind {
 	CHANGE_REMOVE_WORKLOAD,
 	CHANGE_ADD_NETNS,
 	CHANGE_REMOVE_NETNS,
+	CHANGE_SET_NAMES,
 	CHANGE_ASK,
 };
 
@@ -28,6 +29,7 @@ struct change {
 	uint64_t id;		    /* of the workload, or number of the namespace */
 	struct workload *workload;  /* as it is to be; NULL: it has been taken out */
 	struct worker_netns *netns; /* the same */
+	struct endpoint_names *names;
 	struct worker_question *question;
 };
 
@@ -52,6 +54,7 @@ static void free_change(struct change *change)
 {
 	workload_free(change->workload);
 	worker_netns_free(change->netns);
+	endpoint_names_unref(change->names);
 	free(change);
 }
 
@@ -114,6 +117,16 @@ int worker_changes_add_netns(struct worker_changes *changes, struct worker_netns
 int worker_changes_remove_netns(struct worker_changes *changes, uint32_t number)
 {
 	return append(changes, CHANGE_REMOVE_NETNS, number) ? 0 : -ENOMEM;
+}
+
+int worker_changes_set_names(struct worker_changes *changes, struct endpoint_names *names)
+{
+	struct change *change = append(changes, CHANGE_SET_NAMES, 0);
+
+	if (!change)
+		return -ENOMEM;
+	change->names = endpoint_names_ref(names);
+	return 0;
 }
 
 int worker_changes_ask(struct worker_changes *changes, struct worker_question *q)
@@ -290,6 +303,7 @@ static void set_policy(struct worker *w, struct change *change)
 	change->workload = NULL;
 	wl->reporter.log = w->reporter.log;
 	wl->reporter.kept = w->reporter.kept;
+	wl->reporter.names = w->reporter.names;
 	wl->reporter.audit = w->reporter.audit;
 }
 
@@ -331,6 +345,11 @@ static void carry_out(struct worker *w, struct change *change)
 		break;
 	case CHANGE_REMOVE_NETNS:
 		remove_netns(w, change->id);
+		break;
+	case CHANGE_SET_NAMES:
+		endpoint_names_unref(w->names);
+		w->names = change->names;
+		change->names = NULL;
 		break;
 	case CHANGE_ASK:
 		worker_answer(w, change->question);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include "tally.h"
 
+struct endpoint_names;
 struct policy;
 struct workload_info;
 struct worker;
@@ -42,6 +43,9 @@ int worker_changes_add_netns(struct worker_changes *changes, struct worker_netns
 /* It accepts there no more, and the connections that it has there end, in audit too: when the list
  * is swept the number may be given again. Not 0, which stays. */
 int worker_changes_remove_netns(struct worker_changes *changes, uint32_t number);
+
+/* How others than its workloads are called in records, of which a reference is taken. */
+int worker_changes_set_names(struct worker_changes *changes, struct endpoint_names *names);
 
 /* Not a change: a question what has been counted. The worker fills in the answer, and tells
  * PROGRESS. */

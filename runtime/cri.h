@@ -39,6 +39,8 @@ struct cri_container {
 	const char *id, *name;
 	uint32_t attempt; /* how often it was started before */
 	enum cri_container_state state;
+	const char *ports; /* the kubelet's annotation io.kubernetes.container.ports: JSON, from
+			    * outside; NULL: there is none */
 };
 
 /* What is known of a sandbox beside the list. All zero unless it is READY. */

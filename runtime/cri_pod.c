@@ -130,6 +130,18 @@ static int copy_pairs(struct pool *p, Cri__Pair *const *told, size_t n, struct c
 	return 0;
 }
 
+/* NULL in *RET: there is none. */
+static int copy_ports(struct pool *p, const Cri__Container *told, const char **ret)
+{
+	for (size_t i = 0; i < told->n_annotations; i++) {
+		if (strcmp(told->annotations[i]->key, "io.kubernetes.container.ports") != 0)
+			continue;
+		*ret = pool_text(p, told->annotations[i]->value);
+		return *ret ? 0 : -ENOMEM;
+	}
+	return 0;
+}
+
 static int copy_containers(struct pool *p, Cri__Container *const *told, size_t n,
 			   struct cri_container **ret)
 {
@@ -144,7 +156,8 @@ static int copy_containers(struct pool *p, Cri__Container *const *told, size_t n
 		containers[i].name = pool_text(p, m ? m->name : "");
 		containers[i].attempt = m ? m->attempt : 0;
 		containers[i].state = state_of(told[i]);
-		if (!containers[i].id || !containers[i].name)
+		if (!containers[i].id || !containers[i].name ||
+		    copy_ports(p, told[i], &containers[i].ports) < 0)
 			return -ENOMEM;
 	}
 	*ret = containers;

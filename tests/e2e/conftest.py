@@ -6,6 +6,7 @@ SLUICE_SANITIZED  set: that binary has sanitizers; sizes are smaller, its memory
 --direct          run the commands without sluice: proves that a scene's expectations are those of
                   ordinary traffic
 """
+import contextlib
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ import leftovers
 from netns import Home, Wire
 from node import Node
 from places import PLACES
+from pods import Pods
 from servers import Nginx, Origin, RawServer, UdpServer
 from sluice import BINARY, Sluice, cleanup
 
@@ -112,6 +114,36 @@ def lan():
 def place(lan, request):
     """Where the workloads of a scene live (places.py)."""
     return Home(lan) if request.param == "home" else lan
+
+
+@pytest.fixture(scope="session")
+def pods():
+    """A container runtime for all scenes. Its folder has a short name: Unix sockets live in it."""
+    path = tempfile.mkdtemp(prefix="sluice-pods-")
+    with Pods(path) as running:
+        yield running
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def begin_pods(sluice, pods):
+    """Starts an agent for pods; what comes from then on is not older than it."""
+    def start(text, config=(), **how):
+        agent = sluice.agent([], {"p.yaml": text}, pods=pods.config(**dict(config)), **how)
+        agent.wait_until(lambda status: status["pods"]["answers"], "the runtime")
+        return agent
+    return start
+
+
+@pytest.fixture
+def run_pod(pods):
+    """Makes pods that go with the scene."""
+    with contextlib.ExitStack() as stack:
+        def start(*arguments, **how):
+            pod = pods.run(*arguments, **how)
+            stack.callback(pod.remove)
+            return pod
+        yield start
 
 
 @pytest.fixture

@@ -7,18 +7,11 @@ import subprocess
 
 import pytest
 
-from pods import Pods
 from procfs import PATIENCE, wait_until
 from sluice import BINARY
 
 pytestmark = pytest.mark.held
 LABELS = {"app": "web", "io.kubernetes.pod.name": "web", "tier": "größe"}
-
-
-@pytest.fixture(scope="module")
-def pods(tmp_path_factory):
-    with Pods(str(tmp_path_factory.mktemp("pods"))) as running:
-        yield running
 
 
 class Seen:
@@ -98,6 +91,7 @@ def test_pod_without_a_cgroup_of_its_own(pods, seen):
     pod.remove()
 
 
+@pytest.mark.long  # test_pods_changes.py has the agent do so
 def test_pods_outlive_their_runtime(pods, seen):
     """A restart of it is told; pods stay, and those that went or came meanwhile are told."""
     stays = pods.run("stays")
@@ -116,6 +110,7 @@ def test_pods_outlive_their_runtime(pods, seen):
         seen.wait(news="vanished", id=pod.id)
 
 
+@pytest.mark.long
 def test_pods_by_the_score(pods, seen):
     """Twenty, five at a time: each is told with its addresses, and gone."""
     def one(number):

@@ -76,7 +76,7 @@ class Attack:
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self.namespace = stack.enter_context(NetworkNamespace())
+            self.namespace = stack.enter_context(self._namespace())
             self.namespace.set("net.ipv4.tcp_fastopen", 0x607)
             for name in "route_localnet", "accept_local":  # so that packets made by hand arrive
                 self.namespace.set(f"net.ipv4.conf.all.{name}", 1)
@@ -90,9 +90,12 @@ class Attack:
             self.outsider = Outsider(self.user, self.namespace.prefix, self.udp.port)
             stack.callback(self.outsider.close)
             self.policy = POLICY.format(http=self.http.port)
-            os.mkdir(os.path.join(self.folder, "tree"))
+            os.makedirs(os.path.join(self.folder, "tree"), exist_ok=True)
             self.stack = stack.pop_all()
         return self
+
+    def _namespace(self):
+        return NetworkNamespace()
 
     def __exit__(self, *_):
         self.stack.close()

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import time
@@ -24,12 +25,15 @@ import uuid
 import grpc
 
 import procfs
+from netns import NetworkNamespace
+from node import Member, mount
 from procfs import wait_until
+from workload import Sockets, meet
 
 BRIDGE = "slpod%d"
 IMAGE = "localhost/sluice-pod:1"
 FORWARDING = "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"
-NODE = 2  # NamespaceMode: the host's
+CONTAINER, NODE = 1, 2  # NamespaceMode: its own, the host's
 
 CONFIG = """
 version = 2
@@ -113,6 +117,12 @@ def _pairs(number, table):
     return [(number, [(1, key), (2, value)]) for key, value in (table or {}).items()]
 
 
+def _info(answer):
+    """What a verbose answer has beside the rest."""
+    info = {_first(decode(v), 1): _first(decode(v), 2) for n, v in answer if n == 2}
+    return json.loads(info[b"info"])
+
+
 # ---- the image ----
 
 def make_image(path, reference, root):
@@ -129,7 +139,7 @@ def make_image(path, reference, root):
                 "size": len(data)}
     layers = [put(layer.getvalue(), "layer.v1.tar")]
     config = {"architecture": "amd64", "os": "linux",
-              "config": {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin"]},
+              "config": {"Cmd": ["sleep", "1000000"], "Env": ["PATH=/bin:/usr/bin:/usr/sbin"]},
               "rootfs": {"type": "layers", "diff_ids": [layers[0]["digest"]]}}
     manifest = put(json.dumps({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -148,59 +158,151 @@ def make_image(path, reference, root):
 def make_root(root):
     """busybox under each of its names."""
     os.makedirs(f"{root}/bin")
-    for folder in "etc", "tmp", "dev", "proc", "sys":
+    for folder in "etc", "tmp", "dev", "proc", "sys", "usr":
         os.mkdir(f"{root}/{folder}")
+    for name in "lib", "lib64":  # of the host's /usr, for those who mount it
+        os.symlink(f"usr/{name}", f"{root}/{name}")
     shutil.copy("/bin/busybox", f"{root}/bin/busybox")
     for name in subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True,
                                check=True).stdout.split():
         if name != "busybox":
             os.symlink("busybox", f"{root}/bin/{name}")
     with open(f"{root}/etc/passwd", "w") as file:
-        file.write("root:x:0:0::/:/bin/sh\n")
+        file.write("root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    with open(f"{root}/etc/group", "w") as file:
+        file.write("root:x:0:\nnogroup:x:65534:\n")
+
+
+def _mount(path):
+    host, inside, read_only = (path, path, False) if isinstance(path, str) else path
+    return [(1, inside), (2, host), (3, int(read_only))]
 
 
 class Container:
-    def __init__(self, pod, name, command, attempt):
+    """MOUNTS are the host's folders that it has, too: a path, or (the host's, the container's, is it
+    read-only). CAPABILITIES it gets beside the defaults, without those that are DROPPED. PORTS are
+    {name: number} as a kubelet tells them."""
+
+    def __init__(self, pod, name, command, attempt, mounts=(), ports=None, **security):
         self.pod, self.name, self.command, self.attempt = pod, name, command, attempt
+        self.more = {"mounts": mounts, "ports": ports, **security}
+        listed = json.dumps([{"name": n, "containerPort": p, "protocol": "TCP"}
+                             for n, p in (ports or {}).items()])
         config = [(1, [(1, name), (2, attempt)]), (2, [(1, IMAGE)]), *((3, c) for c in command),
-                  (11, f"{name}.log"), (15, [(1, [])])]
+                  *((7, _mount(path)) for path in mounts),
+                  *_pairs(10, {"io.kubernetes.container.ports": listed} if ports else {}),
+                  (11, f"{name}.log"), (15, [(1, []), (2, self._security(**security))])]
         self.id = _first(pod.pods.call("CreateContainer", [
             (1, pod.id), (2, config), (3, pod.config)]), 1).decode()
         pod.pods.call("StartContainer", [(1, self.id)])
 
-    def exec(self, *command, check=True):
+    def _security(self, capabilities=(), dropped=(), read_only=False, no_new_privileges=False):
+        return [(1, [*((1, c) for c in capabilities), *((2, c) for c in dropped)]),
+                (3, self.pod.spaces), (7, int(read_only)), (11, int(no_new_privileges))]
+
+    def pid(self):
+        return _info(self.pod.pods.call("ContainerStatus", [(1, self.id), (2, 1)]))["pid"]
+
+    def exec(self, *command, check=True, timeout=30):
         """What COMMAND prints in the container."""
         answer = self.pod.pods.call("ExecSync", [
-            (1, self.id), *((2, word) for word in command), (3, 30)])
+            (1, self.id), *((2, word) for word in command), (3, timeout)])
         out = dict(answer)
         code = out.get(3, 0)
         if check and code:
             raise RuntimeError(f"{command} in {self.pod.name}: {code}, {out.get(2, b'')!r}")
         return out.get(1, b"").decode()
 
-    def stop(self):
-        self.pod.pods.call("StopContainer", [(1, self.id), (2, 0)])
+    def stop(self, patience=0):
+        self.pod.pods.call("StopContainer", [(1, self.id), (2, patience)])
 
     def restart(self):
         """As a kubelet does: a new one, of the same name."""
         self.stop()
-        return self.pod.start(self.name, *self.command, attempt=self.attempt + 1)
+        return self.pod.start(self.name, *self.command, attempt=self.attempt + 1, **self.more)
+
+
+class Resident(Sockets):
+    """A container in which a puppet makes sockets for the scene to use."""
+
+    class Started:
+        """What meet() wants to know of it."""
+
+        def __init__(self, pid):
+            self.pid = pid
+
+        @staticmethod
+        def poll():
+            return "unknown"
+
+    def __init__(self, pod, name, **how):
+        self.pod, self.name, self.how, self.control = pod, name, how, None
+        self.attempt = -1
+        self.start()
+
+    def start(self):
+        """Also again, after end()."""
+        self.attempt += 1
+
+        def start(command):
+            self.container = self.pod.start(self.name, *command, mounts=self.pod.pods.shared(),
+                                            attempt=self.attempt, **self.how)
+            return self.Started(self.container.pid())
+
+        self.control = meet(f"{self.pod.pods.dir}/p-{self.pod.uid[:13]}-{self.name}", start)
+        return self
+
+    def end(self):
+        if self.control:
+            self.control.close()
+        self.container.stop()
+        self.control = None
+
+
+class PodNamespace(NetworkNamespace):
+    """That of a pod, which lives as long as the pod does."""
+
+    def __init__(self, pod):
+        self.path = f"/proc/{pod.pid()}/ns/net"
+        self.prefix = "nsenter", f"--net={self.path}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 class Pod:
-    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent):
+    def __init__(self, pods, name, namespace, labels, annotations, host_network, parent, uid,
+                 host_pid):
         self.pods, self.name, self.namespace = pods, name, namespace
-        self.uid = str(uuid.uuid4())
+        self.uid = uid or str(uuid.uuid4())
         self.cgroup = parent.format(uid=self.uid)
-        spaces = [(1, NODE)] if host_network else []
+        if "{uid}" in parent:  # a kubelet makes it before it asks for a sandbox
+            os.makedirs(mount() + self.cgroup, exist_ok=True)
+        self.spaces = [(1, NODE)] * host_network + [(2, NODE if host_pid else CONTAINER)]
         self.config = [
             (1, [(1, name), (2, self.uid), (3, namespace)]), (2, "" if host_network else name),
             (3, f"{pods.dir}/logs"), *_pairs(6, labels), *_pairs(7, annotations),
-            (8, [(1, self.cgroup), (2, [(1, spaces)])])]
+            (8, [(1, self.cgroup), (2, [(1, self.spaces)])])]
         self.id = _first(pods.call("RunPodSandbox", [(1, self.config)]), 1).decode()
 
-    def start(self, name, *command, attempt=0):
-        return Container(self, name, command, attempt)
+    def start(self, name, *command, attempt=0, **more):
+        return Container(self, name, command, attempt, **more)
+
+    def resident(self, name="main", **how):
+        """A container whose sockets the scene uses."""
+        return Resident(self, name, **how)
+
+    def at(self, port, family=socket.AF_INET, path=""):
+        """A URL, or with an empty PATH what stands before it."""
+        address = self.addresses()[family == socket.AF_INET6]
+        return f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
+
+    def pid(self):
+        """Of its sandbox."""
+        return _info(self.pods.call("PodSandboxStatus", [(1, self.id), (2, 1)]))["pid"]
 
     def addresses(self):
         status = decode(_first(self.pods.call("PodSandboxStatus", [(1, self.id)]), 1))
@@ -221,6 +323,9 @@ class Pods:
         self.socket = f"{self.dir}/sock"
         self.bridge = BRIDGE % os.getpid()
         self.kubepods = f"/kubepods-{os.getpid()}"
+        number = os.getpid()
+        self.subnets = (f"10.{200 + (number >> 8) % 50}.{number & 255}.0/24",
+                        f"fd00:201:{number & 0xffff:x}::/64")
         self.process = self.channel = None
         self.forwarding = {}
 
@@ -232,6 +337,8 @@ class Pods:
                 self.forwarding[path] = file.read()
         try:
             self._write_config()
+            # There before any pod is, as where a kubelet runs.
+            os.makedirs(f"{mount()}{self.kubepods}/burstable", exist_ok=True)
             self.start()
             self._import_image()
         except BaseException:
@@ -244,8 +351,7 @@ class Pods:
             file.write(CONFIG.format(dir=self.dir, image=IMAGE))
         bridge = {"type": "bridge", "bridge": self.bridge, "isGateway": True, "hairpinMode": True,
                   "ipam": {"type": "host-local", "dataDir": f"{self.dir}/ipam",
-                           "ranges": [[{"subnet": "10.201.1.0/24"}],
-                                      [{"subnet": "fd00:201:1::/64"}]],
+                           "ranges": [[{"subnet": subnet}] for subnet in self.subnets],
                            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}}
         with open(f"{self.dir}/cni/10-pods.conflist", "w") as file:
             json.dump({"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}, file)
@@ -264,17 +370,22 @@ class Pods:
             self.process = subprocess.Popen(["containerd", "-c", f"{self.dir}/config.toml"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
+        wait_until(self._listens, "containerd listens")  # gRPC would dial again in 5 s only
         self.channel = grpc.insecure_channel(f"unix:{self.socket}")
 
         def answers():
-            if self.process.poll() is not None:
-                with open(f"{self.dir}/log") as text:
-                    raise RuntimeError("containerd has ended:\n" + text.read()[-2000:])
             try:
                 return self.call("Version", [])
             except grpc.RpcError:
                 return None
         wait_until(answers, "containerd answers")
+
+    def _listens(self):
+        if self.process.poll() is not None:
+            with open(f"{self.dir}/log") as text:
+                raise RuntimeError("containerd has ended:\n" + text.read()[-2000:])
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(self.socket) == 0
 
     def stop(self):
         """The daemon alone: pods live on."""
@@ -297,9 +408,32 @@ class Pods:
         return decode(self.call_raw(f"RuntimeService/{method}", encode(fields)))
 
     def run(self, name, namespace="default", labels=None, annotations=None, host_network=False,
-            parent=None):
+            parent=None, uid=None, host_pid=False):
         parent = parent or self.kubepods + "/burstable/pod{uid}"
-        return Pod(self, name, namespace, labels, annotations, host_network, parent)
+        return Pod(self, name, namespace, labels, annotations, host_network, parent, uid,
+                   host_pid)
+
+    def stranger(self, uid):
+        """A process in a cgroup that looks like a pod's."""
+        return Member(self.dir, self._make_cgroup(f"{self.kubepods}/burstable/pod{uid}"))
+
+    def move_in(self, pod):
+        """One of the host that enters the cgroup and the network of POD, as root can."""
+        return Member(self.dir, self._make_cgroup(pod.cgroup), PodNamespace(pod))
+
+    @staticmethod
+    def _make_cgroup(path):
+        os.makedirs(mount() + path, exist_ok=True)
+        return mount() + path
+
+    def shared(self):
+        """What containers need for the host's programs and for ours."""
+        return "/usr", os.path.dirname(os.path.abspath(__file__)), self.dir
+
+    def config(self, **more):
+        """For the agent: `pods`."""
+        return {"runtime": self.socket,
+                "cgroups": [f"{self.kubepods}/burstable/pod*", f"{self.kubepods}/pod*"], **more}
 
     # ---- the end ----
 

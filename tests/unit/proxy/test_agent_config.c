@@ -90,10 +90,12 @@ static struct agent_config *must_read(const char *text)
 static const struct {
 	const char *text, *said;
 } wrong[] = {
-	{ "", "F: there is nothing in it; it needs \"workloads\" and \"policies\"\n" },
+	{ "", "F: there is nothing in it; it needs \"workloads\" or \"pods\", and "
+	      "\"policies\"\n" },
 	{ "[]\n", "F:1:1: the configuration must be a mapping, not a list\n" },
 	{ "{}\n", "F:1:1: there is no \"policies\"; name a file of policies, or a directory of "
-		  "them\nF:1:1: there is no \"workloads\"; [] holds nobody yet\n" },
+		  "them\nF:1:1: there is no \"workloads\"; [] holds nobody yet; "
+		  "\"pods: {}\" those of a container runtime\n" },
 	{ REST "---\n" REST, "F:4:1: a second document: all settings belong into one\n" },
 	{ REST "polices: x\n",
 	  "F:3:1: unknown key \"polices\" in the configuration; did you mean \"policies\"?\n" },
@@ -164,6 +166,20 @@ static const struct {
 	{ REST "peers: [{labels: {}, addresses: [10.0.0.256, 10.0.0.1/33]}]\n", "F:3:34: " },
 	{ REST "peers: [{labels: {}, addresses: [10.0.0.0/24]}]\n",
 	  "F:3:34: a peer's address must be a single one, not \"10.0.0.0/24\"; ranges are for" },
+	{ "policies: p\npods: []\n", "F:2:7: \"pods\" must be a mapping, not a list\n" },
+	{ "policies: p\npods: {runtme: /x}\n",
+	  "F:2:8: unknown key \"runtme\" in \"pods\"; did you mean \"runtime\"?\n" },
+	{ "policies: p\npods: {runtime: 'unix:///run/crio/crio.sock'}\n",
+	  "F:2:17: \"runtime\" must be the absolute path of a socket, not "
+	  "\"unix:///run/crio/crio.sock\"; such as /run/crio/crio.sock\n" },
+	{ "policies: p\npods: {runtime: containerd}\n",
+	  "not \"containerd\"; such as /run/containerd/containerd.sock\n" },
+	{ "policies: p\npods: {cgroups: []}\n",
+	  "F:2:17: \"cgroups\" is empty: nothing would be held\n" },
+	{ "policies: p\npods: {cgroups: [/a, kubepods]}\n",
+	  "F:2:22: \"cgroups\": \"kubepods\" must begin with a slash: did you mean "
+	  "\"/kubepods\"?\n" },
+	{ "policies: p\npods: {hold: 1}\n", "F:2:14: \"hold\" must be true or false, not 1\n" },
 	{ "policies: p\nworkloads: [\n", "not YAML" },
 };
 
@@ -289,6 +305,28 @@ static void test_least(void **state)
 	agent_config_unref(c);
 }
 
+static void test_pods(void **state)
+{
+	struct agent_config *c = must_read("policies: /p\npods: {}\nhold-host: true\n");
+
+	assert_int_equal(c->n_entries, 0);
+	assert_true(c->pods.wanted && c->pods.hold && c->pods.hold_host && !c->pods.hold_loopback);
+	assert_string_equal(c->pods.runtime, AGENT_RUNTIME);
+	assert_int_equal(c->pods.n_cgroups, 6);
+	assert_string_equal(c->pods.cgroups[0], "/kubepods/pod*");
+	agent_config_unref(c);
+	c = must_read("policies: /p\npods:\n  runtime: /run/crio/crio.sock\n"
+		      "  cgroups: /my/pod*\n  hold: false\n");
+	assert_string_equal(c->pods.runtime, "/run/crio/crio.sock");
+	assert_int_equal(c->pods.n_cgroups, 1);
+	assert_string_equal(c->pods.cgroups[0], "/my/pod*");
+	assert_false(c->pods.hold);
+	agent_config_unref(c);
+	c = must_read(REST);
+	assert_false(c->pods.wanted);
+	agent_config_unref(c);
+}
+
 static const struct {
 	const char *more, *fixed;
 } changes[] = {
@@ -300,6 +338,7 @@ static const struct {
 	{ "audit: true\n", "audit" },
 	{ "log: '-'\n", "log" },
 	{ "state: /x\n", "state" },
+	{ "pods: {}\n", "pods: runtime" },
 	{ "limits: {connections: 7}\n", "limits" },
 };
 
@@ -382,10 +421,11 @@ static void test_memory(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_wrong),	 cmocka_unit_test(test_all_errors),
-		cmocka_unit_test(test_no_file),	 cmocka_unit_test(test_full),
-		cmocka_unit_test(test_least),	 cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_patterns), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_wrong),	cmocka_unit_test(test_all_errors),
+		cmocka_unit_test(test_no_file), cmocka_unit_test(test_full),
+		cmocka_unit_test(test_least),	cmocka_unit_test(test_pods),
+		cmocka_unit_test(test_changes), cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ static struct agent_plan *must_load(const struct place *p, const struct agent_pl
 	struct agent_plan *ret = NULL;
 	struct diag diag = { 0 };
 
-	if (agent_plan_load(p->config, before, &ret, &diag) < 0) {
+	if (agent_plan_load(p->config, NULL, before, &ret, &diag) < 0) {
 		diag_print(&diag, stderr);
 		fail_msg("it does not load");
 	}
@@ -170,7 +170,7 @@ static void test_errors(void **state)
 
 		write_file(p.config, cases[i].config);
 		write_file(p.policy, cases[i].policy);
-		assert_true(agent_plan_load(p.config, before, &plan, &diag) < 0);
+		assert_true(agent_plan_load(p.config, NULL, before, &plan, &diag) < 0);
 		assert_null(plan);
 		diag_print(&diag, to);
 		fclose(to);
@@ -198,7 +198,7 @@ static void test_without_memory(void **state)
 		int r;
 
 		fail_alloc_at(n + 1);
-		r = agent_plan_load(p.config, before, &plan, &diag);
+		r = agent_plan_load(p.config, NULL, before, &plan, &diag);
 		if (r == 0 && !fail_alloc_happened()) {
 			fail_alloc_at(0);
 			diag_done(&diag);

@@ -22,8 +22,7 @@
 struct stage {
 	struct agent a;
 	struct agent_plan plan;
-	struct agent_config config;
-	struct agent_entry entries[PATTERNS_MAX];
+	const char *patterns[PATTERNS_MAX];
 	struct steer steer;
 	unsigned retries, adoptions;
 };
@@ -66,9 +65,9 @@ static void run(const struct stage *s, const char *command)
 
 static void set_patterns(struct stage *s, const char *const *patterns)
 {
-	s->config.n_entries = 0;
+	s->plan.n_patterns = 0;
 	for (; *patterns; patterns++)
-		s->entries[s->config.n_entries++].pattern = *patterns;
+		s->patterns[s->plan.n_patterns++] = *patterns;
 }
 
 static void begin(struct stage *s, const char *command, const char *const *patterns)
@@ -77,8 +76,7 @@ static void begin(struct stage *s, const char *command, const char *const *patte
 	strcpy(s->a.tree, "/tmp/test_agent_points.XXXXXX");
 	assert_non_null(mkdtemp(s->a.tree));
 	run(s, command);
-	s->config.entries = s->entries;
-	s->plan.config = &s->config;
+	s->plan.patterns = s->patterns;
 	s->a.plan = &s->plan;
 	s->a.steer = &s->steer;
 	set_patterns(s, patterns);
@@ -186,14 +184,14 @@ static void test_made_anew(void **state)
 	begin(&s, "mkdir -p a/b keep", LIST("/a/b/*"));
 	assert_int_equal(agent_points_attach(&s.a, &err), 0);
 	run(&s, "mv a/b keep/ && mkdir a/b");
-	assert_int_equal(agent_points_cover(&s.a, &s.entries[0], "/a/b/c", &err), 0);
+	assert_int_equal(agent_points_cover(&s.a, s.patterns[0], "/a/b/c", &err), 0);
 	check(&s, LIST("/a/b"));
-	assert_int_equal(agent_points_cover(&s.a, &s.entries[0], "/a/b/d", &err), 0);
+	assert_int_equal(agent_points_cover(&s.a, s.patterns[0], "/a/b/d", &err), 0);
 	assert_int_equal(s.steer.n_attaches, 2);
 	run(&s, "mv a/b keep/c");
 	agent_points_tidy(&s.a);
 	assert_int_equal(s.steer.n_attached, 0);
-	assert_int_equal(agent_points_cover(&s.a, &s.entries[0], "/a/b/c", &err), 0);
+	assert_int_equal(agent_points_cover(&s.a, s.patterns[0], "/a/b/c", &err), 0);
 	check(&s, LIST("/a"));
 	end(&s);
 }

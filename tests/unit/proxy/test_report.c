@@ -283,6 +283,9 @@ static void test_longest_record(void **state)
 			     .rule = &odd,
 			     .failed = FIELD_PATH,
 			     .n_actions = VERDICT_ACTIONS_MAX };
+	struct workload_info server = { .refs = 2, .line = name }; /* whom the test keeps */
+	struct named_endpoint other = { &server, &flow.destination, 1 };
+	struct endpoint_names *names = NULL;
 	struct exchange x = { 0 };
 	struct desk d;
 
@@ -295,6 +298,9 @@ static void test_longest_record(void **state)
 	for (size_t i = 0; i < VERDICT_ACTIONS_MAX; i++)
 		v.actions[i] = &action;
 	desk_open(&d, labels);
+	server.record = d.who;
+	assert_int_equal(endpoint_names_new(&other, 1, &names), 0);
+	d.reporter.names = &names;
 	d.reporter.audit = true; /* so that the reason is there as well */
 	report_request(&d.reporter, &flow, ask_of("GET", "h", path), &v, &x);
 	report_response(&d.reporter, &flow, &x, 200);
@@ -302,6 +308,7 @@ static void test_longest_record(void **state)
 	for (int response = 0; response < 2; response++)
 		assert_true(strlen(desk_next(&d)) > REPORT_RECORD_MAX - 3000);
 	kept_free(&d.kept, x.record);
+	endpoint_names_unref(names);
 	desk_close(&d);
 }
 
