@@ -12,7 +12,9 @@
 #include "pins.h"
 #include "run_state_private.h"
 
-#define PREFIX "agent-"
+#define PREFIX	"agent-"
+#define LOOKS	100
+#define LOOK_US 5000
 
 bool agent_state_is_file(const struct dirent *e)
 {
@@ -222,6 +224,22 @@ static int clean_locked(const struct agent_state *s, const char *name, const cha
 	return r;
 }
 
+/* The owner of a file with the directory of S is dead, since S has its lock. Somebody who only
+ * looks whether it is can have the file's for a moment. */
+static int take_lock(const struct agent_state *s, int fd)
+{
+	struct lines lines;
+	int tries = s && read_lines(fd, &lines) == 0 && strcmp(s->dir, lines.dir) == 0 ? LOOKS : 1;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK || --tries == 0)
+			return -1;
+		usleep(LOOK_US);
+		errno = EWOULDBLOCK;
+	}
+	return 0;
+}
+
 static int clean_one(const struct agent_state *s, const char *name, struct agent_remains *report)
 {
 	char file[RUN_STATE_FILE_MAX + 256];
@@ -233,7 +251,7 @@ static int clean_one(const struct agent_state *s, const char *name, struct agent
 	fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	if (take_lock(s, fd) == 0)
 		r = clean_locked(s, name, file, fd, report);
 	else if (errno == EWOULDBLOCK)
 		report->alive++;

@@ -197,7 +197,7 @@ static __always_inline int pass_udp(struct __sk_buff *skb, struct packet *p, str
 	__u64 cookie;
 
 	if (m && is_unknown(m))
-		note_older_peer(who, m);
+		note_older_peer(who->sk, m);
 	if (!m || (m->fate != FATE_ALONE && m->fate != FATE_REVOKED))
 		return drop(who, p, m);
 	if (m->fate == FATE_ALONE && m->generation == who->generation)

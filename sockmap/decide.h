@@ -189,6 +189,34 @@ DECIDE_INLINE bool decide_fails_anyway(__u32 route, const struct endpoint *to, b
 	return route == ROUTE_LOCAL && nobody_listens;
 }
 
+/* ---- network namespaces ---- */
+
+#define NETNS_UNKNOWN 0xffffffffu /* a number: the namespace is not registered */
+
+#define STANDING_ROUTE	   0xffu  /* enum route_kind, in the socket's own namespace */
+#define STANDING_HOST	   0x100u /* the address is what policies call the host */
+#define STANDING_ELSEWHERE 0x200u /* the socket is in another namespace than the host's */
+#define STANDING_WITHIN	   0x400u /* there, the address does not lead out of it, and nobody asks */
+
+/* What an address is to a socket in namespace NUMBER, of a workload with FLAGS (WORKLOAD_*). ROUTE
+ * is that in its own namespace, LOCAL_TO_HOST that of other addresses than loopback in the host's.
+ *
+ * By mirrors of the routes, which may be behind, and in its own namespace a workload may change
+ * them: whoever leaves alone what is WITHIN has to see that the packets take the loopback device.
+ * In a namespace that is not registered, loopback is what it is to the host. */
+DECIDE_INLINE __u32 decide_standing(__u32 number, __u32 flags, __u32 route, bool loopback,
+				    bool local_to_host)
+{
+	bool own = route == ROUTE_LOCAL;
+
+	if (!number)
+		return route | (own ? STANDING_HOST : 0);
+	if (number == NETNS_UNKNOWN)
+		return route | STANDING_ELSEWHERE | (loopback || local_to_host ? STANDING_HOST : 0);
+	return route | STANDING_ELSEWHERE | (local_to_host ? STANDING_HOST : 0) |
+	       (own && !(flags & WORKLOAD_LOOPBACK) ? STANDING_WITHIN : 0);
+}
+
 /* May a workload make such a socket? FAMILY, TYPE and PROTOCOL as in socket(2), AF_INET or
  * AF_INET6 only: other families do not come here. */
 DECIDE_INLINE bool decide_socket(__u32 type, __u32 protocol)

@@ -103,7 +103,7 @@ static __always_inline int to_udp(struct __sk_buff *skb, struct mark *m, const s
 	if (!parse_packet(skb, &p) || p.protocol != IPPROTO_UDP || !parse_ports(skb, &p))
 		return 0;
 	if (m && is_unknown(m))
-		note_older_peer(who, m);
+		note_older_peer(who->sk, m);
 	if (m && m->destination.family) {
 		struct endpoint peer = m->destination;
 

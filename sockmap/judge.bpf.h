@@ -5,7 +5,6 @@
 
 #include "subject.bpf.h"
 
-#define NETNS_UNKNOWN	 0xffffffffu
 #define LOOPBACK_IFINDEX 1u /* in every network namespace */
 
 /* The number of the network namespace of the socket. */
@@ -56,30 +55,15 @@ struct standing {
 };
 
 /* The same as one number; verified once for each program, as it is asked in many places. */
-#define STANDING_ROUTE	   0xffu
-#define STANDING_HOST	   0x100u
-#define STANDING_ELSEWHERE 0x200u
-#define STANDING_WITHIN	   0x400u
-
-/* By the mirrors of the routes, which may be behind, and in its own namespace a workload may change
- * them: whoever leaves alone what is WITHIN has to see that the packets take the loopback device.
- * In a namespace that is not registered, loopback is what it is to the host. */
 __weak __noinline __u32 standing_in(__u32 number, __u32 flags, const struct endpoint *e)
 {
-	__u32 ret;
+	bool loopback;
 
 	if (!e)
 		return ROUTE_NONE;
-	ret = route_in(number, e);
-	if (!number)
-		return ret == ROUTE_LOCAL ? ret | STANDING_HOST : ret;
-	if (number == NETNS_UNKNOWN && ret == ROUTE_LOCAL)
-		ret |= STANDING_HOST;
-	if (number != NETNS_UNKNOWN && ret == ROUTE_LOCAL && !(flags & WORKLOAD_LOOPBACK))
-		ret |= STANDING_WITHIN;
-	if (!endpoint_is_loopback(e) && route_in(0, e) == ROUTE_LOCAL)
-		ret |= STANDING_HOST;
-	return ret | STANDING_ELSEWHERE;
+	loopback = endpoint_is_loopback(e);
+	return decide_standing(number, flags, route_in(number, e), loopback,
+			       number && !loopback && route_in(0, e) == ROUTE_LOCAL);
 }
 
 static __always_inline struct standing standing_of(const struct subject *who,
@@ -209,15 +193,16 @@ static __always_inline bool mark_holds(const struct subject *who, struct mark *m
 
 /* M, of which no hook knows anything, is UDP: connected before there were programs? Then it is held
  * to that peer from now on, as if they had seen it. */
-static __always_inline void note_older_peer(const struct subject *who, struct mark *m)
+__weak __noinline int note_older_peer(__u64 sk, struct mark *m)
 {
-	struct endpoint peer = end_of(who->sk, true);
+	struct endpoint peer = end_of(sk, true);
 
-	if (!peer.port || endpoint_is_any(&peer))
-		return;
+	if (!m || !peer.port || endpoint_is_any(&peer))
+		return 0;
 	m->destination = peer;
 	m->generation = 0;
 	m->fate = FATE_ALONE;
+	return 0;
 }
 
 /* M is ALONE from now on since it does not leave its namespace: that is asked of each packet, which

@@ -13,7 +13,7 @@
 
 #define HOLDER_SHIFT   7      /* kernel addresses are sign-extended from fewer bits */
 #define HOLDER_SOCKETS 0x3ffu /* below it, as such an address is a multiple of 8 */
-#define HOLDER_TRIES   16     /* against others that count at the same moment */
+#define HOLDER_TRIES   4      /* against others that count at the same moment */
 
 static __always_inline __u64 holder_cgroup(__u64 holder)
 {
@@ -59,21 +59,10 @@ static __always_inline void place_has_changed(struct listening_place *p)
 	p->memo = change; /* not seen */
 }
 
-static __always_inline void place_begin(const struct place_key *key, __u64 cgroup)
+static __always_inline void place_begin(struct listening_place *p, __u64 cgroup)
 {
-	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
 	bool joined = false;
 
-	if (!p) {
-		struct listening_place none;
-
-		/* Whoever is faster makes it. */
-		__builtin_memset(&none, 0, sizeof(none));
-		bpf_map_update_elem(&listening, key, &none, BPF_NOEXIST);
-		p = bpf_map_lookup_elem(&listening, key);
-	}
-	if (!p)
-		return;
 	if (holder_cgroup(cgroup << HOLDER_SHIFT) == cgroup)
 		for (int i = 0; i < PLACE_HOLDERS && !joined; i++)
 			joined = join_as(&p->holders[i], cgroup);
@@ -82,18 +71,38 @@ static __always_inline void place_begin(const struct place_key *key, __u64 cgrou
 	place_has_changed(p);
 }
 
-static __always_inline void place_end(const struct place_key *key, __u64 cgroup)
+static __always_inline void place_end(struct listening_place *p, __u64 cgroup)
 {
-	struct listening_place *p = bpf_map_lookup_elem(&listening, key);
 	bool left = false;
 
-	if (!p)
-		return;
 	for (int i = 0; i < PLACE_HOLDERS && !left; i++)
 		left = leave_as(&p->holders[i], cgroup);
 	if (!left)
 		__sync_fetch_and_add(&p->others, -1);
 	place_has_changed(p);
+}
+
+/* Verified once, not wherever it is called. */
+__weak __noinline int place_count(const struct place_key *key, __u64 cgroup, __u32 begins)
+{
+	struct listening_place *p, none;
+
+	if (!key)
+		return 0;
+	p = bpf_map_lookup_elem(&listening, key);
+	if (!p && begins) {
+		/* Whoever is faster makes it. */
+		__builtin_memset(&none, 0, sizeof(none));
+		bpf_map_update_elem(&listening, key, &none, BPF_NOEXIST);
+		p = bpf_map_lookup_elem(&listening, key);
+	}
+	if (!p)
+		return 0;
+	if (begins)
+		place_begin(p, cgroup);
+	else
+		place_end(p, cgroup);
+	return 0;
 }
 
 /* At every place that M stands for, which listens, or did until now. */
@@ -104,12 +113,8 @@ static __always_inline void count_places(struct mark *m, __u64 cgroup, bool begi
 
 	place_key_make(&key, m->key.netns, &at);
 	for (int i = 0; i < 2; i++) {
-		if (m->filed & (i ? FILED_DUAL : FILED_PLACE)) {
-			if (begins)
-				place_begin(&key, cgroup);
-			else
-				place_end(&key, cgroup);
-		}
+		if (m->filed & (i ? FILED_DUAL : FILED_PLACE))
+			place_count(&key, cgroup, begins);
 		key.at.family = WIRE_IPV4;
 	}
 }

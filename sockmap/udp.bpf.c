@@ -33,7 +33,7 @@ static __always_inline int sendmsg_judge(struct bpf_sock_addr *ctx, struct mark 
 	if (!m)
 		return refuse(who, STEER_NO_ROOM, to, DECIDE_UDP);
 	if (is_unknown(m))
-		note_older_peer(who, m);
+		note_older_peer(who->sk, m);
 	if (is_unknown(m)) {
 		m->generation = m->within ? 0 : who->generation;
 		m->fate = FATE_ALONE;

@@ -231,6 +231,47 @@ static void test_fails_anyway(void **state)
 	assert_true(decide_fails_anyway(ROUTE_ROUTED, &group, false));
 }
 
+static void test_standing(void **state)
+{
+	static const struct {
+		uint32_t number, flags, route;
+		bool loopback, local_to_host;
+		uint32_t want;
+	} cases[] = {
+		/* in the host's own namespace */
+		{ 0, 0, ROUTE_LOCAL, true, false, STANDING_HOST },
+		{ 0, 0, ROUTE_LOCAL, false, false, STANDING_HOST },
+		{ 0, WORKLOAD_LOOPBACK, ROUTE_LOCAL, false, false, STANDING_HOST },
+		{ 0, 0, ROUTE_ROUTED, false, false, 0 },
+		{ 0, 0, ROUTE_NONE, false, false, 0 },
+		/* elsewhere: its own, the host's, and both */
+		{ 1, 0, ROUTE_LOCAL, true, false, STANDING_ELSEWHERE | STANDING_WITHIN },
+		{ 1, 0, ROUTE_LOCAL, false, false, STANDING_ELSEWHERE | STANDING_WITHIN },
+		{ 1, 0, ROUTE_LOCAL, false, true,
+		  STANDING_ELSEWHERE | STANDING_WITHIN | STANDING_HOST },
+		{ 1, 0, ROUTE_ROUTED, false, true, STANDING_ELSEWHERE | STANDING_HOST },
+		{ 1, 0, ROUTE_ROUTED, false, false, STANDING_ELSEWHERE },
+		{ 1, WORKLOAD_LOOPBACK, ROUTE_LOCAL, true, false, STANDING_ELSEWHERE },
+		{ 1, WORKLOAD_LOOPBACK, ROUTE_LOCAL, false, true,
+		  STANDING_ELSEWHERE | STANDING_HOST },
+		{ 1, WORKLOAD_HOST_HELD, ROUTE_LOCAL, true, false,
+		  STANDING_ELSEWHERE | STANDING_WITHIN },
+		/* nobody knows where: nothing is left alone */
+		{ NETNS_UNKNOWN, 0, ROUTE_LOCAL, true, false, STANDING_ELSEWHERE | STANDING_HOST },
+		{ NETNS_UNKNOWN, 0, ROUTE_ROUTED, false, true, STANDING_ELSEWHERE | STANDING_HOST },
+		{ NETNS_UNKNOWN, 0, ROUTE_ROUTED, false, false, STANDING_ELSEWHERE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint32_t got = decide_standing(cases[i].number, cases[i].flags, cases[i].route,
+					       cases[i].loopback, cases[i].local_to_host);
+
+		if (got != (cases[i].want | cases[i].route))
+			fail_msg("%zu: %#x", i, got);
+	}
+}
+
 static void test_sockets(void **state)
 {
 	assert_true(decide_socket(SOCK_STREAM, IPPROTO_TCP));
@@ -254,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_valid),
 		cmocka_unit_test(test_fails_anyway),
+		cmocka_unit_test(test_standing),
 		cmocka_unit_test(test_sockets),
 	};
 

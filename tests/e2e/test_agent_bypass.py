@@ -4,6 +4,7 @@ it lives; nor does somebody else by way of what the agent has made there."""
 import contextlib
 import os
 import re
+import select
 import socket
 
 import pytest
@@ -134,6 +135,69 @@ def test_namespaces_that_nobody_knows(sluice, node, lan):
             node.members.remove(member)
     node.remove(first)
     agent.wait_until(lambda status: not status["network_namespaces"], "they are forgotten")
+    agent.finish()
+
+
+def test_routes_that_are_changed(sluice, node, lan):
+    """By who has the power in the workload's own namespace: an address that was its own, and so left
+    alone, leads out of it from one moment to the next."""
+    member, space = node.member("pods/one", lan.pod(1)), lan.pod(1)
+    agent = sluice.agent([node.workload("pods/*")], {"p.yaml": document("p", egress=[])},
+                         prefix=lan.prefix).wait_for(member)
+    where = lan.address(3), 8085
+    with lan.pod(3).inside():
+        server = listen(*where)
+        udp = socket.socket(type=socket.SOCK_DGRAM)
+    with server, udp:
+        udp.bind(where)
+        space.sh(f"ip addr add {where[0]}/32 dev lo; ip rule add pref 9 lookup local; "
+                 f"ip route replace {where[0]}/32 dev pod1 table 77")
+        try:
+            wait_until(lambda: refused_by_nobody(member, where), "it is its own")
+            space.sh("ip rule add pref 5 lookup 77; ip rule del pref 0")
+            sock = member.socket()
+            sock.settimeout(0.2)
+            with sock, pytest.raises(OSError):
+                sock.connect(where)
+            with member.socket(kind=socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+                sock.sendto(b"SECRET", where)
+            assert not select.select([server, udp], [], [], 0.1)[0]
+        finally:
+            space.sh("ip rule add pref 0 lookup local; ip rule del pref 5; ip rule del pref 9; "
+                     f"ip addr del {where[0]}/32 dev lo; ip route flush table 77")
+    agent.finish()
+
+
+def refused_by_nobody(member, where):
+    """Nobody listens there, and sluice is not asked."""
+    try:
+        member.connect(where).close()
+    except ConnectionRefusedError:
+        return True
+    except PermissionError:
+        return False
+    raise AssertionError("it is had")
+
+
+def test_sockets_of_another_namespace(sluice, node, lan):
+    """A process that goes to another namespace with a socket that it has: the socket is where it was
+    made, whoever connects it from wherever."""
+    away, home = node.member("pods/one", lan.pod(1)), node.member("pods/two", lan)
+    agent = sluice.agent([node.workload("pods/*")],
+                         {"p.yaml": document("p", egress=[http(8080, "/ok")])},
+                         prefix=lan.prefix).wait_for(away, home)
+    with lan.pod(3).inside():
+        server, closed = (listen(lan.address(3), number) for number in (8080, 8086))
+    with server, closed:
+        for member, space in (away, lan), (home, lan.pod(1)), (away, lan.pod(3)):
+            with space.inside():
+                client = member.connect((lan.address(3), 8080))
+                with pytest.raises(PermissionError):
+                    member.connect(closed.getsockname())
+            with client, End(server.accept()[0], "server") as end:
+                exchange(client, end)
+                deny(client)
+        assert not select.select([closed], [], [], 0)[0]
     agent.finish()
 
 
