@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from pod_scenes import held, to
+from pod_scenes import come, held, to
 from policies import app, document, http
 from steady import Answering, Steady, Truth
 from workload import deny, get
@@ -59,7 +59,8 @@ def judged(resident, where):
     with resident.connect((where, 8080)) as here:
         here.send(get("/ok"))
         assert here.read_response().status == 200
-        deny(here)
+        for path in "/no", "/in", "/out":
+            deny(here, path)
     with pytest.raises(PermissionError):
         resident.connect((where, 8081))
 
@@ -150,8 +151,10 @@ def test_pods_whose_runtime_restarts(begin_pods, pods, run_pod, steady):
 @pytest.mark.alone
 def test_pods_of_an_agent_that_is_killed(begin_pods, client, origin):
     """What has to be read is refused until there is another one, which knows all pods before it
-    takes over."""
-    agent = begin_pods(rules("client", "/ok"))
+    takes over; the server's socket is older than either."""
+    text = rules("client", "/ok", "/in") + document("in", app("server"), ingress=[
+        http(8080, "/ok", "/out", peer=come("client"))])
+    agent = begin_pods(text)
     pod, resident = client
     held(agent, pod, origin)
     where = origin.addresses()[0]
@@ -160,7 +163,7 @@ def test_pods_of_an_agent_that_is_killed(begin_pods, client, origin):
     agent.kill()
     with pytest.raises(PermissionError):
         resident.connect((where, 8080))
-    agent = begin_pods(rules("client", "/ok"), state=state)
+    agent = begin_pods(text, state=state)
     held(agent, pod, origin)
     judged(resident, where)
     agent.finish()

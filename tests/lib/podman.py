@@ -6,7 +6,7 @@ import subprocess
 import uuid
 
 import procfs
-from pods import make_root
+from image import make_root
 from procfs import wait_until
 from workload import Sockets, meet
 
