@@ -138,6 +138,38 @@ def test_namespaces_that_nobody_knows(sluice, node, lan):
     agent.finish()
 
 
+@pytest.mark.long
+def test_too_many_namespaces(sluice, node, lan):
+    """One workload does not take all of them; what has to be read is refused in the rest."""
+    agent = sluice.agent([{**node.workload("pods/*"), "hold-loopback": True}],
+                         {"p.yaml": document("p", egress=[http(8080, "/ok")])}, prefix=lan.prefix)
+    with contextlib.ExitStack() as spaces:
+        for _ in range(40):
+            node.member("pods/greedy", spaces.enter_context(NetworkNamespace()))
+        agent.wait_until(lambda status: len(status["network_namespaces"]) == 32, "as many as may be")
+        modest = node.member("pods/modest", lan.pod(1))
+        agent.wait_until(lambda status: len(status["network_namespaces"]) == 33, "another one's")
+        with lan.pod(3).inside():
+            server = listen(lan.address(3), 8080)
+        with server:
+            refused = 0
+            for member in node.members[:-1]:
+                try:
+                    member.connect((lan.address(3), 8080)).close()
+                except PermissionError:
+                    refused += 1
+                except OSError:
+                    pass  # no way there
+            assert refused == 8
+            with modest.connect((lan.address(3), 8080)) as here, End(server.accept()[0]) as end:
+                exchange(here, end)
+                deny(here)
+        for member in node.members:
+            member.end()
+    result = agent.finish()
+    assert "too many" in result.err
+
+
 def test_routes_that_are_changed(sluice, node, lan):
     """By who has the power in the workload's own namespace: an address that was its own, and so left
     alone, leads out of it from one moment to the next."""
