@@ -47,8 +47,12 @@ static void fill_tables(void)
 		endpoint_addresses[i] =
 			(struct address){ .family = AF_INET,
 					  .ip = { 10, 1, (uint8_t)(i / 250), (uint8_t)(i % 250) } };
-		endpoints[i] = (struct policy_endpoint){ &endpoint_labels[i], 1,
-							 &endpoint_addresses[i], 1 };
+		endpoints[i] = (struct policy_endpoint){
+			.labels = &endpoint_labels[i],
+			.n_labels = 1,
+			.addresses = &endpoint_addresses[i],
+			.n_addresses = 1,
+		};
 	}
 }
 

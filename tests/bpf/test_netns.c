@@ -327,7 +327,7 @@ static struct program attached_to(ino_t inode)
 /* The map that no other program has: the one that was made last. */
 static uint32_t newest_map(uint32_t program)
 {
-	uint32_t maps[64], newest = 0, len;
+	uint32_t maps[64] = { 0 }, newest = 0, len;
 	struct bpf_prog_info info = { .nr_map_ids = ARRAY_SIZE(maps),
 				      .map_ids = (uint64_t)(uintptr_t)maps };
 	int fd = bpf_prog_get_fd_by_id(program);

@@ -72,8 +72,8 @@ static int teardown(void **state)
 /* ---- one connect() of the workload from there ---- */
 
 struct dialled {
-	int family;
 	const char *ip;
+	int family;
 	uint16_t port;
 	int result; /* 0: it is had */
 	bool by_udp;
@@ -189,15 +189,15 @@ static void test_host(void **state)
 	int host6 = scene_listen(AF_INET6, "::", PORT_HOST);
 	int far4 = scene_listen(AF_INET, "0.0.0.0", PORT_FAR);
 	const struct dialled tries[] = {
-		{ AF_INET, there.here4, PORT_HOST, 0, false },
-		{ AF_INET, HERE4, PORT_HOST, 0, false },
-		{ AF_INET6, there.here6, PORT_HOST, 0, false },
-		{ AF_INET6, HERE4, PORT_HOST, 0, false },
-		{ AF_INET, there.here4, PORT_FAR, -EPERM, false },
-		{ AF_INET, "192.0.2.5", PORT_HOST, -EPERM, false },
-		{ AF_INET, "127.0.0.1", PORT_HOST, -EPERM, false },
-		{ AF_INET6, "::1", PORT_HOST, -EPERM, false },
-		{ AF_INET, there.there4, PORT_HOST, -EPERM, false },
+		{ there.here4, AF_INET, PORT_HOST, 0, false },
+		{ HERE4, AF_INET, PORT_HOST, 0, false },
+		{ there.here6, AF_INET6, PORT_HOST, 0, false },
+		{ HERE4, AF_INET6, PORT_HOST, 0, false },
+		{ there.here4, AF_INET, PORT_FAR, -EPERM, false },
+		{ "192.0.2.5", AF_INET, PORT_HOST, -EPERM, false },
+		{ "127.0.0.1", AF_INET, PORT_HOST, -EPERM, false },
+		{ "::1", AF_INET6, PORT_HOST, -EPERM, false },
+		{ there.there4, AF_INET, PORT_HOST, -EPERM, false },
 	};
 	struct worker w;
 	struct flow flow;
@@ -206,7 +206,7 @@ static void test_host(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(tries); i++)
 		expect(s, &tries[i]);
 	w = worker_start(s, dial_there,
-			 &(struct dialled){ AF_INET, HERE4, PORT_STEERED, 0, false });
+			 &(struct dialled){ HERE4, AF_INET, PORT_STEERED, 0, false });
 	flow = accepted(s, there.four, &fd);
 	assert_true(flow.local);
 	worker_end(&w);
@@ -224,14 +224,14 @@ static void test_left_alone(void **state)
 	int six = elsewhere_listen(&there, AF_INET6, "::", PORT_REFUSED);
 	int home = elsewhere_visit(&there), udp = socket(AF_INET, SOCK_DGRAM, 0);
 	const struct dialled own[] = {
-		{ AF_INET, "127.0.0.1", PORT_REFUSED, 0, false },
-		{ AF_INET, "127.3.2.1", PORT_REFUSED, 0, false },
-		{ AF_INET, "0.0.0.0", PORT_REFUSED, 0, false },
-		{ AF_INET, there.there4, PORT_REFUSED, 0, false },
-		{ AF_INET6, "::1", PORT_REFUSED, 0, false },
-		{ AF_INET6, there.there6, PORT_REFUSED, 0, false },
-		{ AF_INET6, there.there4, PORT_REFUSED, 0, false },
-		{ AF_INET, there.there4, PORT_REFUSED, 0, true },
+		{ "127.0.0.1", AF_INET, PORT_REFUSED, 0, false },
+		{ "127.3.2.1", AF_INET, PORT_REFUSED, 0, false },
+		{ "0.0.0.0", AF_INET, PORT_REFUSED, 0, false },
+		{ there.there4, AF_INET, PORT_REFUSED, 0, false },
+		{ "::1", AF_INET6, PORT_REFUSED, 0, false },
+		{ there.there6, AF_INET6, PORT_REFUSED, 0, false },
+		{ there.there4, AF_INET6, PORT_REFUSED, 0, false },
+		{ there.there4, AF_INET, PORT_REFUSED, 0, true },
 	};
 
 	assert_int_equal(bind(udp, (struct sockaddr *)&to, place_len(&to)), 0);

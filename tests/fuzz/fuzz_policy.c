@@ -118,10 +118,12 @@ static const struct address addresses[] = {
 	{ .family = AF_INET, .ip = { 10, 0, 0, 2 } },
 	{ .family = AF_INET6, .ip = { 0xfd, [15] = 1 } },
 };
+static const struct named_port own_ports[] = { { .name = "http", .port = 8080 },
+					       { .name = "db", .port = 5432 } };
 static const struct policy_endpoint endpoints[] = {
-	{ labels, ARRAY_SIZE(labels), addresses, 1 },
-	{ db, ARRAY_SIZE(db), addresses + 1, 2 },
-	{ other, ARRAY_SIZE(other), addresses + 2, 1 },
+	{ labels, ARRAY_SIZE(labels), addresses, 1, own_ports, ARRAY_SIZE(own_ports) },
+	{ db, ARRAY_SIZE(db), addresses + 1, 2, own_ports, 1 },
+	{ other, ARRAY_SIZE(other), addresses + 2, 1, NULL, 0 },
 };
 
 static void ask(const struct policy *p)
