@@ -29,6 +29,7 @@ static void wait_a_moment(void)
 struct find_cgroup2 {
 	const char *own; /* the path of our cgroup within the whole tree */
 	char *path;	 /* in the file system, CGROUP_PATH_MAX */
+	bool writable;	 /* as it has to be where cgroups are to be made */
 };
 
 static int on_cgroup2(void *ctx, const struct mount_entry *m)
@@ -37,7 +38,7 @@ static int on_cgroup2(void *ctx, const struct mount_entry *m)
 	size_t root = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
 	const char *below = find->own + root;
 
-	if (strcmp(m->type, "cgroup2") != 0 || m->read_only)
+	if (strcmp(m->type, "cgroup2") != 0 || (find->writable && m->read_only))
 		return 0;
 	if (strncmp(find->own, m->root, root) != 0 || (*below && *below != '/'))
 		return 0; /* shows another part of the tree */
@@ -71,15 +72,16 @@ static int own_cgroup(char *path, size_t size)
 
 static int on_any_cgroup2(void *ctx, const struct mount_entry *m)
 {
-	(void)ctx;
-	return strcmp(m->type, "cgroup2") == 0 && !m->read_only;
+	const bool *writable = ctx;
+
+	return strcmp(m->type, "cgroup2") == 0 && !(*writable && m->read_only);
 }
 
 /* Before our own group is asked for: until cgroup2 is mounted for the first time since the start of
  * the system, the kernel does not tell it. Returns 1 where it was mounted, 0 where it is now. */
-static int mount_if_none(void)
+static int mount_if_none(bool writable)
 {
-	int r = mounts_each(on_any_cgroup2, NULL);
+	int r = mounts_each(on_any_cgroup2, &writable);
 
 	return r == 0 ? mounts_make("cgroup2", PRIVATE_VIEW) : r;
 }
@@ -109,9 +111,9 @@ int cgroup_own(char path[CGROUP_PATH_MAX], struct error *err)
 }
 
 /* Where the cgroup OWN of the tree is to be found, "/" being the tree itself. */
-static int find(const char *own, char *path, int before, struct error *err)
+static int find(const char *own, char *path, bool writable, int before, struct error *err)
 {
-	struct find_cgroup2 find = { own, path };
+	struct find_cgroup2 find = { own, path, writable };
 	int r = mounts_each(on_cgroup2, &find);
 
 	if (r == 0 && before == 1) { /* what is mounted shows another part of the tree */
@@ -129,25 +131,25 @@ static int find(const char *own, char *path, int before, struct error *err)
 static int find_own(char *path, struct error *err)
 {
 	char own[CGROUP_PATH_MAX];
-	int r, before = mount_if_none();
+	int r, before = mount_if_none(true);
 
 	if (before < 0) {
 		explain_no_cgroup2(err, before);
 		return before;
 	}
 	r = cgroup_own(own, err);
-	return r < 0 ? r : find(own, path, before, err);
+	return r < 0 ? r : find(own, path, true, before, err);
 }
 
 int cgroup_tree(char root[CGROUP_PATH_MAX], struct error *err)
 {
-	int before = mount_if_none();
+	int before = mount_if_none(false);
 
 	if (before < 0) {
 		explain_no_cgroup2(err, before);
 		return before;
 	}
-	return find("/", root, before, err);
+	return find("/", root, false, before, err);
 }
 
 /* ---- make and open ---- */

@@ -21,7 +21,8 @@ struct cgroup {
 int cgroup_make(struct cgroup *cg, const char *name, struct error *err);
 /* The path that cgroup_make() would use. */
 int cgroup_plan(char path[CGROUP_PATH_MAX], const char *name, struct error *err);
-/* Where the whole tree is mounted, and the path of the calling process's own group within it. */
+/* Where the whole tree is mounted, perhaps read-only, and the path of the calling process's own
+ * group within it. */
 int cgroup_tree(char root[CGROUP_PATH_MAX], struct error *err);
 int cgroup_own(char path[CGROUP_PATH_MAX], struct error *err);
 /* Open an existing one by its path. */
