@@ -35,12 +35,12 @@
 
 #define AGENT_WORKLOADS_MAX	4096
 #define AGENT_NETNS_MAX		1024
-#define AGENT_DESCRIPTORS_MAX	65536 /* of those that the main thread watches, the highest */
-#define AGENT_DESCRIPTORS_KEPT	2048  /* that connections may not take, where there are enough */
-#define AGENT_CONNECTIONS_LEAST 64    /* with fewer it does not start */
-#define AGENT_RETRY_MS		1000  /* what could not be done */
-#define AGENT_SWEEP_MS		20    /* between two sweeps for workloads that come */
-#define AGENT_SCAN_MS		10000 /* everything is looked at, whatever inotify has told */
+#define AGENT_DESCRIPTORS_MAX	1048576 /* of those that the main thread watches, the highest */
+#define AGENT_DESCRIPTORS_KEPT	2048	/* that connections may not take, where there are enough */
+#define AGENT_CONNECTIONS_LEAST 64	/* with fewer it does not start */
+#define AGENT_RETRY_MS		1000	/* what could not be done */
+#define AGENT_SWEEP_MS		20	/* between two sweeps for workloads that come */
+#define AGENT_SCAN_MS		10000	/* everything is looked at, whatever inotify has told */
 
 struct agent;
 

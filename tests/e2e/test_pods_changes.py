@@ -95,7 +95,6 @@ def test_pods_come_and_go(begin_pods, pods, origin, steady, count):
     flow.wait()
     assert not flow.wrong, flow.wrong
     assert after["pods"]["unknown"] == 0 and after["pods"]["held"]["pods"] >= count
-    assert after["pods"]["before_containers"] >= count, after["pods"]
     print(after["pods"])
     agent.finish()
 
