@@ -116,7 +116,8 @@ struct agent_point {
 	char *path;
 	uint64_t id;
 	int fd;
-	bool wanted;
+	bool wanted; /* by the last plan of which all points could be had, or by one since */
+	bool needed; /* while the points of a plan are gone through */
 };
 
 /* What is being loaded is the loading thread's. */

@@ -316,6 +316,11 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+bool agent_config_same_runtime(const struct agent_config *a, const struct agent_config *b)
+{
+	return same_text(a->pods.runtime, b->pods.runtime);
+}
+
 const char *agent_config_fixed(const struct agent_config *a, const struct agent_config *b)
 {
 	if (a->workers != b->workers)
@@ -326,7 +331,5 @@ const char *agent_config_fixed(const struct agent_config *a, const struct agent_
 		return "log";
 	if (!same_text(a->state_dir, b->state_dir))
 		return "state";
-	if (!same_text(a->pods.runtime, b->pods.runtime)) /* also: there are none, or now are */
-		return "pods: runtime";
 	return memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0 ? "limits" : NULL;
 }

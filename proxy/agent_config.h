@@ -77,6 +77,8 @@ struct agent_config *agent_config_unref(struct agent_config *c); /* accepts NULL
 int agent_config_peers(struct agent_settings *s, const char *file, struct policy_endpoint **ret,
 		       size_t *n, struct diag *diag);
 
+/* Do both ask the same container runtime for pods, or none? */
+bool agent_config_same_runtime(const struct agent_config *a, const struct agent_config *b);
 /* What of B, read later than A, cannot take effect while the agent runs: the name of the first
  * such setting, or NULL. */
 const char *agent_config_fixed(const struct agent_config *a, const struct agent_config *b);

@@ -135,6 +135,20 @@ static struct agent_plan *new_plan(struct pod_list *pods, struct diag *diag)
 	return p;
 }
 
+/* Else all pods would be unknown at once, or free. */
+static int check_runtime(const struct agent_plan *p, const struct agent_plan *before,
+			 struct diag *diag)
+{
+	if (!before || agent_config_same_runtime(before->config, p->config))
+		return 0;
+	diag_hint(diag,
+		  diag_add(diag, p->config->file, 0, 0,
+			   "\"pods\" cannot come, go, or have another \"runtime\" while the agent "
+			   "runs"),
+		  "start it again");
+	return -EINVAL;
+}
+
 int agent_plan_load(const char *path, struct pod_list *pods, const struct agent_plan *before,
 		    struct agent_plan **ret, struct diag *diag)
 {
@@ -144,6 +158,8 @@ int agent_plan_load(const char *path, struct pod_list *pods, const struct agent_
 	if (!p)
 		return -ENOMEM;
 	r = agent_config_read(path, &p->config, diag);
+	if (r == 0)
+		r = check_runtime(p, before, diag);
 	if (r == 0)
 		r = load_set(p, before, diag);
 	if (r == 0)

@@ -112,7 +112,7 @@ static int attach(struct agent *a, const char *path, struct error *err)
 		free(p);
 		return r;
 	}
-	p->wanted = true;
+	p->wanted = p->needed = true;
 	cg.fd = p->fd = agent_open_cgroup(a, path);
 	p->id = p->fd < 0 ? 0 : cgroup_id(&cg);
 	if (!p->id) {
@@ -154,22 +154,31 @@ static int cover(struct agent *a, const char *pattern, struct error *err)
 		p = NULL;
 	}
 	if (p)
-		p->wanted = true;
+		p->wanted = p->needed = true;
 	else
 		r = attach(a, path, err);
 	free(path);
 	return r;
 }
 
+/* Nobody is let go of before everything that the plan needs is there. What can be had is had
+ * whatever else fails. */
 int agent_points_attach(struct agent *a, struct error *err)
 {
 	const struct agent_plan *plan = a->plan;
 	int r = 0;
 
 	for (struct agent_point *p = a->points; p; p = p->next)
-		p->wanted = false;
-	for (size_t i = 0; r == 0 && i < plan->n_patterns; i++)
-		r = cover(a, plan->patterns[i], err);
+		p->needed = false;
+	for (size_t i = 0; i < plan->n_patterns; i++) {
+		struct error other = { "" };
+		int one = cover(a, plan->patterns[i], r < 0 ? &other : err);
+
+		if (r == 0)
+			r = one;
+	}
+	for (struct agent_point *p = a->points; r == 0 && p; p = p->next)
+		p->wanted = p->needed;
 	return r;
 }
 

@@ -199,7 +199,8 @@ int steer_remove_workload(struct steer *s, uint64_t workload)
 
 	if (!slot)
 		return -ENOENT;
-	r = leave_members(s, slot->cgroup);
+	/* Once: the cgroup may be another workload by now. */
+	r = slot->leaving ? 0 : leave_members(s, slot->cgroup);
 	if (r < 0)
 		return r;
 	slot->leaving = true;

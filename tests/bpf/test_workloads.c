@@ -191,6 +191,36 @@ static void test_removed(void **state)
 	close(server);
 }
 
+static unsigned failing_delete; /* 1: the next one, once */
+
+int __real_bpf_map_delete_elem(int fd, const void *key);
+int __wrap_bpf_map_delete_elem(int fd, const void *key);
+int __wrap_bpf_map_delete_elem(int fd, const void *key)
+{
+	if (failing_delete > 0 && --failing_delete == 0)
+		return -ENOMEM;
+	return __real_bpf_map_delete_elem(fd, key);
+}
+
+/* A removal that stops half-way is repeated when the cgroup is a workload again: that one stays. */
+static void test_removed_late(void **state)
+{
+	struct tree *t = *state;
+	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED);
+	uint64_t first;
+
+	tree_add(&t->a, L4_ALLOW);
+	first = t->a.workload;
+	failing_delete = 2; /* it is no member any more, but has its table */
+	assert_int_equal(steer_remove_workload(t->base.steer, first), -ENOMEM);
+	tree_add(&t->a, L4_REFUSE);
+	assert_int_equal(steer_remove_workload(t->base.steer, first), 0);
+	tree_expect(&t->a, PORT_ALLOWED, -EPERM);
+	assert_int_equal(steer_remove_workload(t->base.steer, t->a.workload), 0);
+	tree_expect(&t->a, PORT_ALLOWED, 0);
+	close(server);
+}
+
 static void test_no_room(void **state)
 {
 	struct tree *t = *state;
@@ -332,8 +362,9 @@ static int run_group(void)
 		TEST(test_two_tables),	      TEST(test_nested),
 		TEST(test_flows_name_theirs), TEST(test_socket_keeps_its_workload),
 		TEST(test_added_later),	      TEST(test_removed),
-		TEST(test_no_room),	      TEST(test_too_deep),
-		TEST(test_servers),	      TEST(test_attach_points),
+		TEST(test_removed_late),      TEST(test_no_room),
+		TEST(test_too_deep),	      TEST(test_servers),
+		TEST(test_attach_points),
 #undef TEST
 	};
 

@@ -71,7 +71,8 @@ static struct pod_list *make_list(unsigned which)
 	return list;
 }
 
-static struct agent_plan *load(const char *more, struct pod_list *pods)
+static struct agent_plan *load_after(const char *more, struct pod_list *pods,
+				     const struct agent_plan *before)
 {
 	char dir[] = "/tmp/test_agent_plan_pods.XXXXXX", config[64], policy[64];
 	struct agent_plan *ret = NULL;
@@ -89,14 +90,49 @@ static struct agent_plan *load(const char *more, struct pod_list *pods)
 	assert_non_null(f);
 	fputs(POLICY, f);
 	fclose(f);
-	if (agent_plan_load(config, pods, NULL, &ret, &diag) < 0)
-		diag_print(&diag, stderr);
+	if (agent_plan_load(config, pods, before, &ret, &diag) < 0)
+		assert_string_equal(
+			diag.items[0].message,
+			"\"pods\" cannot come, go, or have another \"runtime\" while the "
+			"agent runs");
 	diag_done(&diag);
 	unlink(config);
 	unlink(policy);
 	rmdir(dir);
+	return ret;
+}
+
+static struct agent_plan *load(const char *more, struct pod_list *pods)
+{
+	struct agent_plan *ret = load_after(more, pods, NULL);
+
 	assert_non_null(ret);
 	return ret;
+}
+
+/* Else all pods would be unknown at once, or free. */
+static void test_other_runtime(void **state)
+{
+	static const struct {
+		const char *before, *after;
+		bool loads;
+	} cases[] = {
+		{ "", "", true },
+		{ "pods: {}", "pods: {hold: false}", true },
+		{ "pods: {}", "pods: {runtime: /run/containerd/containerd.sock}", true },
+		{ "pods: {}", "pods: {runtime: /run/crio/crio.sock}", false },
+		{ "pods: {}", "", false },
+		{ "", "pods: {}", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct agent_plan *before = load(cases[i].before, NULL);
+		struct agent_plan *after = load_after(cases[i].after, NULL, before);
+
+		assert_int_equal(after != NULL, cases[i].loads);
+		agent_plan_free(after);
+		agent_plan_free(before);
+	}
 }
 
 static const struct agent_entry *entry_at(const struct agent_plan *p, const char *path)
@@ -239,9 +275,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_entries),	       cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_renewed),	       cmocka_unit_test(test_long_labels),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_other_runtime), cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_rules),	      cmocka_unit_test(test_renewed),
+		cmocka_unit_test(test_long_labels),   cmocka_unit_test(test_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,6 +226,29 @@ static void test_failures(void **state)
 	end(&s);
 }
 
+/* A point that cannot be had takes neither those after it nor those of before away. */
+static void test_failure_lets_nobody_go(void **state)
+{
+	struct error err = { "" };
+	struct stage s;
+
+	begin(&s, "mkdir -p a b c d", LIST("/a/*", "/d/*"));
+	assert_int_equal(agent_points_attach(&s.a, &err), 0);
+	set_patterns(&s, LIST("/b/*", "/a/*", "/c/*"));
+	s.a.said_unattached = true;
+	fail_alloc_at(1);
+	agent_points_attach_again(&s.a);
+	fail_alloc_at(0);
+	assert_true(s.a.unattached);
+	agent_points_tidy(&s.a);
+	check(&s, LIST("/a", "/c", "/d"));
+	agent_points_attach_again(&s.a);
+	assert_false(s.a.unattached);
+	agent_points_tidy(&s.a);
+	check(&s, LIST("/a", "/b", "/c"));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +256,7 @@ int main(void)
 		cmocka_unit_test(test_other_plan),
 		cmocka_unit_test(test_made_anew),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_failure_lets_nobody_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
