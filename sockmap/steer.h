@@ -64,6 +64,9 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
  * already; -ENOSPC, there are as many as may be. */
 int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint64_t *ret,
 		       struct error *err);
+/* Its other FLAGS, in place: what it has connected is judged again. Returns 0 or a negative errno:
+ * then call it again; until it succeeds either may be in force. */
+int steer_set_flags(struct steer *s, uint64_t workload, unsigned flags);
 /* Its sockets are free from now on, or belong to the workload above; but if its cgroup is gone they
  * stay refused as long as somebody holds them. Returns 0 or a negative errno: then call it again.
  */

@@ -161,6 +161,30 @@ int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint
 	return 0;
 }
 
+/* As with a table: whoever reads the new generation judges by the new flags, and whatever was
+ * judged by the old ones is judged again. */
+int steer_set_flags(struct steer *s, uint64_t workload, unsigned flags)
+{
+	struct workload_slot *slot = steer_slot_of(s, workload);
+	struct workload_config before;
+	int r;
+
+	if (!slot || slot->leaving)
+		return -ENOENT;
+	before = slot->config;
+	slot->config.flags = flags;
+	r = steer_write_slot(s, slot);
+	if (r == 0)
+		r = steer_wait_for_programs(s);
+	if (r == 0) {
+		slot->config.generation = steer_next_generation(s);
+		r = steer_write_slot(s, slot);
+	}
+	if (r < 0)
+		slot->config = before;
+	return r;
+}
+
 static int dig_grave(struct steer *s, uint64_t cgroup)
 {
 	uint32_t gone = SLOT_GONE;
