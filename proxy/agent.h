@@ -92,8 +92,8 @@ struct agent_workload {
 	enum agent_workload_state state;
 	char *path; /* of the cgroup, from the root of the tree */
 	uint64_t cgroup_id;
-	uint64_t id; /* of steering */
-	unsigned flags;
+	uint64_t id;		       /* of steering */
+	unsigned flags;		       /* in force */
 	size_t entry;		       /* of the configuration in force */
 	struct agent_rule rule;	       /* what it is, or is about to be, held to */
 	uint32_t serial;	       /* of what the workers were told first */

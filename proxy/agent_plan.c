@@ -234,18 +234,10 @@ long agent_plan_entry(const struct agent_plan *p, const char *root, const char *
 
 bool agent_plan_same_cgroups(const struct agent_plan *a, const struct agent_plan *b)
 {
-	const struct agent_config *one = a->config, *other = b->config;
-
-	if (a->n_patterns != b->n_patterns || one->n_entries != other->n_entries ||
-	    one->pods.hold_loopback != other->pods.hold_loopback ||
-	    one->pods.hold_host != other->pods.hold_host)
+	if (a->n_patterns != b->n_patterns || a->config->n_entries != b->config->n_entries)
 		return false;
 	for (size_t i = 0; i < a->n_patterns; i++)
 		if (strcmp(a->patterns[i], b->patterns[i]) != 0)
-			return false;
-	for (size_t i = 0; i < one->n_entries; i++)
-		if (one->entries[i].hold_loopback != other->entries[i].hold_loopback ||
-		    one->entries[i].hold_host != other->entries[i].hold_host)
 			return false;
 	return true;
 }

@@ -49,7 +49,7 @@ void agent_plan_free(struct agent_plan *p); /* accepts NULL */
 
 /* The entry for the cgroup PATH of the tree mounted at ROOT, or -1. */
 long agent_plan_entry(const struct agent_plan *p, const char *root, const char *path);
-/* Do both stand for the same cgroups, held in the same way? */
+/* Do both stand for the same cgroups? */
 bool agent_plan_same_cgroups(const struct agent_plan *a, const struct agent_plan *b);
 
 /* How many entries are selected by no policy, and how many policies and HTTP rules there are for

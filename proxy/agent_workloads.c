@@ -99,8 +99,29 @@ static void hold(struct agent *a, struct agent_workload *w)
 	agent_sweep_soon(a);
 }
 
+/* What else the entry in force says, in place: whatever the workload carries goes on. */
+static void take_flags(struct agent *a)
+{
+	for (struct agent_workload *w = a->workloads; w; w = w->next) {
+		const struct agent_entry *e = entry_of(a, w->entry);
+		unsigned flags = agent_entry_flags(e);
+		int r;
+
+		if (w->state >= AGENT_WORKLOAD_GONE || w->flags == flags)
+			continue;
+		r = steer_set_flags(a->steer, w->id, flags);
+		if (r < 0) {
+			say(a, e, w->path, strerror(-r));
+			continue;
+		}
+		w->flags = flags;
+		agent_sweep_soon(a);
+	}
+}
+
 void agent_workloads_progress(struct agent *a)
 {
+	take_flags(a);
 	/* Their policy may be one that not every worker has yet. */
 	if (agent_reload_is_taking(a) && !crew_reached(&a->crew, a->reload.rollout.serial, false))
 		return;
@@ -246,16 +267,14 @@ static void on_appeared(void *ctx, struct cgroup_found *f)
 
 	if (a->unfollowed)
 		return; /* it was found by another plan */
-	if (w && w->flags == agent_entry_flags(entry_of(a, w->entry))) {
-		f->data = w;
-		w->found = f;
-		if (!w->populated) /* whoever told was not listened to for a moment */
-			look_inside(a, w);
-	} else if (!w) {
+	if (!w) {
 		take(a, f);
-	} else {
-		agent_retry(a); /* it is removed first */
+		return;
 	}
+	f->data = w;
+	w->found = f;
+	if (!w->populated) /* whoever told was not listened to for a moment */
+		look_inside(a, w);
 }
 
 static void let_go(struct agent_workload *w)
@@ -417,6 +436,7 @@ static void renumber(struct agent *a)
 void agent_workloads_follow(struct agent *a, const struct agent_plan *before)
 {
 	renumber(a);
+	take_flags(a);
 	if (before && !a->unfollowed && agent_plan_same_cgroups(before, a->plan))
 		return;
 	a->unfollowed = cgroup_watch_set(a->cgroups, a->plan->patterns, a->plan->n_patterns) < 0;

@@ -112,8 +112,14 @@ int crew_start(struct crew *c, struct error *err)
 {
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < c->n; i++)
-		r = worker_start(&c->workers[i], err);
+	for (unsigned i = 0; r == 0 && i < c->n; i++) {
+		struct worker *w = &c->workers[i];
+
+		/* What was posted before is in force. */
+		atomic_store(&w->taken, c->serial);
+		atomic_store(&w->swept, c->serial);
+		r = worker_start(w, err);
+	}
 	c->started = r == 0;
 	return r;
 }

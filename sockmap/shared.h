@@ -72,7 +72,7 @@ struct workload_config {
 	__u32 ingress;	  /* 0: what comes in is left alone */
 	__u32 generation; /* of its table: never that of another table or workload; not 0 */
 	__u32 flags;	  /* WORKLOAD_*, as in steer.h */
-	__u32 since;	  /* `members` of steer_config, when it was added */
+	__u32 since;	  /* `members` of steer_config, when it became one */
 };
 
 #define WORKLOAD_LOOPBACK  1u

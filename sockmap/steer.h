@@ -57,13 +57,16 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
 /* Of such a workload: hold the host to the table too, which may always connect to it otherwise. */
 #define STEER_WORKLOAD_HOST_HELD 2u
 
-/* Sockets of the cgroup with this id (cgroup_id()) and below it are the workload *RET from now on,
- * also those that are there already: their next packet is judged. Nothing is enforced until it has
- * a table. An id of a workload is never 0 and never used twice. Returns 0, or a negative errno with
- * a sentence in ERR: -EEXIST, the cgroup is a workload already; -ENOSPC, there are as many as may
- * be. */
+/* Sockets of the cgroup with this id (cgroup_id()) and below it are the workload *RET as soon as it
+ * has a table, also those that are there already: their next packet is judged. Until then they
+ * belong to the workload above it, if there is one. An id of a workload is never 0 and never used
+ * twice. Returns 0, or a negative errno with a sentence in ERR: -EEXIST, the cgroup is a workload
+ * already; -ENOSPC, there are as many as may be. */
 int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint64_t *ret,
 		       struct error *err);
+/* Its other FLAGS, in place: what it has connected is judged again. Returns 0 or a negative errno:
+ * then call it again; until it succeeds either may be in force. */
+int steer_set_flags(struct steer *s, uint64_t workload, unsigned flags);
 /* Its sockets are free from now on, or belong to the workload above; but if its cgroup is gone they
  * stay refused as long as somebody holds them. Returns 0 or a negative errno: then call it again.
  */

@@ -29,6 +29,7 @@ struct attach_point {
 /* One slot, as it stands in the maps. */
 struct workload_slot {
 	uint64_t cgroup; /* id; 0: free */
+	bool member;	 /* it has, or has had, a table, and stands in `members` */
 	bool leaving;	 /* not a member any more, but not free either */
 	struct workload_config config;
 };
@@ -79,6 +80,8 @@ int steer_init_slots(struct steer *s);
 /* The slot of a workload that may be changed, or NULL. */
 struct workload_slot *steer_slot_of(struct steer *s, uint64_t workload);
 int steer_write_slot(struct steer *s, const struct workload_slot *slot);
+/* Whose slot is written, and says what is in force, becomes a member; again, nothing happens. */
+int steer_make_member(struct steer *s, struct workload_slot *slot);
 /* One that no table has had; never 0. */
 uint32_t steer_next_generation(struct steer *s);
 

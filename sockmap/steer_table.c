@@ -75,7 +75,8 @@ static int build(const struct l4_table *table)
  * uses the old table any more: whoever then reads the new generation judges by the new one. Without
  * enforcement the slot is not read, so it is filled before enforcement begins and stays as it is
  * when enforcement ends. Where a later step fails, connect() meets the new table, and what was
- * connected before is held to the old one until the call is repeated. */
+ * connected before is held to the old one until the call is repeated. With the first table it
+ * becomes a member: until then the workload above it holds it, if there is one. */
 static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
 		     const struct l4_table *what)
 {
@@ -91,12 +92,16 @@ static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
 	slot->config.generation = steer_next_generation(s);
 	slot->config.enforced = what->enforced;
 	slot->config.ingress = what->ingress_enforced;
+	if (!slot->member)
+		slot->config.since = s->config.members + 1;
 	/* Nothing passes unasked before the slot says so. */
 	r = steer_write_active(s);
 	if (r == 0)
 		r = s->attached ? steer_attach_lookup(s) : 0;
 	if (r == 0)
 		r = steer_write_slot(s, slot);
+	if (r == 0)
+		r = steer_make_member(s, slot);
 	if (r < 0)
 		slot->config = before;
 	return r;

@@ -112,22 +112,21 @@ static int clear_counters(struct steer *s, uint32_t slot)
 	return r;
 }
 
-/* The slot before its member, and the member before it is told of. */
-static int fill(struct steer *s, struct workload_slot *slot)
+/* The member before it is told of. */
+int steer_make_member(struct steer *s, struct workload_slot *slot)
 {
 	uint32_t at = (uint32_t)(slot - s->slots);
 	int fd = bpf_map__fd(s->skel->maps.members), r;
 
-	r = clear_counters(s, at);
-	if (r == 0)
-		r = steer_write_slot(s, slot);
-	if (r == 0)
-		r = bpf_map_update_elem(fd, &slot->cgroup, &at, BPF_NOEXIST);
+	if (slot->member)
+		return 0;
+	r = bpf_map_update_elem(fd, &slot->cgroup, &at, BPF_NOEXIST);
 	if (r < 0)
 		return r;
 	r = tell_of_change(s);
 	if (r < 0)
 		bpf_map_delete_elem(fd, &slot->cgroup);
+	slot->member = r == 0;
 	return r;
 }
 
@@ -149,9 +148,10 @@ int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint
 	slot->cgroup = cgroup_id;
 	slot->config = (struct workload_config){ .serial = s->serials,
 						 .generation = steer_next_generation(s),
-						 .flags = flags,
-						 .since = s->config.members + 1 };
-	r = fill(s, slot);
+						 .flags = flags };
+	r = clear_counters(s, (uint32_t)(slot - s->slots));
+	if (r == 0)
+		r = steer_write_slot(s, slot);
 	if (r < 0) {
 		memset(slot, 0, sizeof(*slot));
 		error_set(err, "cannot tell the BPF programs of a workload: %s", strerror(-r));
@@ -159,6 +159,30 @@ int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint
 	}
 	*ret = id_of(s, slot);
 	return 0;
+}
+
+/* As with a table: whoever reads the new generation judges by the new flags, and whatever was
+ * judged by the old ones is judged again. */
+int steer_set_flags(struct steer *s, uint64_t workload, unsigned flags)
+{
+	struct workload_slot *slot = steer_slot_of(s, workload);
+	struct workload_config before;
+	int r;
+
+	if (!slot || slot->leaving)
+		return -ENOENT;
+	before = slot->config;
+	slot->config.flags = flags;
+	r = steer_write_slot(s, slot);
+	if (r == 0)
+		r = steer_wait_for_programs(s);
+	if (r == 0) {
+		slot->config.generation = steer_next_generation(s);
+		r = steer_write_slot(s, slot);
+	}
+	if (r < 0)
+		slot->config = before;
+	return r;
 }
 
 static int dig_grave(struct steer *s, uint64_t cgroup)

@@ -31,6 +31,7 @@ static int setup_older(void **state)
 	if (cgroup_make(&o->w.cgroup, "base/w", &err) < 0)
 		fail_msg("%s", err.text);
 	scene_add_workload(&o->w, &o->w.cgroup);
+	scene_set_table(&o->w, false); /* by which it is one */
 	return 0;
 }
 

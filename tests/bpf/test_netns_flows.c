@@ -411,7 +411,8 @@ static void test_host_comes(void **state)
 		struct served at = { PORT_REFUSED, family };
 		struct address seen, own;
 		struct worker w;
-		int fd;
+		unsigned swept;
+		int fd, again;
 
 		hold(s, 0, true);
 		w = worker_start(s, serve, &at);
@@ -422,8 +423,20 @@ static void test_host_comes(void **state)
 		assert_int_equal(read(w.fd, &seen, sizeof(seen)), sizeof(seen));
 		own = name_of(fd, false);
 		assert_true(address_same(&seen, &own));
-		hold(s, STEER_WORKLOAD_HOST_HELD, true);
+		/* In place: what the host has connected is held to it as well. */
+		swept = 0;
+		assert_int_equal(steer_sweep(s->steer, on_swept, &swept), 0);
+		assert_int_equal(swept, 0);
+		assert_int_equal(steer_set_flags(s->steer, s->workload, STEER_WORKLOAD_HOST_HELD),
+				 0);
 		assert_int_equal(dial_tcp(family, ip, PORT_REFUSED), -ECONNREFUSED);
+		assert_int_equal(steer_sweep(s->steer, on_swept, &swept), 0);
+		assert_int_equal(swept, 1);
+		assert_int_equal(steer_set_flags(s->steer, s->workload, 0), 0);
+		again = dial_tcp(family, ip, PORT_REFUSED);
+		assert_true(again >= 0);
+		close(again);
+		assert_int_equal(steer_set_flags(s->steer, s->workload + 1, 0), -ENOENT);
 		meet(w.fd);
 		worker_end(&w);
 		close(fd);

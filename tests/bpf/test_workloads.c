@@ -44,7 +44,11 @@ static void test_nested(void **state)
 
 	tree_add(&t->a, L4_REFUSE);
 	tree_expect(&t->inner, PORT_ALLOWED, -EPERM);
-	tree_add(&t->inner, L4_ALLOW);
+	scene_add_workload(&t->inner, &t->inner.cgroup);
+	tree_expect(&t->inner, PORT_ALLOWED, -EPERM); /* until it has a table */
+	scene_read_events(&t->base);
+	assert_int_equal(t->base.last_event.workload, t->a.workload);
+	scene_set_allowed(&t->inner, L4_ALLOW);
 	tree_expect(&t->inner, PORT_ALLOWED, 0);
 	tree_expect(&t->a, PORT_ALLOWED, -EPERM);
 	assert_int_equal(steer_remove_workload(t->base.steer, t->inner.workload), 0);

@@ -111,9 +111,10 @@ def test_both_see_each_other(pair, lan, place, family):
 
 def test_itself_and_its_host(sluice, node, lan):
     """Loopback of a namespace of its own, and its host, are left alone, unless they are to be
-    held."""
+    held; which ends no request that sluice carries."""
     member = node.member("pods/self", lan.pod(1))
-    policy = {"p.yaml": document("in", ingress=[], egress=[])}
+    policy = {"p.yaml": document("in", ingress=[http(8082, "/ok.*", peer=cidr(lan, 3))],
+                                 egress=[])}
     entry = node.workload("pods/*")
     agent = sluice.agent([entry], policy, prefix=lan.prefix).wait_for(member)
     own = lan.address(1)
@@ -125,7 +126,11 @@ def test_itself_and_its_host(sluice, node, lan):
                 exchange(here, end, "/anything")
         with pytest.raises(ConnectionRefusedError):
             dial(own, server.port, lan.pod(3))
-        agent.change(workloads=[{**entry, "hold-loopback": True, "hold-host": True}])
+        with Server(member, own, 8082) as carrier, dial(own, 8082, lan.pod(3)) as here, \
+                carrier.accept()[0] as end:
+            exchange(here, end)
+            agent.change(workloads=[{**entry, "hold-loopback": True, "hold-host": True}])
+            exchange(here, end)
         for address in "127.0.0.1", own:
             with pytest.raises(PermissionError):
                 member.connect((address, server.port))

@@ -39,7 +39,11 @@ static void test_ask(void **state)
 	hall_open(&h, &plain);
 	hall_plan(&plan);
 	assert_int_equal(rollout_at_once(&plan, &h.crew, &h.steer, &err), 0);
+	assert_true(crew_reached(&h.crew, 1, true));
 	hall_start(&h, NULL);
+	assert_true(crew_reached(&h.crew, 1, false)); /* also of what came before the start */
+	assert_true(crew_reached(&h.crew, 1, true));
+	assert_false(crew_reached(&h.crew, 2, false));
 	assert_int_equal(crew_ask(&h.crew, on_answer_ask, &h), 0);
 	hall_wait_told(&h, "answer");
 	assert_string_equal(h.told, "first:3 answer:3 ");
