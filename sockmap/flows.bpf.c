@@ -19,7 +19,25 @@ static __always_inline void flow_key_complete(struct mark *m, struct bpf_sock_op
 	m->key.port = (__u16)ctx->local_port;
 }
 
-static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
+/* The listener finds no record and refuses: not that of an earlier socket either, which it would
+ * take where this one is missing. */
+static __always_inline void file_nothing(const struct flow_key *key)
+{
+	bpf_map_delete_elem(&flows, key);
+	bpf_map_delete_elem(&flows_closed, key);
+}
+
+/* It was steered in the name of whom the mark notes, perhaps long ago: the SYN of Fast Open waits
+ * for the first byte. Nobody else answers for it. */
+static __always_inline bool still_same(struct subject *who, const struct steer_config *c,
+				       const struct bpf_sock *sk, struct mark *m)
+{
+	__u32 before = MEMO_SLOT(m->memo);
+
+	return subject_of(who, c, sk, m) && who->id && who->slot == before;
+}
+
+static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct mark *m)
 {
 	const struct steer_config *c = steer_config();
 	struct flow_record record;
@@ -27,11 +45,12 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 	struct subject who;
 	struct flow_key key;
 
-	if (!c || !subject_at(&who, c, MEMO_SLOT(m->memo)))
-		return;
-	who.netns = m->key.netns;
 	flow_key_complete(m, ctx);
 	key = m->key;
+	if (!c || !still_same(&who, c, sk, m)) {
+		file_nothing(&key);
+		return;
+	}
 	__builtin_memset(&record, 0, sizeof(record));
 	__builtin_memset(&nowhere, 0, sizeof(nowhere));
 	record.destination = m->destination;
@@ -46,9 +65,7 @@ static __always_inline void flow_file(struct bpf_sock_ops *ctx, struct mark *m)
 
 		if (e)
 			bpf_ringbuf_submit(e, 0);
-		/* The listener finds no record and refuses: not that of an earlier socket either,
-		 * which it would take where this one is missing. */
-		bpf_map_delete_elem(&flows_closed, &key);
+		file_nothing(&key);
 		return;
 	}
 	m->filed = FILED_FLOW;
@@ -111,7 +128,7 @@ int steer_sock_ops(struct bpf_sock_ops *ctx)
 	if (ctx->op == BPF_SOCK_OPS_TIMEOUT_INIT && m->fate == FATE_DOOMED)
 		ctx->reply = doomed_rto();
 	else if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB && m->fate == FATE_STEERED)
-		flow_file(ctx, m);
+		flow_file(ctx, sk, m);
 	else if (ctx->op == BPF_SOCK_OPS_STATE_CB && m->filed)
 		flow_end(m, ctx->args[0]);
 	return 1;

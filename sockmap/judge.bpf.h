@@ -209,9 +209,15 @@ __weak __noinline int note_older_peer(__u64 sk, struct mark *m)
  * GENERATION 0 keeps off the short ways. */
 static __always_inline void mark_within(struct mark *m, const struct subject *who)
 {
-	m->within = who->slot;
+	m->within = subject_serial(who);
 	m->generation = 0;
 	m->fate = FATE_ALONE;
+}
+
+/* Was M left alone for that, by the workload whose it is now, and does still nobody ask? */
+static __always_inline bool is_marked_within(const struct subject *who, const struct mark *m)
+{
+	return m->within && m->within == subject_serial(who) && !(who->flags & WORKLOAD_LOOPBACK);
 }
 
 /* A packet to or from E: is E within, and the packet as well? From outside nobody can send on that
@@ -230,9 +236,14 @@ static __always_inline bool stays_within(const struct __sk_buff *skb, struct mar
 
 	if (one_netns || skb->ifindex != LOOPBACK_IFINDEX)
 		return false;
-	if (!m->within && !m->generation && peer.family && is_within(who, &peer))
-		mark_within(m, who);
-	return m->within && m->within == who->slot;
+	if (is_marked_within(who, m))
+		return true;
+	/* What another workload was left alone for says nothing. */
+	if (m->within == subject_serial(who) || m->generation || !peer.family ||
+	    !is_within(who, &peer))
+		return false;
+	mark_within(m, who);
+	return is_marked_within(who, m);
 }
 
 enum listening { LISTENS_NOBODY, LISTENS_OTHER, LISTENS_OURS };

@@ -61,7 +61,9 @@ struct mark {
 	__u32 audited;		 /* audit: reported already, the rest of it passes silently */
 	struct endpoint noted;	 /* audit, UDP: the last place for which sendmsg() was reported */
 	__u32 incoming;		 /* it listens, or was accepted */
-	__u32 within; /* ALONE: the slot of whoever was left alone for not leaving its namespace */
+	/* ALONE: the serial of the workload that was left alone here for not leaving its namespace:
+	 * a slot is given away again. */
+	__u32 within;
 	/* ALONE, older than the programs, and nobody knows who dialled: it is held to both
 	 * directions; in ingress the server's port is this one of its own. */
 	__u32 either;

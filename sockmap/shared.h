@@ -65,7 +65,9 @@ struct flow_record {
 
 /* What is in force for the workload of a slot; its id is {serial, slot}. Every field is changed
  * alone, and each is harmless to meet one instant too early or too late; what must flip as a whole
- * is the slot of map `tables`. A slot is given away again only when no program can be using it. */
+ * is the slot of map `tables`. But what was allowed is noted with the generation: that of new flags
+ * is written when no program is left that may have read the old ones. A slot is given away again
+ * only when no program can be using it. */
 struct workload_config {
 	__u32 serial;	  /* 0: none */
 	__u32 enforced;	  /* 0: what goes out is left alone */

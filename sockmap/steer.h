@@ -136,7 +136,8 @@ int steer_each_foreign(struct steer *s,
  * made here at the first time, and the same each time). Any number of cgroups, none below another.
  */
 int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err);
-/* Nothing below that cgroup is held any more. Returns 0, or -ENOENT: it was not attached to. */
+/* Nothing below that cgroup is held any more; but if it is gone, what is left of its sockets stays
+ * so until they are closed. Returns 0, or -ENOENT: it was not attached to. */
 int steer_detach(struct steer *s, int cgroup_fd);
 
 /* ---- connections ---- */

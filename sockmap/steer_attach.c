@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cgroup.h"
 #include "sluice/array.h"
 #include "steer_private.h"
 
@@ -151,6 +152,40 @@ static void remove_point(struct attach_point **at)
 	free(p);
 }
 
+/* The kernel lets go of a cgroup that was removed when its last socket closes. */
+static bool is_let_go(const struct attach_point *p)
+{
+	struct bpf_link_info info;
+	uint32_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	return bpf_obj_get_info_by_fd(bpf_link__fd(p->links[0]), &info, &len) == 0 &&
+	       !info.cgroup.cgroup_id;
+}
+
+/* A cgroup that is gone has sockets as long as somebody holds them, and they are refused by these
+ * programs. What cannot be told is not so. */
+static bool may_go(const struct attach_point *p)
+{
+	struct cgroup cg = { .fd = -1 };
+	int r = cgroup_open_id(&cg, p->cgroup);
+
+	cgroup_done(&cg);
+	return r == -ENOENT ? is_let_go(p) : r == 0;
+}
+
+void steer_forget_points(struct steer *s)
+{
+	struct attach_point **at = &s->attached;
+
+	while (*at) {
+		if ((*at)->unwanted && may_go(*at))
+			remove_point(at);
+		else
+			at = &(*at)->next;
+	}
+}
+
 static int attach_point(struct steer *s, int cgroup_fd)
 {
 	struct attach_point *p = calloc(1, sizeof(*p));
@@ -170,9 +205,16 @@ static int attach_point(struct steer *s, int cgroup_fd)
 
 int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct error *err)
 {
+	struct attach_point *p;
 	int r;
 
-	if (*find(s, id_of(cgroup_fd))) {
+	steer_forget_points(s);
+	p = *find(s, id_of(cgroup_fd));
+	if (p && p->unwanted) {
+		p->unwanted = false;
+		return 0;
+	}
+	if (p) {
 		error_set(err, "the BPF programs are attached to that cgroup already");
 		return -EEXIST;
 	}
@@ -196,9 +238,10 @@ int steer_detach(struct steer *s, int cgroup_fd)
 {
 	struct attach_point **at = find(s, id_of(cgroup_fd));
 
-	if (!*at)
+	if (!*at || (*at)->unwanted)
 		return -ENOENT;
-	remove_point(at);
+	(*at)->unwanted = true;
+	steer_forget_points(s);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct attach_point {
 	struct attach_point *next;
 	uint64_t cgroup;		     /* id */
 	uint32_t number;		     /* in the names of the pins, not used twice */
+	bool unwanted;			     /* but sockets may be left there */
 	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
 	struct bpf_link *release;	     /* the same, once there was an adoption */
 };
@@ -92,6 +93,8 @@ void steer_detach_lookup(struct netns_slot *n);
 /* Unpin, detach, free; *LINK may be NULL and is afterwards. */
 void steer_detach_link(struct bpf_link **link);
 void steer_detach_all(struct steer *s);
+/* Forget the attach points that nobody wants and of which no socket is left. */
+void steer_forget_points(struct steer *s);
 /* The maps, and the directory. */
 void steer_unpin(struct steer *s);
 /* Pin LINK, but not in audit. */

@@ -144,6 +144,12 @@ static __always_inline bool subject_of(struct subject *who, const struct steer_c
 	return true;
 }
 
+/* 0: none. */
+static __always_inline __u32 subject_serial(const struct subject *who)
+{
+	return (__u32)(who->id >> 32);
+}
+
 static __always_inline __u64 subject_netns(const struct subject *who)
 {
 	return who->sk ? netns_of(who->sk) : who->netns;

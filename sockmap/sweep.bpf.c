@@ -25,7 +25,7 @@ static __always_inline bool must_end(const struct subject *who, const struct mar
 		return false;
 	if (m->fate == FATE_REVOKED)
 		return true;
-	if (m->fate != FATE_ALONE || (m->within && m->within == who->slot))
+	if (m->fate != FATE_ALONE || is_marked_within(who, m))
 		return false;
 	if (!m->generation && to.family && is_within(who, &to))
 		return false; /* as stays_within() will find */

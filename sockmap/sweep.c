@@ -62,5 +62,6 @@ int steer_sweep(struct steer *s, void (*on_swept)(void *ctx, const struct swept 
 		close(place.fd);
 	free(all.bytes);
 	steer_bury(s);
+	steer_forget_points(s);
 	return r;
 }

@@ -85,6 +85,48 @@ static void test_flows_name_theirs(void **state)
 	}
 }
 
+/* The SYN is put off until the first byte. */
+static void dial_and_wait(int fd, void *arg)
+{
+	int sock = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	(void)arg;
+	CHECK(setsockopt(sock, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one)) == 0);
+	CHECK(dial(sock, AF_INET, FAR4, PORT_STEERED) == 0);
+	meet(fd);
+	CHECK(write(sock, "x", 1) == 1);
+	meet(fd);
+}
+
+/* Whoever has the slot by then does not answer for it. */
+static void test_flow_of_one_that_has_gone(void **state)
+{
+	struct sockaddr_storage ss = { .ss_family = 0 };
+	socklen_t len = sizeof(ss);
+	struct tree *t = *state;
+	struct address client;
+	struct worker w;
+	struct flow flow;
+	int fd;
+
+	assert_true(scene_shell("echo 5 >/proc/sys/net/ipv4/tcp_fastopen"));
+	tree_add(&t->a, L4_ALLOW);
+	w = worker_start(&t->a, dial_and_wait, NULL);
+	assert_int_equal(read(w.fd, &(char){ 0 }, 1), 1);
+	assert_int_equal(steer_remove_workload(t->base.steer, t->a.workload), 0);
+	tree_add(&t->b, L4_ALLOW);
+	assert_int_equal((uint32_t)t->a.workload, (uint32_t)t->b.workload);
+	assert_int_equal(write(w.fd, ".", 1), 1);
+	fd = accept(t->base.listener4, (struct sockaddr *)&ss, &len);
+	assert_true(fd >= 0);
+	client = address_of(&ss);
+	assert_int_equal(steer_take(t->base.steer, 0, &client, &flow), -ENOENT);
+	meet(w.fd);
+	worker_end(&w);
+	close(fd);
+	assert_true(scene_shell("echo 1 >/proc/sys/net/ipv4/tcp_fastopen"));
+}
+
 /* The process leaves for a cgroup that is free, or held to something else; its sockets stay. */
 static void leave_with_sockets(int fd, void *arg)
 {
@@ -363,11 +405,17 @@ static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, tree_setup, tree_teardown)
-		TEST(test_two_tables),	      TEST(test_nested),
-		TEST(test_flows_name_theirs), TEST(test_socket_keeps_its_workload),
-		TEST(test_added_later),	      TEST(test_removed),
-		TEST(test_removed_late),      TEST(test_no_room),
-		TEST(test_too_deep),	      TEST(test_servers),
+		TEST(test_two_tables),
+		TEST(test_nested),
+		TEST(test_flows_name_theirs),
+		TEST(test_flow_of_one_that_has_gone),
+		TEST(test_socket_keeps_its_workload),
+		TEST(test_added_later),
+		TEST(test_removed),
+		TEST(test_removed_late),
+		TEST(test_no_room),
+		TEST(test_too_deep),
+		TEST(test_servers),
 		TEST(test_attach_points),
 #undef TEST
 	};
