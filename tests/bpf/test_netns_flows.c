@@ -429,6 +429,7 @@ static void test_host_comes(void **state)
 		assert_int_equal(swept, 0);
 		assert_int_equal(steer_set_flags(s->steer, s->workload, STEER_WORKLOAD_HOST_HELD),
 				 0);
+		assert_int_equal(steer_renew(s->steer), 0);
 		assert_int_equal(dial_tcp(family, ip, PORT_REFUSED), -ECONNREFUSED);
 		assert_int_equal(steer_sweep(s->steer, on_swept, &swept), 0);
 		assert_int_equal(swept, 1);
