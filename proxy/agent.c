@@ -51,7 +51,9 @@ static int open_log(struct agent *a, struct error *err)
 
 static void make_timers(struct agent *a)
 {
-	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->rest, &a->sweep };
+	uv_timer_t *const timers[] = {
+		&a->retry, &a->scan, &a->visit, &a->rest, &a->sweep, &a->more
+	};
 
 	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
 		uv_timer_init(&a->loop, timers[i]);

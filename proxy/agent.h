@@ -40,6 +40,7 @@
 #define AGENT_CONNECTIONS_LEAST 64	/* with fewer it does not start */
 #define AGENT_RETRY_MS		1000	/* what could not be done */
 #define AGENT_SWEEP_MS		20	/* between two sweeps for workloads that come */
+#define AGENT_SLICE_MS		20	/* of one turn of the loop for workloads that come and go */
 #define AGENT_SCAN_MS		10000	/* everything is looked at, whatever inotify has told */
 
 struct agent;
@@ -93,6 +94,7 @@ struct agent_workload {
 	char *path; /* of the cgroup, from the root of the tree */
 	uint64_t cgroup_id;
 	uint64_t id;		       /* of steering */
+	bool stuck;		       /* it could not be removed */
 	unsigned flags;		       /* in force */
 	size_t entry;		       /* of the configuration in force */
 	struct agent_rule rule;	       /* what it is, or is about to be, held to */
@@ -161,6 +163,7 @@ struct agent {
 	struct policy *table_policy;
 	bool unfollowed; /* CGROUPS has the patterns of another plan than the one in force */
 	bool unheld;	 /* not every cgroup that was found could be made a workload */
+	bool unrenewed;	 /* not everything is judged by the flags of the plan in force */
 	bool unadopted;	 /* there may be sockets that are older than the programs */
 	bool adopted;	 /* not in the agent's own namespace */
 	bool unattached; /* the plan in force needs points that could not be had */
@@ -178,11 +181,13 @@ struct agent {
 	uv_poll_t signals, events, route_changes, cgroup_news;
 	uv_timer_t retry; /* what could not be done */
 	uv_timer_t scan;
-	uv_timer_t visit;  /* processes of workloads that have just come */
-	uv_timer_t rest;   /* of changes of routes in other namespaces */
-	uv_timer_t sweep;  /* connections that are older than their workload */
-	unsigned sweeps;   /* still to come */
-	uint64_t swept_ms; /* when the last one was */
+	uv_timer_t visit;   /* processes of workloads that have just come */
+	uv_timer_t rest;    /* of changes of routes in other namespaces */
+	uv_timer_t sweep;   /* connections that are older than their workload */
+	uv_timer_t more;    /* workloads for which there was no time in this turn */
+	unsigned sweeps;    /* still to come */
+	uint64_t swept_ms;  /* when the last one was */
+	uint64_t looked_ms; /* the same of listeners from elsewhere */
 	struct crew_watch progress;
 	struct status_server status;
 	unsigned revision;	 /* how many plans have been in force */

@@ -36,7 +36,9 @@ int agent_take_signals(struct agent *a, struct error *err)
 
 static void each_timer(struct agent *a, void (*fn)(uv_timer_t *timer))
 {
-	uv_timer_t *const timers[] = { &a->retry, &a->scan, &a->visit, &a->rest, &a->sweep };
+	uv_timer_t *const timers[] = {
+		&a->retry, &a->scan, &a->visit, &a->rest, &a->sweep, &a->more
+	};
 
 	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
 		fn(timers[i]);

@@ -75,6 +75,7 @@ void agent_foreign_look(struct agent *a)
 {
 	int r;
 
+	a->looked_ms = uv_now(&a->loop);
 	for (struct agent_workload *w = a->workloads; w; w = w->next)
 		for (size_t i = 0; i < w->n_foreign; i++)
 			w->foreign[i].seen = false;

@@ -46,20 +46,29 @@ void agent_points_close(struct agent *a);
 int agent_workloads_open(struct agent *a, struct error *err);
 /* The plan in force has taken the place of BEFORE. */
 void agent_workloads_follow(struct agent *a, const struct agent_plan *before);
-/* Workers have got on. */
-void agent_workloads_progress(struct agent *a);
 /* Do what could not be done before: remove those that are gone, add what there was no room for. */
 void agent_workloads_settle(struct agent *a);
 /* Look at every cgroup and every process, whatever was told. */
 void agent_workloads_scan(struct agent *a);
-/* Once they do not come any more. */
-void agent_workloads_drop_table(struct agent *a);
 /* Free all; the steering is closed afterwards. */
 void agent_workloads_close(struct agent *a);
 /* What PLAN says of W: its entry, or -1. */
 long agent_workload_entry(const struct agent *a, const struct agent_plan *plan,
 			  const struct agent_workload *w);
 unsigned agent_entry_flags(const struct agent_entry *e);
+
+/* ---- agent_held.c ---- */
+
+/* Workers have got on. */
+void agent_workloads_progress(struct agent *a);
+/* The plan in force says perhaps others. */
+void agent_workloads_take_flags(struct agent *a);
+/* Has this turn of the loop had its slice? Then agent_workloads_settle() goes on in another one. */
+bool agent_workloads_late(struct agent *a);
+/* Say once that the cgroup PATH, for which ENTRY stands, cannot be held, and try again. */
+void agent_workload_unheld(struct agent *a, size_t entry, const char *path, const char *why);
+/* Once they do not come any more. */
+void agent_workloads_drop_table(struct agent *a);
 
 /* ---- agent_sweep.c ---- */
 

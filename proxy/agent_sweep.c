@@ -65,7 +65,9 @@ static bool sweep(struct agent *a)
 	r = a->plan->config->audit ? 0 : steer_sweep(a->steer, on_swept, a);
 	if (r < 0)
 		agent_on_unlisted(a, r);
-	agent_foreign_look(a);
+	/* That goes through all descriptors of the host; the last sweep is late enough. */
+	if (uv_now(&a->loop) - a->looked_ms >= AGENT_RETRY_MS)
+		agent_foreign_look(a);
 	return r == 0 && !a->unadopted;
 }
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "agent_parts.h"
 #include "cgroup_pattern.h"
 
@@ -45,89 +44,6 @@ long agent_workload_entry(const struct agent *a, const struct agent_plan *plan,
 static const struct agent_entry *entry_of(const struct agent *a, size_t i)
 {
 	return &a->plan->entries[i];
-}
-
-static void say(struct agent *a, const struct agent_entry *e, const char *path, const char *why)
-{
-	if (!a->said_unheld)
-		fprintf(stderr,
-			"sluice: the workload %s in %s cannot be held: %s; it is tried again every "
-			"second\n",
-			e->name, path, why);
-	a->said_unheld = a->unheld = true;
-	agent_retry(a);
-}
-
-/* ---- held ---- */
-
-/* Of workloads that come together many have the same policy: they share its table. */
-static int table_of(struct agent *a, struct policy *policy, struct error *err)
-{
-	int fd;
-
-	if (a->table_policy == policy)
-		return a->table;
-	fd = steer_build_table(policy_l4_table(policy), err);
-	if (fd < 0)
-		return fd;
-	agent_workloads_drop_table(a);
-	a->table_policy = policy_ref(policy);
-	a->table = fd;
-	return fd;
-}
-
-void agent_workloads_drop_table(struct agent *a)
-{
-	if (a->table_policy)
-		close(a->table);
-	a->table_policy = policy_unref(a->table_policy);
-}
-
-static void hold(struct agent *a, struct agent_workload *w)
-{
-	struct error err = { "" };
-	int r = table_of(a, w->rule.policy, &err);
-
-	if (r >= 0)
-		r = steer_switch_table(a->steer, w->id, r, policy_l4_table(w->rule.policy), &err);
-	if (r < 0) {
-		say(a, entry_of(a, w->entry), w->path, err.text);
-		return;
-	}
-	w->state = AGENT_WORKLOAD_HELD;
-	agent_window_held(a, w);
-	agent_sweep_soon(a);
-}
-
-/* What else the entry in force says, in place: whatever the workload carries goes on. */
-static void take_flags(struct agent *a)
-{
-	for (struct agent_workload *w = a->workloads; w; w = w->next) {
-		const struct agent_entry *e = entry_of(a, w->entry);
-		unsigned flags = agent_entry_flags(e);
-		int r;
-
-		if (w->state >= AGENT_WORKLOAD_GONE || w->flags == flags)
-			continue;
-		r = steer_set_flags(a->steer, w->id, flags);
-		if (r < 0) {
-			say(a, e, w->path, strerror(-r));
-			continue;
-		}
-		w->flags = flags;
-		agent_sweep_soon(a);
-	}
-}
-
-void agent_workloads_progress(struct agent *a)
-{
-	take_flags(a);
-	/* Their policy may be one that not every worker has yet. */
-	if (agent_reload_is_taking(a) && !crew_reached(&a->crew, a->reload.rollout.serial, false))
-		return;
-	for (struct agent_workload *w = a->workloads; w; w = w->next)
-		if (w->state == AGENT_WORKLOAD_TOLD && crew_reached(&a->crew, w->serial, false))
-			hold(a, w);
 }
 
 /* ---- coming ---- */
@@ -238,16 +154,27 @@ static bool is_own(struct agent *a, const struct cgroup_found *f, const struct a
 	return true;
 }
 
+/* It waits for its removal, and can be added again afterwards. If that fails nobody waits for it.
+ */
+static bool is_going(const struct agent *a, uint64_t id)
+{
+	const struct agent_workload *w = a->workloads;
+
+	while (w && (w->cgroup_id != id || w->state != AGENT_WORKLOAD_GONE || w->stuck))
+		w = w->next;
+	return w;
+}
+
 static void take(struct agent *a, struct cgroup_found *f)
 {
 	long entry = agent_plan_entry(a->plan, a->tree, f->path);
 	struct agent_workload *w;
 	struct error err = { "" };
 
-	if (entry < 0 || is_own(a, f, entry_of(a, (size_t)entry)))
+	if (entry < 0 || is_own(a, f, entry_of(a, (size_t)entry)) || is_going(a, f->id))
 		return;
 	if (add(a, f, (size_t)entry, &w, &err) < 0) {
-		say(a, entry_of(a, (size_t)entry), f->path, err.text);
+		agent_workload_unheld(a, (size_t)entry, f->path, err.text);
 		return;
 	}
 	f->data = w;
@@ -342,12 +269,15 @@ static void remove_gone(struct agent *a)
 	while ((w = *at)) {
 		if (w->state < AGENT_WORKLOAD_GONE) {
 			at = &w->next;
+		} else if (agent_workloads_late(a)) {
+			return;
 		} else if (forget(a, w)) {
 			agent_sweep_soon(a); /* sockets may outlive it */
 			*at = w->next;
 			a->n_workloads--;
 			free_workload(w);
 		} else {
+			w->stuck = true;
 			agent_retry(a);
 			at = &w->next;
 		}
@@ -436,7 +366,7 @@ static void renumber(struct agent *a)
 void agent_workloads_follow(struct agent *a, const struct agent_plan *before)
 {
 	renumber(a);
-	take_flags(a);
+	agent_workloads_take_flags(a);
 	if (before && !a->unfollowed && agent_plan_same_cgroups(before, a->plan))
 		return;
 	a->unfollowed = cgroup_watch_set(a->cgroups, a->plan->patterns, a->plan->n_patterns) < 0;

@@ -64,9 +64,12 @@ int steer_open(const struct steer_options *options, struct steer **ret, struct e
  * already; -ENOSPC, there are as many as may be. */
 int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint64_t *ret,
 		       struct error *err);
-/* Its other FLAGS, in place: what it has connected is judged again. Returns 0 or a negative errno:
- * then call it again; until it succeeds either may be in force. */
+/* Its other FLAGS, in place, for whatever is judged from now on. Returns 0 or a negative errno, and
+ * nothing has happened. */
 int steer_set_flags(struct steer *s, uint64_t workload, unsigned flags);
+/* What was judged by the flags of before is judged again, for all workloads that have got others:
+ * waits once for the programs. Returns 0 or a negative errno: then call it again. */
+int steer_renew(struct steer *s);
 /* Its sockets are free from now on, or belong to the workload above; but if its cgroup is gone they
  * stay refused as long as somebody holds them. Returns 0 or a negative errno: then call it again.
  */

@@ -31,6 +31,7 @@ struct attach_point {
 struct workload_slot {
 	uint64_t cgroup; /* id; 0: free */
 	bool member;	 /* it has, or has had, a table, and stands in `members` */
+	bool stale;	 /* its generation is of before its flags */
 	bool leaving;	 /* not a member any more, but not free either */
 	struct workload_config config;
 };

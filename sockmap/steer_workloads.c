@@ -161,27 +161,52 @@ int steer_add_workload(struct steer *s, uint64_t cgroup_id, unsigned flags, uint
 	return 0;
 }
 
-/* As with a table: whoever reads the new generation judges by the new flags, and whatever was
- * judged by the old ones is judged again. */
 int steer_set_flags(struct steer *s, uint64_t workload, unsigned flags)
 {
 	struct workload_slot *slot = steer_slot_of(s, workload);
-	struct workload_config before;
+	unsigned before;
 	int r;
 
 	if (!slot || slot->leaving)
 		return -ENOENT;
-	before = slot->config;
+	before = slot->config.flags;
 	slot->config.flags = flags;
 	r = steer_write_slot(s, slot);
-	if (r == 0)
-		r = steer_wait_for_programs(s);
-	if (r == 0) {
-		slot->config.generation = steer_next_generation(s);
-		r = steer_write_slot(s, slot);
-	}
 	if (r < 0)
-		slot->config = before;
+		slot->config.flags = before;
+	else
+		slot->stale = true;
+	return r;
+}
+
+static int renew(struct steer *s, struct workload_slot *slot)
+{
+	uint32_t before = slot->config.generation;
+	int r;
+
+	slot->config.generation = steer_next_generation(s);
+	r = steer_write_slot(s, slot);
+	if (r < 0)
+		slot->config.generation = before;
+	else
+		slot->stale = false;
+	return r;
+}
+
+/* As with a table: whoever reads the new generation judges by the new flags. */
+int steer_renew(struct steer *s)
+{
+	bool waited = false;
+	int r = 0;
+
+	for (uint32_t i = SLOT_FIRST; r == 0 && i < s->n_slots; i++) {
+		if (!s->slots[i].stale)
+			continue;
+		r = waited ? 0 : steer_wait_for_programs(s);
+		waited = true;
+		if (r == 0)
+			r = renew(s, &s->slots[i]);
+	}
 	return r;
 }
 
@@ -231,10 +256,10 @@ int steer_remove_workload(struct steer *s, uint64_t workload)
 	r = tell_of_change(s);
 	if (r < 0)
 		return r;
+	/* Which waits for the programs, if there is one. */
 	r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.tables), &at);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	r = steer_wait_for_programs(s);
+	if (r == -ENOENT)
+		r = steer_wait_for_programs(s);
 	if (r < 0)
 		return r;
 	memset(slot, 0, sizeof(*slot));

@@ -139,3 +139,9 @@ void elsewhere_hold(struct scene *s, unsigned flags, const struct l4_table *tabl
 	    steer_set_table(s->steer, s->workload, table, &err) < 0)
 		fail_msg("%s", err.text);
 }
+
+void elsewhere_set_flags(struct scene *s, unsigned flags)
+{
+	assert_int_equal(steer_set_flags(s->steer, s->workload, flags), 0);
+	assert_int_equal(steer_renew(s->steer), 0);
+}

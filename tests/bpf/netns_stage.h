@@ -34,5 +34,7 @@ int elsewhere_listen(const struct elsewhere *e, int family, const char *ip, uint
 
 /* Make the workload another one, with these flags, held to TABLE. */
 void elsewhere_hold(struct scene *s, unsigned flags, const struct l4_table *table);
+/* It stays the same, with other flags. */
+void elsewhere_set_flags(struct scene *s, unsigned flags);
 
 #endif

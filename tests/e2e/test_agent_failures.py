@@ -26,6 +26,7 @@ from workload import OK, Server, deny, dial, exchange, get
 pytestmark = pytest.mark.held
 RULES = [http(8080, "/ok"), port(8081)]
 POLICY = document("p", egress=RULES, ingress=RULES)
+MANY = 200
 # Seconds, from the start of an agent to what it enforces; the machine may be busy with others.
 WITHIN = 5 if SANITIZED else 1.0
 
@@ -381,4 +382,26 @@ def test_without_cgroups_and_with_many_ends(sluice, node, place):
                 deny(here)
             node.remove(member)
             agent.wait_until(lambda status: not status["workloads"], "it has gone")
+    agent.finish()
+
+
+@pytest.mark.long
+def test_many_come_and_go_together(sluice, node, place):
+    """The kernel takes its time for each; whoever asks the agent something does not wait for all.
+    """
+    agent = start(sluice, node, place)
+    agent.wait_until(lambda status: True, "it is there")
+    took = []
+
+    def held():
+        begun = time.monotonic()
+        workloads = agent.status()["workloads"]
+        took.append(time.monotonic() - begun)
+        return [workload["enforced"] for workload in workloads]
+    paths = [node.tree.make(f"pods/many{number}") for number in range(MANY)]
+    wait_until(lambda: held() == [True] * MANY, "all are held")
+    for path in paths:
+        os.rmdir(path)
+    wait_until(lambda: held() == [], "all have gone")
+    assert max(took) < WITHIN, sorted(took)[-5:]
     agent.finish()
