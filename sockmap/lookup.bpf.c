@@ -49,6 +49,9 @@ static __always_inline bool find_server(struct subject *who, const struct steer_
 		/* Not over a change meanwhile. */
 		__sync_val_compare_and_swap(&p->memo, memo, memo_of(slot, now));
 	}
+	/* Who takes the client asks later (steer_inbound.c). */
+	if (*(volatile __u64 *)&p->found != memo_of(slot, now))
+		*(volatile __u64 *)&p->found = memo_of(slot, now);
 	if (!subject_at(who, c, slot))
 		return false;
 	who->netns = lookup_netns;

@@ -93,7 +93,8 @@ struct listening_place {
 					 (places.bpf.h); 0: none */
 	__s32 others;		      /* sockets beyond those, which are not told apart */
 	__u32 changes;
-	__u64 memo; /* as in struct mark; SLOT_NONE: of none, or of more than one */
+	__u64 memo;  /* as in struct mark; SLOT_NONE: of none, or of more than one */
+	__u64 found; /* MEMO as it was answered last, also when a listener came or went since */
 };
 
 static inline int place_is_held(const struct listening_place *p)

@@ -98,10 +98,10 @@ static int workload_at(struct steer *s, const struct place_key *key, uint64_t *r
 	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.listening), key, &p) < 0 ||
 	    !place_is_held(&p))
 		return -EAGAIN; /* perhaps at another place */
-	slot = (uint32_t)p.memo;
+	slot = (uint32_t)p.found;
 	if (slot < SLOT_FIRST ||
 	    bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.workloads), &slot, &w) < 0 || !w.serial ||
-	    (uint32_t)(p.memo >> 32) < w.since)
+	    (uint32_t)(p.found >> 32) < w.since)
 		return -ENOENT;
 	*ret = (uint64_t)w.serial << 32 | slot;
 	return 0;

@@ -197,6 +197,7 @@ static void share(int fd, void *arg)
 	int server = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
 	(void)arg;
+	CHECK(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
 	CHECK(setsockopt(server, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0);
 	CHECK(bind(server, (struct sockaddr *)&at, place_len(&at)) == 0);
 	CHECK(listen(server, 8) == 0);
@@ -242,6 +243,44 @@ static void test_shared_place(void **state)
 	close(inbound);
 }
 
+/* A server takes on a process and lets go of one while a client waits for us. */
+static void test_server_renews(void **state)
+{
+	struct tree *t = *state;
+	int inbound = scene_listen(AF_INET, "127.0.0.1", 0), sock, ours;
+	struct worker one = worker_start(&t->a, share, NULL), two;
+	struct address client, server = address_ip("127.0.0.1", PORT_STEERED);
+	struct sockaddr_storage from = { .ss_family = 0 };
+	socklen_t len = sizeof(from);
+	struct error err = { "" };
+	struct flow flow;
+
+	meet(one.fd);
+	assert_int_equal(steer_add_inbound(t->base.steer, inbound, &err), 0);
+	hold_ingress(&t->a);
+	sock = dial_tcp(AF_INET, "127.0.0.1", PORT_STEERED);
+	assert_true(sock >= 0);
+	two = worker_start(&t->inner, share, NULL);
+	meet(two.fd);
+	ours = accept(inbound, (struct sockaddr *)&from, &len);
+	assert_true(ours >= 0);
+	client = address_of(&from);
+	assert_int_equal(steer_client(t->base.steer, 0, &client, &server, &flow), 0);
+	assert_int_equal(flow.workload, t->a.workload);
+	meet(one.fd);
+	worker_end(&one);
+	assert_int_equal(steer_client(t->base.steer, 0, &client, &server, &flow), 0);
+	assert_int_equal(flow.workload, t->a.workload);
+	assert_int_equal(steer_remove_workload(t->base.steer, t->a.workload), 0);
+	hold_ingress(&t->b); /* the slot */
+	assert_int_equal(steer_client(t->base.steer, 0, &client, &server, &flow), -ENOENT);
+	meet(two.fd);
+	worker_end(&two);
+	close(ours);
+	close(sock);
+	close(inbound);
+}
+
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +291,7 @@ static int run_group(void)
 		TEST(test_became_a_workload),
 		TEST(test_many_go),
 		TEST(test_shared_place),
+		TEST(test_server_renews),
 #undef TEST
 	};
 
