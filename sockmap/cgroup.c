@@ -145,11 +145,9 @@ int cgroup_tree(char root[CGROUP_PATH_MAX], struct error *err)
 {
 	int before = mount_if_none(false);
 
-	if (before < 0) {
+	if (before < 0)
 		explain_no_cgroup2(err, before);
-		return before;
-	}
-	return find("/", root, false, before, err);
+	return before < 0 ? before : find("/", root, false, before, err);
 }
 
 /* ---- make and open ---- */
