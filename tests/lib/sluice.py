@@ -221,8 +221,11 @@ class Agent(Run):
         return self
 
     def change(self, policies=(), **config):
-        """New files of policies, {name: text or None}, or other keys of the configuration: back
-        when all of it is in force."""
+        """New files of policies, {name: text or None}, or other keys of the configuration, which
+        come into force first: back when all of it is in force."""
+        if policies and config:     # two files: in between the agent may read them
+            self.change(**config)
+            config = {}
         before = self.status()["revision"]["number"]
         for name, text in dict(policies).items():
             if text is None:
