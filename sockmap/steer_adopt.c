@@ -170,7 +170,8 @@ void steer_bury(struct steer *s)
 	if (r == 0)
 		r = iterate(s->adopt->progs.steer_bury, bpf_map__fd(s->skel->maps.marks), &nothing);
 	free(nothing.bytes);
-	if (r < 0 || !nothing.at_once)
+	/* Who read a mark before it was gone through still has to find the grave. */
+	if (r < 0 || !nothing.at_once || steer_wait_for_programs(s) < 0)
 		return;
 	while (g->n > 0) {
 		r = bpf_map_delete_elem(bpf_map__fd(s->skel->maps.members), &g->ids[g->n - 1]);

@@ -18,7 +18,7 @@ from crowd import Crowd
 from ends import End
 from places import at
 from policies import document, http, port
-from procfs import PATIENCE, SANITIZED, descriptors, wait_until
+from procfs import PATIENCE, descriptors, wait_until
 from servers import listen
 from sluice import cleanup
 from workload import OK, Server, deny, dial, exchange, get
@@ -27,8 +27,9 @@ pytestmark = pytest.mark.held
 RULES = [http(8080, "/ok"), port(8081)]
 POLICY = document("p", egress=RULES, ingress=RULES)
 MANY = 200
-# Seconds, from the start of an agent to what it enforces; the machine may be busy with others.
-WITHIN = 5 if SANITIZED else 1.0
+# Seconds, from the start of an agent to what it enforces. That takes a fraction of one: what it took is
+# printed, and a busy machine fails nothing.
+WITHIN = 5
 
 
 @pytest.fixture
