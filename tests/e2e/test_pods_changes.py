@@ -3,6 +3,7 @@
 traffic flows: no verdict is wrong, and nothing is left."""
 import concurrent.futures
 import contextlib
+import time
 
 import pytest
 
@@ -147,22 +148,37 @@ def test_pods_whose_runtime_restarts(begin_pods, pods, run_pod, steady):
     agent.finish()
 
 
+def insist(resident, where):
+    """Connect, as soon as there is an agent again."""
+    while True:
+        with contextlib.suppress(PermissionError):
+            return resident.connect(where)
+        time.sleep(0.01)
+
+
 @pytest.mark.alone
-def test_pods_of_an_agent_that_is_killed(begin_pods, client, origin):
+def test_pods_of_an_agent_that_is_killed(begin_pods, client, origin, run_pod):
     """What has to be read is refused until there is another one, which knows all pods before it
-    takes over; the server's socket is older than either."""
+    takes over, while somebody tries without a pause; the server's socket is older than either."""
     text = rules("client", "/ok", "/in") + document("in", app("server"), ingress=[
         http(8080, "/ok", "/out", peer=come("client"))])
     agent = begin_pods(text)
     pod, resident = client
-    held(agent, pod, origin)
-    where = origin.addresses()[0]
+    second = run_pod("second", labels={"app": "client"})
+    held(agent, pod, second, origin)
+    where, other = origin.addresses()[0], second.resident()
     judged(resident, where)
-    state = agent.config["state"]
-    agent.kill()
-    with pytest.raises(PermissionError):
-        resident.connect((where, 8080))
-    agent = begin_pods(text, state=state)
-    held(agent, pod, origin)
-    judged(resident, where)
+    with Steady(lambda: insist(other, (where, 8080)), Truth("/ok"), ("/ok", "/no"), pause=0.002,
+                may_end=True) as flow:
+        for _ in range(2):
+            flow.wait()
+            agent.kill()
+            with pytest.raises(PermissionError):
+                resident.connect((where, 8080))
+            agent = begin_pods(text, state=agent.config["state"])
+            held(agent, pod, second, origin)
+            judged(resident, where)
+            flow.wait()
+    assert not flow.wrong, flow.wrong
+    other.end()
     agent.finish()
