@@ -41,29 +41,30 @@ bool conn_refresh_rules(struct conn *c)
 	return true;
 }
 
-/* NULL when out of memory: by it everything is denied. */
-static struct judge_scratch *scratch_for(struct worker *w, struct workload *wl)
+/* False when out of memory: by what there is then everything is denied. */
+static bool fit_scratch(struct worker *w, struct workload *wl)
 {
 	if (wl->judge_round == w->judge_round)
-		return w->judge;
-	if (judge_scratch_fit(&w->judge, wl->policy) == 0)
-		wl->judge_round = w->judge_round;
-	else
+		return true;
+	if (judge_scratch_fit(&w->judge, wl->policy) < 0) {
 		w->judge_round++;
-	return w->judge;
+		return false;
+	}
+	wl->judge_round = w->judge_round;
+	return true;
 }
 
 struct verdict conn_verdict(struct conn *c, const struct request *req)
 {
-	struct judge_scratch *judge;
+	struct worker *w = c->worker;
 	struct verdict v;
 
 	if (!c->rules)
 		return (struct verdict){ .action = VERDICT_ALLOW };
-	judge = scratch_for(c->worker, c->workload);
-	v = ruleset_judge(c->rules, req, judge);
+	fit_scratch(w, c->workload);
+	v = ruleset_judge(c->rules, req, w->judge);
 	if (v.action == VERDICT_DENY)
-		ruleset_explain(c->rules, req, judge, &v);
+		ruleset_explain(c->rules, req, w->judge, &v);
 	return v;
 }
 
@@ -104,6 +105,8 @@ static enum judged read_path(struct conn *c, struct request *req)
 		return JUDGED_CLOSE;
 	if (!conn_refresh_rules(c))
 		return give_up(c, CLOSE_NOT_ALLOWED);
+	if (c->rules && !fit_scratch(w, c->workload))
+		return give_up(c, CLOSE_OOM);
 	n = path_readings(req->path, &w->paths);
 	if (n == -ENOMEM)
 		return give_up(c, CLOSE_OOM);

@@ -247,7 +247,7 @@ int steer_detach(struct steer *s, int cgroup_fd)
 
 void steer_detach_all(struct steer *s)
 {
-	for (uint32_t i = 0; i < s->n_namespaces; i++)
+	for (uint32_t i = 0; s->namespaces && i < s->n_namespaces; i++)
 		steer_detach_lookup(&s->namespaces[i]);
 	while (s->attached)
 		remove_point(&s->attached);

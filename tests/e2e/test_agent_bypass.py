@@ -16,7 +16,7 @@ from policies import document, http, port
 from procfs import wait_until
 from servers import listen
 from test_bypass import SOCKETS
-from workload import Server, deny, dial, exchange, get
+from workload import Server, deny, dial, exchange, get, unless_refused
 
 pytestmark = pytest.mark.held
 # Those that need no namespace or confinement of `sluice run`'s. AF_PACKET: docs/agent.md.
@@ -200,12 +200,6 @@ def test_routes_that_are_changed(sluice, node, lan):
             space.sh("ip rule add pref 0 lookup local; ip rule del pref 5; ip rule del pref 9; "
                      f"ip addr del {where[0]}/32 dev lo; ip route flush table 77")
     agent.finish()
-
-
-def unless_refused(member, where):
-    with contextlib.suppress(PermissionError):
-        return member.connect(where)
-    return None
 
 
 def refused_by_nobody(member, where):

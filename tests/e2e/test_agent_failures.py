@@ -21,7 +21,7 @@ from policies import document, http, port
 from procfs import PATIENCE, descriptors, wait_until
 from servers import listen
 from sluice import cleanup
-from workload import OK, Server, deny, dial, exchange, get
+from workload import OK, Server, deny, dial, exchange, get, unless_refused
 
 pytestmark = pytest.mark.held
 RULES = [http(8080, "/ok"), port(8081)]
@@ -377,8 +377,9 @@ def test_without_cgroups_and_with_many_ends(sluice, node, place):
             workload, = agent.status()["workloads"]
             assert workload["id"] not in seen
             seen.add(workload["id"])
-            with member.connect((place.address(3), 8080)) as here, \
-                    End(listener.accept()[0], "server") as end:
+            # Its namespace is registered anew each time.
+            here = wait_until(lambda: unless_refused(member, (place.address(3), 8080)), "it is known")
+            with here, End(listener.accept()[0], "server") as end:
                 exchange(here, end)
                 deny(here)
             node.remove(member)

@@ -123,3 +123,10 @@ def exchange(client, server, path="/ok"):
 def deny(client, path="/no"):
     client.send(get(path))
     check_denied(client.read_response())
+
+
+def unless_refused(member, where):
+    """For wait_until(): a connection, or None, as while a namespace or an address is not known yet."""
+    with contextlib.suppress(PermissionError):
+        return member.connect(where)
+    return None

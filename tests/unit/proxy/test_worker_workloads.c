@@ -34,8 +34,8 @@ static void test_own_policy(void **state)
 	scene_end(&s);
 }
 
-/* All workloads of a worker share what judging needs; without memory for it nothing is allowed, and
- * who was judged before gets it anew. */
+/* All workloads of a worker share what judging needs; without memory for it nothing is judged and
+ * the connection ends, and who was judged before gets it anew. */
 static void test_without_scratch(void **state)
 {
 	struct policy *policy;
@@ -49,8 +49,11 @@ static void test_without_scratch(void **state)
 	pair_check_passes(&s, a, GET("/x"));
 	policy = workload_find(&s.worker->workloads, OTHER)->policy;
 	policy->no_scratch = true;
-	pair_check_denied(&s, b, GET("/x"));
+	scene_say(&s, b.client, GET("/x"));
+	pair_check_ended(&s, b);
+	assert_int_equal(s.worker->metrics.closed[CLOSE_OOM], 1);
 	assert_null(s.worker->judge);
+	b = pair_meet(&s, OTHER);
 	pair_check_passes(&s, a, GET("/x"));
 	pair_check_denied(&s, a, GET("/deny"));
 	policy->no_scratch = false;
