@@ -49,16 +49,20 @@ static int open_log(struct agent *a, struct error *err)
 	return r;
 }
 
-static void make_timers(struct agent *a)
+void agent_each_timer(struct agent *a, void (*fn)(struct agent *a, uv_timer_t *timer))
 {
 	uv_timer_t *const timers[] = {
 		&a->retry, &a->scan, &a->visit, &a->rest, &a->sweep, &a->more
 	};
 
-	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
-		uv_timer_init(&a->loop, timers[i]);
-		timers[i]->data = a;
-	}
+	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
+		fn(a, timers[i]);
+}
+
+static void make_timer(struct agent *a, uv_timer_t *timer)
+{
+	uv_timer_init(&a->loop, timer);
+	timer->data = a;
 }
 
 /* Everything that may end the process for want of memory comes before anything that has to be
@@ -84,7 +88,7 @@ static int open_loops(struct agent *a, struct error *err)
 		return r;
 	}
 	a->loop_made = true;
-	make_timers(a);
+	agent_each_timer(a, make_timer);
 	return crew_open(&a->crew, &options, err);
 }
 

@@ -34,23 +34,15 @@ int agent_take_signals(struct agent *a, struct error *err)
 	return 0;
 }
 
-static void each_timer(struct agent *a, void (*fn)(uv_timer_t *timer))
+static void stop_timer(struct agent *a, uv_timer_t *timer)
 {
-	uv_timer_t *const timers[] = {
-		&a->retry, &a->scan, &a->visit, &a->rest, &a->sweep, &a->more
-	};
-
-	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++)
-		fn(timers[i]);
-}
-
-static void stop_timer(uv_timer_t *timer)
-{
+	(void)a;
 	uv_timer_stop(timer);
 }
 
-static void close_timer(uv_timer_t *timer)
+static void close_timer(struct agent *a, uv_timer_t *timer)
 {
+	(void)a;
 	uv_close((uv_handle_t *)timer, NULL);
 }
 
@@ -61,7 +53,7 @@ static void begin_to_end(struct agent *a, bool stays)
 	a->ending = true;
 	a->stays = stays && !a->plan->config->audit; /* where nothing is pinned */
 	notify_send("STOPPING=1");
-	each_timer(a, stop_timer);
+	agent_each_timer(a, stop_timer);
 	uv_poll_stop(&a->cgroup_news);
 	agent_status_close(a);
 	agent_pods_end(a);
@@ -108,7 +100,7 @@ static void close_handles(struct agent *a)
 
 	a->ending = true;
 	if (a->loop_made)
-		each_timer(a, close_timer);
+		agent_each_timer(a, close_timer);
 	for (size_t i = 0; a->looping && i < sizeof(handles) / sizeof(*handles); i++)
 		uv_close(handles[i], NULL);
 }

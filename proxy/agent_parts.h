@@ -7,6 +7,8 @@
 
 /* ---- agent.c ---- */
 
+/* All that the agent itself has on its loop. */
+void agent_each_timer(struct agent *a, void (*fn)(struct agent *a, uv_timer_t *timer));
 /* Something could not be done: it is tried again in a while. */
 void agent_retry(struct agent *a);
 void agent_on_event(void *ctx, const struct steer_event *e);
