@@ -240,61 +240,31 @@ static int take_lock(const struct agent_state *s, int fd)
 	return 0;
 }
 
-static int clean_one(const struct agent_state *s, const char *name, struct agent_remains *report)
-{
-	char file[RUN_STATE_FILE_MAX + 256];
-	int fd, r = 0;
+/* What is gone through, for which agent, and what has come of it. */
+struct cleaning {
+	const struct agent_state *state; /* NULL: of none that is going on */
+	struct agent_remains *report;
+};
 
-	if (s && strcmp(name, s->id) == 0)
+static int clean_one(void *ctx, const char *name, const char *file, int fd)
+{
+	const struct cleaning *c = ctx;
+
+	if (c->state && strcmp(name, c->state->id) == 0)
 		return 0;
-	snprintf(file, sizeof(file), MOUNTS_RUN_DIR "/%s", name);
-	fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (take_lock(s, fd) == 0)
-		r = clean_locked(s, name, file, fd, report);
-	else if (errno == EWOULDBLOCK)
-		report->alive++;
-	else
-		r = -errno;
-	close(fd);
-	return r;
-}
-
-static int clean_all(const struct agent_state *s, struct agent_remains *report, struct error *err)
-{
-	DIR *dir = opendir(MOUNTS_RUN_DIR);
-	struct dirent *e;
-	int ret = 0;
-
-	if (!dir)
+	if (take_lock(c->state, fd) == 0)
+		return clean_locked(c->state, name, file, fd, c->report);
+	if (errno != EWOULDBLOCK)
 		return -errno;
-	while ((e = readdir(dir))) {
-		int r = agent_state_is_file(e) ? clean_one(s, e->d_name, report) : 0;
-
-		if (r < 0) {
-			error_set(err, "cannot remove what " MOUNTS_RUN_DIR "/%s left: %s",
-				  e->d_name, strerror(-r));
-			ret = r;
-		}
-	}
-	closedir(dir);
-	return ret;
+	c->report->alive++;
+	return 0;
 }
 
 int agent_state_cleanup(const struct agent_state *s, struct agent_remains *ret, struct error *err)
 {
-	int lock = run_state_lock(), r;
+	const struct run_state_files files = { agent_state_is_file, clean_one, "" };
+	struct cleaning c = { s, ret };
 
 	*ret = (struct agent_remains){ 0 };
-	if (lock < 0) {
-		error_set(err, "cannot use " MOUNTS_RUN_DIR " (%s): sluice needs root",
-			  strerror(-lock));
-		return lock;
-	}
-	r = clean_all(s, ret, err);
-	if (!run_state_any())
-		mounts_undo();
-	close(lock);
-	return r;
+	return run_state_clean(&files, &c, err);
 }

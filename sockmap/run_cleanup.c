@@ -221,62 +221,22 @@ static int clean_and_count(const char *name, const char *file, int fd,
 	return r;
 }
 
-static int clean_one(const char *name, struct cleanup_report *report)
+static int clean_one(void *ctx, const char *name, const char *file, int fd)
 {
-	char file[512];
-	int fd, r;
+	struct cleanup_report *report = ctx;
 
-	snprintf(file, sizeof(file), MOUNTS_RUN_DIR "/%s", name);
-	fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-		r = clean_and_count(name, file, fd, report);
-	} else if (errno == EWOULDBLOCK) {
-		report->alive++;
-		r = 0;
-	} else {
-		r = -errno;
-	}
-	close(fd);
-	return r;
-}
-
-static int clean_all(struct cleanup_report *report, struct error *err)
-{
-	DIR *dir = opendir(MOUNTS_RUN_DIR);
-	struct dirent *e;
-	int ret = 0;
-
-	if (!dir)
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return clean_and_count(name, file, fd, report);
+	if (errno != EWOULDBLOCK)
 		return -errno;
-	while ((e = readdir(dir))) {
-		int r = run_state_is_file(e) ? clean_one(e->d_name, report) : 0;
-
-		if (r < 0) {
-			error_set(err, "cannot remove what the run " MOUNTS_RUN_DIR "/%s left: %s",
-				  e->d_name, strerror(-r));
-			ret = r;
-		}
-	}
-	closedir(dir);
-	return ret;
+	report->alive++;
+	return 0;
 }
 
 int run_state_cleanup(struct cleanup_report *report, struct error *err)
 {
-	int lock, r;
+	const struct run_state_files files = { run_state_is_file, clean_one, "the run " };
 
 	memset(report, 0, sizeof(*report));
-	lock = run_state_lock();
-	if (lock < 0) {
-		error_set(err, "cannot use " MOUNTS_RUN_DIR " (%s): sluice needs root",
-			  strerror(-lock));
-		return lock;
-	}
-	r = clean_all(report, err);
-	if (!run_state_any())
-		mounts_undo();
-	close(lock);
-	return r;
+	return run_state_clean(&files, report, err);
 }

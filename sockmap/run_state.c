@@ -210,3 +210,56 @@ int run_state_remove(struct run_state *r)
 	close(lock);
 	return e;
 }
+
+/* ---- clean up ---- */
+
+static int clean_one(const struct run_state_files *files, void *ctx, const char *name)
+{
+	char file[RUN_STATE_FILE_MAX + 256];
+	int fd, r;
+
+	snprintf(file, sizeof(file), MOUNTS_RUN_DIR "/%s", name);
+	fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = files->clean(ctx, name, file, fd);
+	close(fd);
+	return r;
+}
+
+static int clean_all(const struct run_state_files *files, void *ctx, struct error *err)
+{
+	DIR *dir = opendir(MOUNTS_RUN_DIR);
+	struct dirent *e;
+	int ret = 0;
+
+	if (!dir)
+		return -errno;
+	while ((e = readdir(dir))) {
+		int r = files->is_one(e) ? clean_one(files, ctx, e->d_name) : 0;
+
+		if (r < 0) {
+			error_set(err, "cannot remove what %s" MOUNTS_RUN_DIR "/%s left: %s",
+				  files->whose, e->d_name, strerror(-r));
+			ret = r;
+		}
+	}
+	closedir(dir);
+	return ret;
+}
+
+int run_state_clean(const struct run_state_files *files, void *ctx, struct error *err)
+{
+	int lock = run_state_lock(), r;
+
+	if (lock < 0) {
+		error_set(err, "cannot use " MOUNTS_RUN_DIR " (%s): sluice needs root",
+			  strerror(-lock));
+		return lock;
+	}
+	r = clean_all(files, ctx, err);
+	if (!run_state_any())
+		mounts_undo();
+	close(lock);
+	return r;
+}

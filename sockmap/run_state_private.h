@@ -26,6 +26,16 @@ int run_state_name(const char *prefix, char id[RUN_STATE_ID_MAX], char file[RUN_
 /* Make FILE with TEXT in it, locked as long as the descriptor is open that is returned. */
 int run_state_make_file(const char *file, const char *text);
 
+/* The files of the dead: which they are, and what is done with each, which is open as FD. */
+struct run_state_files {
+	bool (*is_one)(const struct dirent *e);
+	int (*clean)(void *ctx, const char *name, const char *file, int fd);
+	const char *whose; /* for messages: in front of the path */
+};
+/* All of them, under the lock; one that cannot be cleaned up does not keep the others. Mounts of
+ * ours go with the last file. Returns 0, or a negative errno with a sentence in ERR. */
+int run_state_clean(const struct run_state_files *files, void *ctx, struct error *err);
+
 /* Call FN for each directory, in any mounted bpffs, that can have the pins of ID; PIN_DIR is asked
  * first, if it is called so. */
 int run_state_each_pins(const char *id, const char *pin_dir, int (*fn)(void *ctx, const char *dir),
