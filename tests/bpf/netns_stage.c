@@ -145,3 +145,22 @@ void elsewhere_set_flags(struct scene *s, unsigned flags)
 	assert_int_equal(steer_set_flags(s->steer, s->workload, flags), 0);
 	assert_int_equal(steer_renew(s->steer), 0);
 }
+
+int elsewhere_setup(void **state, struct elsewhere *ret)
+{
+	const struct steer_options options = { .max_flows = 1024, .max_netns = 3 };
+	int r = scene_setup_with(state, &options);
+
+	*ret = elsewhere_make(*state, 1);
+	elsewhere_register(ret);
+	return r;
+}
+
+int elsewhere_teardown(void **state, struct elsewhere *e)
+{
+	struct scene *s = *state;
+
+	cgroup_signal(&s->cgroup, SIGKILL);
+	elsewhere_end(e);
+	return scene_teardown(state);
+}

@@ -22,6 +22,9 @@ struct elsewhere {
 
 struct elsewhere elsewhere_make(struct scene *s, int n);
 void elsewhere_end(struct elsewhere *e);
+/* For fixtures: a scene with room for namespaces, of which *RET is registered; and its end. */
+int elsewhere_setup(void **state, struct elsewhere *ret);
+int elsewhere_teardown(void **state, struct elsewhere *e);
 /* With routes and listeners, and without. */
 void elsewhere_register(struct elsewhere *e);
 void elsewhere_unregister(struct elsewhere *e);

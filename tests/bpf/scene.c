@@ -239,6 +239,16 @@ void scene_add_workload(struct scene *s, const struct cgroup *cg)
 		fail_msg("%s", err.text);
 }
 
+void scene_open(struct scene *s, const char *name, const struct steer_options *options)
+{
+	struct error err = { "" };
+
+	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/%s", name);
+	if (cgroup_make(&s->cgroup, name, &err) < 0 || steer_open(options, &s->steer, &err) < 0 ||
+	    routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
 int scene_setup_with(void **state, const struct steer_options *options)
 {
 	struct scene *s = test_calloc(1, sizeof(*s));
@@ -246,12 +256,7 @@ int scene_setup_with(void **state, const struct steer_options *options)
 
 	*state = s;
 	s->listener4 = s->listener6 = -1;
-	snprintf(s->pin_dir, sizeof(s->pin_dir), TEST_BPFFS "/sluice/workload");
-	if (cgroup_make(&s->cgroup, "workload", &err) < 0 ||
-	    steer_open(options, &s->steer, &err) < 0)
-		fail_msg("%s", err.text);
-	if (routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
-		fail_msg("%s", err.text);
+	scene_open(s, "workload", options);
 	scene_add_workload(s, &s->cgroup);
 	scene_set_table(s, true);
 	scene_add_listeners(s);

@@ -73,6 +73,8 @@ int scene_setup_with(void **state, const struct steer_options *options);
 int scene_teardown(void **state);
 
 /* Pieces of it, for tests that need other ones. */
+/* A cgroup of that name, with programs that are not attached, and routes. */
+void scene_open(struct scene *s, const char *name, const struct steer_options *options);
 void scene_add_workload(struct scene *s, const struct cgroup *cg);
 void scene_set_table(struct scene *s, bool enforced);
 /* The same table, enforced, but for PORT_ALLOWED. */

@@ -3,6 +3,7 @@
  * nothing passes on them. */
 #include "scene.h"
 #include <poll.h>
+#include "look.h"
 #include "sweep.h"
 
 /* BASE, to which the programs are attached later, and W below it, which becomes the workload. */
@@ -19,11 +20,7 @@ static int setup_older(void **state)
 	struct scene *s = &o->base;
 
 	*state = o;
-	snprintf(s->pin_dir, sizeof(s->pin_dir), "/sys/fs/bpf/sluice/older");
-	if (cgroup_make(&s->cgroup, "base", &err) < 0 ||
-	    steer_open(&options, &s->steer, &err) < 0 ||
-	    routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
-		fail_msg("%s", err.text);
+	scene_open(s, "base", &options);
 	scene_add_listeners(s);
 	o->inbound = scene_listen(AF_INET, "127.0.0.1", 0);
 	assert_int_equal(steer_add_inbound(s->steer, o->inbound, &err), 0);
@@ -88,14 +85,6 @@ static struct ended sweep(struct older *o)
 
 	assert_int_equal(steer_sweep(o->base.steer, on_swept, &ended), 0);
 	return ended;
-}
-
-static char next_byte(int conn, int ms)
-{
-	struct pollfd p = { conn, POLLIN, 0 };
-	char c = 0;
-
-	return poll(&p, 1, ms) == 1 && read(conn, &c, 1) == 1 ? c : 0;
 }
 
 /* ---- connections ---- */
@@ -205,7 +194,7 @@ static void check_older(struct older *o, struct older_case *t)
 	attach(o);
 	scene_set_ingress(&o->w, t->egress, L4_ALLOW);
 	assert_int_equal(write(w.fd, &c, 1), 1);
-	assert_int_equal(next_byte(conn, 30), 0); /* nothing, until it is known */
+	assert_int_equal(look_next_byte(conn, 30), 0); /* nothing, until it is known */
 	found = adopt(o);
 	assert_int_equal(found.connections, 1);
 	assert_int_equal(found.listeners, t->way == ACCEPTS || t->way == DIALS_CRAFTED ? 1 : 0);
@@ -217,9 +206,9 @@ static void check_older(struct older *o, struct older_case *t)
 		assert_int_equal(ended.last.ingress, t->way == ACCEPTS);
 	meet(w.fd);
 	if (t->survives) {
-		assert_int_equal(next_byte(conn, 5000), 'x');
+		assert_int_equal(look_next_byte(conn, 5000), 'x');
 		assert_int_equal(write(conn, "z", 1), 1);
-		assert_int_equal(next_byte(conn, 5000), 'y');
+		assert_int_equal(look_next_byte(conn, 5000), 'y');
 	}
 	meet(w.fd);
 	worker_end(&w);

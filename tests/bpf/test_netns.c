@@ -3,12 +3,12 @@
  * killed, and that nothing is left of them. */
 #include "netns_stage.h"
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include "look.h"
 #include "pins.h"
 
 #define NUMBERS 3 /* with the host's */
@@ -287,18 +287,6 @@ static void test_killed(void **state)
 
 /* ---- many ---- */
 
-static unsigned count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 struct program {
 	uint32_t id, constants; /* of the program, and of the map that is its own */
 };
@@ -373,7 +361,7 @@ static int new_netns(void)
 static void test_many(void **state)
 {
 	struct scene *s = *state;
-	unsigned fds = count_entries("/proc/self/fd"), pins = count_entries(s->pin_dir);
+	unsigned fds = look_count_entries("/proc/self/fd"), pins = look_count_entries(s->pin_dir);
 	uint32_t highest = 0;
 
 	scene_set_ingress(s, true, L4_ALLOW);
@@ -391,15 +379,15 @@ static void test_many(void **state)
 		p = attached_to(st.st_ino);
 		assert_true(p.id != 0);
 		p.constants = newest_map(p.id);
-		assert_int_equal(count_entries(s->pin_dir), pins + 1);
+		assert_int_equal(look_count_entries(s->pin_dir), pins + 1);
 		elsewhere_unregister(&e);
 		close(e.fd);
-		assert_int_equal(count_entries(s->pin_dir), pins);
+		assert_int_equal(look_count_entries(s->pin_dir), pins);
 		if (i % 8 == 0)
 			assert_gone(&p);
 	}
 	assert_int_equal(highest, 1); /* each time the same */
-	assert_true(count_entries("/proc/self/fd") <= fds);
+	assert_true(look_count_entries("/proc/self/fd") <= fds);
 }
 
 static void test_many_at_once(void **state)
@@ -412,7 +400,7 @@ static void test_many_at_once(void **state)
 
 	(void)state;
 	assert_int_equal(steer_open(&options, &s.steer, &err), 0);
-	fds = count_entries("/proc/self/fd");
+	fds = look_count_entries("/proc/self/fd");
 	for (int n = MANY; n >= SOME; n -= MANY - SOME) {
 		uint64_t seen[MANY + 1] = { 0 };
 
@@ -428,7 +416,7 @@ static void test_many_at_once(void **state)
 			elsewhere_unregister(&all[i]);
 			close(all[i].fd);
 		}
-		assert_int_equal(count_entries("/proc/self/fd"), fds);
+		assert_int_equal(look_count_entries("/proc/self/fd"), fds);
 	}
 	steer_close(s.steer);
 }

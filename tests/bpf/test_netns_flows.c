@@ -51,22 +51,15 @@ static void hold(struct scene *s, unsigned flags, bool ingress)
 
 static int setup(void **state)
 {
-	const struct steer_options options = { .max_flows = 1024, .max_netns = 3 };
-	int r = scene_setup_with(state, &options);
+	int r = elsewhere_setup(state, &there);
 
-	there = elsewhere_make(*state, 1);
-	elsewhere_register(&there);
 	hold(*state, 0, false);
 	return r;
 }
 
 static int teardown(void **state)
 {
-	struct scene *s = *state;
-
-	cgroup_signal(&s->cgroup, SIGKILL);
-	elsewhere_end(&there);
-	return scene_teardown(state);
+	return elsewhere_teardown(state, &there);
 }
 
 /* ---- one connect() of the workload from there ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets that outlive their cgroup, and places at which several cgroups listen. */
 #include "tree.h"
-#include <dirent.h>
+#include "look.h"
 
 static void outlive(int fd, void *arg)
 {
@@ -43,7 +43,7 @@ static void test_removed_with_its_cgroup(void **state)
 		assert_int_equal(write(w.fd, &c, 1), 1);
 	}
 	meet(w.fd);
-	assert_int_equal(tree_next_byte(conn, 50), 0);
+	assert_int_equal(look_next_byte(conn, 50), 0);
 	worker_end(&w);
 	close(conn);
 	close(server);
@@ -83,18 +83,6 @@ static void end_to_pass_on(struct worker *w, char expected)
 	worker_end(w);
 }
 
-static unsigned count_pins(const struct scene *s)
-{
-	DIR *dir = opendir(s->pin_dir);
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 /* The same if nothing but itself was above it to attach to. What is attached there goes with the
  * last socket. */
 static void test_removed_with_its_attach_point(void **state)
@@ -102,14 +90,14 @@ static void test_removed_with_its_attach_point(void **state)
 	struct tree *t = *state;
 	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED), conn, point;
 	struct scene other = tree_below(&t->base, "other");
-	unsigned pins = count_pins(&t->base);
+	unsigned pins = look_count_entries(t->base.pin_dir);
 	struct error err = { "" };
 	struct worker w;
 	char c;
 
 	point = dup(other.cgroup.fd);
 	assert_int_equal(steer_attach(t->base.steer, point, t->base.pin_dir, &err), 0);
-	assert_true(count_pins(&t->base) > pins);
+	assert_true(look_count_entries(t->base.pin_dir) > pins);
 	tree_add(&t->b, L4_ALLOW);
 	tree_add(&other, L4_ALLOW);
 	w = worker_start(&other, outlive, &t->dead);
@@ -121,16 +109,16 @@ static void test_removed_with_its_attach_point(void **state)
 	assert_int_equal(steer_detach(t->base.steer, point), -ENOENT);
 	assert_int_equal(write(w.fd, &c, 1), 1);
 	meet(w.fd);
-	assert_int_equal(tree_next_byte(conn, 50), 0);
+	assert_int_equal(look_next_byte(conn, 50), 0);
 	worker_end(&w);
 	close(conn);
 	close(server);
 	close(point);
-	for (int i = 0; i < 500 && count_pins(&t->base) > pins; i++) {
+	for (int i = 0; i < 500 && look_count_entries(t->base.pin_dir) > pins; i++) {
 		tree_sweep(&t->base); /* what was closed is still said to be there */
 		usleep(10000);
 	}
-	assert_int_equal(count_pins(&t->base), pins);
+	assert_int_equal(look_count_entries(t->base.pin_dir), pins);
 }
 
 /* Its cgroup goes, and it was no workload: nobody's business. */

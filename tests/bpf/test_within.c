@@ -4,9 +4,9 @@
 #include "netns_stage.h"
 #include <bpf/bpf.h>
 #include <sched.h>
+#include "look.h"
 #include "shared.h"
 #include "sweep.h"
-#include "tree.h"
 
 static struct elsewhere there;
 
@@ -15,22 +15,15 @@ static const struct l4_table nothing = { .enforced = true, .ingress_enforced = t
 
 static int setup(void **state)
 {
-	const struct steer_options options = { .max_flows = 1024, .max_netns = 3 };
-	int r = scene_setup_with(state, &options);
+	int r = elsewhere_setup(state, &there);
 
-	there = elsewhere_make(*state, 1);
-	elsewhere_register(&there);
 	elsewhere_hold(*state, 0, &nothing);
 	return r;
 }
 
 static int teardown(void **state)
 {
-	struct scene *s = *state;
-
-	cgroup_signal(&s->cgroup, SIGKILL);
-	elsewhere_end(&there);
-	return scene_teardown(state);
+	return elsewhere_teardown(state, &there);
 }
 
 /* ---- a connection there, whose other end is nobody's ---- */
@@ -127,11 +120,11 @@ static void check_change(struct scene *s, const struct change *c)
 		meet(w.fd);
 	conn = c->serves ? dial_from_there() : accept(server, NULL, NULL);
 	assert_true(conn >= 0);
-	assert_int_equal(tree_next_byte(conn, 5000), 'x');
+	assert_int_equal(look_next_byte(conn, 5000), 'x');
 	c->make(s);
 	if (c->writes) {
 		meet(w.fd);
-		assert_int_equal(tree_next_byte(conn, c->remains ? 5000 : 50),
+		assert_int_equal(look_next_byte(conn, c->remains ? 5000 : 50),
 				 c->remains ? 'x' : 0);
 	}
 	assert_int_equal(steer_sweep(s->steer, on_swept, &swept), 0);

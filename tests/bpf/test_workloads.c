@@ -3,6 +3,7 @@
  * when workloads come and go. */
 #include "tree.h"
 #include <poll.h>
+#include "look.h"
 
 /* ---- whose it is ---- */
 
@@ -185,13 +186,13 @@ static void test_added_later(void **state)
 	for (int i = 0; i < 2; i++) {
 		w[i] = worker_start(i ? &t->b : &t->a, stay_connected, &survives[i]);
 		conn[i] = accept(server, NULL, NULL);
-		assert_int_equal(tree_next_byte(conn[i], 5000), 'x');
+		assert_int_equal(look_next_byte(conn[i], 5000), 'x');
 	}
 	tree_add(&t->a, L4_REFUSE);
 	for (int i = 0; i < 2; i++)
 		meet(w[i].fd);
-	assert_int_equal(tree_next_byte(conn[1], 5000), 'y');
-	assert_int_equal(tree_next_byte(conn[0], 50), 0);
+	assert_int_equal(look_next_byte(conn[1], 5000), 'y');
+	assert_int_equal(look_next_byte(conn[0], 50), 0);
 	assert_int_equal(tree_sweep(&t->base), t->a.workload);
 	for (int i = 0; i < 2; i++) {
 		meet(w[i].fd);
@@ -215,13 +216,13 @@ static void test_removed(void **state)
 	first = t->a.workload;
 	w = worker_start(&t->a, stay_connected, &survives);
 	conn = accept(server, NULL, NULL);
-	assert_int_equal(tree_next_byte(conn, 5000), 'x');
+	assert_int_equal(look_next_byte(conn, 5000), 'x');
 	tree_expect(&t->a, PORT_REFUSED, -EPERM);
 	assert_int_equal(steer_remove_workload(t->base.steer, first), 0);
 	assert_int_equal(steer_workload_counters(t->base.steer, first, counted), -ENOENT);
 	tree_expect(&t->a, PORT_REFUSED, -ECONNREFUSED);
 	meet(w.fd);
-	assert_int_equal(tree_next_byte(conn, 5000), 'y');
+	assert_int_equal(look_next_byte(conn, 5000), 'y');
 	assert_int_equal(tree_sweep(&t->base), 0);
 	/* Another one gets the slot, and nothing of what was known of the first. */
 	tree_add(&t->inner, L4_REFUSE);

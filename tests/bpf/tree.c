@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
-#include <poll.h>
 #include <signal.h>
 #include "sweep.h"
 
@@ -22,11 +21,7 @@ int tree_setup(void **state)
 	struct scene *s = &t->base;
 
 	*state = t;
-	snprintf(s->pin_dir, sizeof(s->pin_dir), "/sys/fs/bpf/sluice/tree");
-	if (cgroup_make(&s->cgroup, "base", &err) < 0 ||
-	    steer_open(&options, &s->steer, &err) < 0 ||
-	    routes_open(s->steer, 0, -1, &s->routes, &err) < 0)
-		fail_msg("%s", err.text);
+	scene_open(s, "base", &options);
 	scene_add_listeners(s);
 	if (steer_attach(s->steer, s->cgroup.fd, s->pin_dir, &err) < 0)
 		fail_msg("%s", err.text);
@@ -99,12 +94,4 @@ void tree_expect(struct scene *s, uint16_t port, int result)
 	struct expected e = { port, result };
 
 	worker_run(s, dial_one, &e);
-}
-
-char tree_next_byte(int conn, int ms)
-{
-	struct pollfd p = { conn, POLLIN, 0 };
-	char c = 0;
-
-	return poll(&p, 1, ms) == 1 && read(conn, &c, 1) == 1 ? c : 0;
 }

@@ -23,7 +23,5 @@ void tree_add(struct scene *s, enum l4_action allowed);
 uint64_t tree_sweep(struct scene *s);
 /* A process in it connects to PORT: 0, or this error. */
 void tree_expect(struct scene *s, uint16_t port, int result);
-/* 0: none came. */
-char tree_next_byte(int conn, int ms);
 
 #endif

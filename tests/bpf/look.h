@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* look.h - small things that tests look at. */
+#ifndef SLUICE_TEST_LOOK_H
+#define SLUICE_TEST_LOOK_H
+
+/* What comes on CONN within so many milliseconds; 0: nothing. */
+char look_next_byte(int conn, int ms);
+/* How many names the directory has, with its own two. */
+unsigned look_count_entries(const char *path);
+
+#endif
