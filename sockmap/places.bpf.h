@@ -82,19 +82,22 @@ static __always_inline void place_end(struct listening_place *p, __u64 cgroup)
 	place_has_changed(p);
 }
 
-/* Verified once, not wherever it is called. */
-__weak __noinline int place_count(const struct place_key *key, __u64 cgroup, __u32 begins)
+/* Verified once, not wherever it is called. Before Linux 6.2 memory of whoever calls cannot be a map's
+ * key, so it is copied. */
+__weak __noinline int place_count(const struct place_key *at, __u64 cgroup, __u32 begins)
 {
 	struct listening_place *p, none;
+	struct place_key key;
 
-	if (!key)
+	if (!at)
 		return 0;
-	p = bpf_map_lookup_elem(&listening, key);
+	key = *at;
+	p = bpf_map_lookup_elem(&listening, &key);
 	if (!p && begins) {
 		/* Whoever is faster makes it. */
 		__builtin_memset(&none, 0, sizeof(none));
-		bpf_map_update_elem(&listening, key, &none, BPF_NOEXIST);
-		p = bpf_map_lookup_elem(&listening, key);
+		bpf_map_update_elem(&listening, &key, &none, BPF_NOEXIST);
+		p = bpf_map_lookup_elem(&listening, &key);
 	}
 	if (!p)
 		return 0;
