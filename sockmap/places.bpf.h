@@ -82,8 +82,8 @@ static __always_inline void place_end(struct listening_place *p, __u64 cgroup)
 	place_has_changed(p);
 }
 
-/* Verified once, not wherever it is called. Before Linux 6.2 memory of whoever calls cannot be a map's
- * key, so it is copied. */
+/* Verified once, not wherever it is called. Before Linux 6.2 memory of whoever calls cannot be a
+ * map's key, so it is copied. */
 __weak __noinline int place_count(const struct place_key *at, __u64 cgroup, __u32 begins)
 {
 	struct listening_place *p, none;

@@ -30,7 +30,7 @@ static bool has_few_files(void)
 
 static void explain_load(struct error *err, int r)
 {
-	if (r == -EPERM || r == -EACCES)
+	if (r == -EPERM)
 		error_set(err,
 			  "the kernel refused the BPF programs (%s): run as root, outside of a "
 			  "container without CAP_BPF and CAP_NET_ADMIN",
@@ -41,8 +41,9 @@ static void explain_load(struct error *err, int r)
 		error_set(err, "too few files may be open for the BPF programs and maps: raise "
 			       "`ulimit -n`");
 	else
+		/* EACCES: its verifier does not understand them. */
 		error_set(err,
-			  "the kernel refused the BPF programs (%s): Linux 5.15 or newer with "
+			  "the kernel refused the BPF programs (%s): Linux 6.1 or newer with "
 			  "CONFIG_CGROUP_BPF and CONFIG_DEBUG_INFO_BTF is needed",
 			  strerror(-r));
 }

@@ -53,7 +53,7 @@ struct netns_slot *steer_netns_of(struct steer *s, int fd, struct error *err)
 
 	if (r < 0) {
 		error_set(err,
-			  "the kernel does not tell network namespaces apart (%s): Linux 5.15 "
+			  "the kernel does not tell network namespaces apart (%s): Linux 6.1 "
 			  "or newer is needed",
 			  strerror(-r));
 		return NULL;
