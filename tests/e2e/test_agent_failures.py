@@ -20,7 +20,7 @@ from places import at
 from policies import document, http, port
 from procfs import PATIENCE, descriptors, wait_until
 from servers import listen
-from sluice import cleanup
+from sluice import ROOT, cleanup
 from workload import OK, Server, deny, dial, exchange, get, unless_refused
 
 pytestmark = pytest.mark.held
@@ -362,6 +362,30 @@ def test_silent_ones(count, sluice, node, place):
     wait_until(lambda: agent.status()["counters"]["conn.open"] == 0, "they have gone")
     assert descriptors(agent.pid) < 500
     agent.finish()
+
+
+@at("away")
+def test_half_open(sluice, node, place, pods):
+    """Ten thousand handshakes with a server that nobody goes on with, from addresses of nobody, take
+    nothing from the agent, and others are served meanwhile, each known by its address."""
+    client, server = pods
+    agent = start(sluice, node, place).wait_for(*pods)
+    where = place.address(2), 8080
+    there, stranger = place.pod(2), place.pod(3)
+    with Server(server, "0.0.0.0", 8080) as listener:
+        stranger.run(sys.executable, "-B", os.path.join(ROOT, "tests/lib/syns.py"),
+                     *map(str, where), "10000", *(place.address(n) for n in range(100, 110)))
+        cookies = there.run("nstat", "-asz", "TcpExtSyncookiesSent").split()[-2]
+        half_open = there.run("ss", "-Htn", "state", "syn-recv").count("\n")
+        for sock in (lambda: client.connect(where)), (lambda: dial(*where, stranger)):
+            with sock() as here:
+                end, who = listener.accept()
+                with end:
+                    assert who[0] == here.sock.getsockname()[0]
+                    exchange(here, end)
+                    deny(here)
+    assert half_open + int(cookies) >= 10000 > half_open > 100
+    assert agent.finish().stats["conn.opened"] == 3  # the client's is carried at both ends
 
 
 def test_without_cgroups_and_with_many_ends(sluice, node, place):
