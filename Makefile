@@ -18,14 +18,14 @@ dev fuzz:
 	@cmake --build --preset $@ -j $(JOBS)
 
 deps:
-	@packaging/install-packages build demo check bench
+	@packaging/install-packages build demo check long bench
 
 check:
 	@packaging/install-packages build demo check
 	@$(PYTHON) tests/run
 
 check-long:
-	@packaging/install-packages build demo check
+	@packaging/install-packages build demo check long
 	@$(PYTHON) tests/run --long
 
 demo:
@@ -68,7 +68,7 @@ help:
 	@echo 'make                     build build/sluice'
 	@echo 'make demo                a real server, real clients, one policy: what passes and why (root)'
 	@echo 'make check               lint, unit, BPF and end-to-end tests, short fuzzing (root)'
-	@echo 'make check-long          the same, everything, and longer'
+	@echo 'make check-long          the same, everything, longer, and on the kernel of Debian 12'
 	@echo 'make bench               sluice, HAProxy, nginx and Envoy compared, in three minutes (root)'
 	@echo 'make bench-full          the same, everything, in forty'
 	@echo 'make bench-micro         verdicts, heads and paths, in ns and in instructions'

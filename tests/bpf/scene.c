@@ -332,7 +332,7 @@ struct worker worker_start(struct scene *s, void (*fn)(int fd, void *arg), void 
 	assert_true(w.pid >= 0);
 	if (w.pid == 0) {
 		close(fds[0]);
-		alarm(60); /* hanging is failing */
+		alarm(TEST_MS / 1000); /* hanging is failing */
 		if (s) {
 			CHECK(cgroup_enter(&s->cgroup) == 0);
 			close(s->listener4);

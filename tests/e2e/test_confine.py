@@ -163,6 +163,8 @@ def test_in_a_chroot(sluice, folder):
     ("nobody", "unshare -Urn sh -c 'ip link set lo up && id -u'"),
 ])
 def test_sandboxes_of_programs_work(user, script, sluice):
+    if user == "root" and landlock_version() < 6:
+        pytest.skip("nothing can be mounted in user namespaces of root's before Linux 6.12")
     result = sluice.run("sh", "-c", script, policy=POLICY, options=["--user", user])
     assert (result.code, result.out) == (0, b"0\n"), result.err
 
