@@ -11,6 +11,7 @@ import pytest
 
 from crowd import Crowd
 from ends import End, check_denied
+from netns import NetworkNamespace
 from policies import http_policy
 from procfs import PATIENCE, SANITIZED, descriptors, forget_peak, memory, wait_until
 from servers import RawServer
@@ -218,59 +219,69 @@ def test_slow_loris(count, sluice, server):
     assert workload.finish().closed("head_too_slow") == count
 
 
-def stall(sock, piece):
-    """Send until nobody takes any more."""
-    taken = 0
-    sock.settimeout(0.02)
-    with contextlib.suppress(TimeoutError):
-        while True:
-            taken += sock.send(piece)
-    return taken
+def stall(socks):
+    """Send until nobody takes any more, or has given way."""
+    left = {sock.fileno(): sock for sock in socks}
+    poll = select.poll()
+    for sock in socks:
+        sock.setblocking(False)
+        poll.register(sock, select.POLLOUT)
+    while writable := poll.poll(100):
+        for fd, _ in writable:
+            try:
+                left[fd].send(bytes(1 << 16))
+            except BlockingIOError:
+                pass
+            except ConnectionError:
+                poll.unregister(left.pop(fd))
 
 
-def stalled_transfer(workload, server, direction):
-    """A connection on which a body is sent that nobody reads. Returns its two ends."""
+def begin_transfer(workload, server, direction):
+    """A connection on which a body is about to be sent, to a peer that will not read it. Returns
+    the two ends: the sender's, the other."""
     sock = workload.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(server.address)
     client, upstream = End(sock, "client"), server.accept()
-    head = b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n"
     if direction == "up":
+        head = b"POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n\r\n"
         client.send(head)
         assert upstream.read(len(head)) == head
-        assert stall(sock, bytes(1 << 16)) > 0
-    else:
-        client.send(GET)
-        assert upstream.read(len(GET)) == GET
-        upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        assert stall(upstream.sock, bytes(1 << 16)) > 0
-    return client, upstream
+        return client, upstream
+    client.send(GET)
+    assert upstream.read(len(GET)) == GET
+    upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    return upstream, client
 
 
 @pytest.mark.parametrize("count, direction", [
-    (300, "up"), *(pytest.param(count, direction, marks=pytest.mark.long)
-                  for count, direction in ((30, "up"), (30, "down"), (300, "down")))])
-def test_peers_that_never_read(count, direction, sluice, server):
+    (14, "up"), (300, "down"), pytest.param(14, "down", marks=pytest.mark.long),
+    pytest.param(300, "up", marks=pytest.mark.long)])
+def test_peers_that_never_read(count, direction, sluice):
     """They hold all buffers; some of them give way to others when they have for too long."""
     limit = max(1 << 20, count * 2 // 3 * (64 << 10))
-    workload = sluice.workload(POLICY.format(port=server.port), log=True,
-                               options=limits(buffers=limit, stall_time="1s"))
-    server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    serve_another(workload, server)
-    forget_peak(workload.pid)
-    before = memory(workload.pid)
-    pairs = [stalled_transfer(workload, server, direction) for _ in range(count)]
-    for client, upstream in pairs:  # a busy machine may have been slow to take it
-        with contextlib.suppress(ConnectionError):  # or so slow that this one has given way
-            stall((client if direction == "up" else upstream).sock, bytes(1 << 16))
-    ends = [end for pair in pairs for end in pair]
-    for _ in range(3):
-        serve_another(workload, server)
-    if not SANITIZED:
-        assert memory(workload.pid, "VmHWM") - before < limit + (2 << 20)
-    for end in ends:
-        end.close()
-    result = workload.finish()
+    with NetworkNamespace() as namespace:
+        # Little lies in the kernel, so nearly all of what was last read lies in sluice.
+        namespace.set("net.ipv4.tcp_wmem", "4096 4096 4096")
+        with namespace.inside():
+            server = RawServer()
+        with server:
+            workload = sluice.workload(POLICY.format(port=server.port), log=True,
+                                       options=limits(buffers=limit, stall_time="1s"),
+                                       prefix=namespace.prefix)
+            server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            serve_another(workload, server)
+            forget_peak(workload.pid)
+            before = memory(workload.pid)
+            pairs = [begin_transfer(workload, server, direction) for _ in range(count)]
+            stall([sender.sock for sender, _ in pairs])
+            for _ in range(3):
+                serve_another(workload, server)
+            if not SANITIZED:
+                assert memory(workload.pid, "VmHWM") - before < limit + (2 << 20)
+            for end in (end for pair in pairs for end in pair):
+                end.close()
+            result = workload.finish()
     assert 0 < result.closed("stalled") < count, result.stats
     assert result.denied("its bytes lay still") == result.closed("stalled")
     assert result.stats["buffers.short"] > 0
