@@ -31,8 +31,7 @@ static void say(struct agent *a, const struct agent_workload *w, const struct st
 	text_add(&t, ")");
 	fprintf(stderr,
 		"sluice: the workload %s in %s listens at %.*s by a socket that was made in "
-		"another "
-		"cgroup: what comes to it is not held to the policy\n",
+		"another cgroup: what comes to it is not held to the policy\n",
 		a->plan->config->entries[w->entry].name, w->path, (int)t.len, t.buf);
 	a->reporter.who = w->rule.info;
 	report_foreign(&a->reporter, f);
