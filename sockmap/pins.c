@@ -77,6 +77,23 @@ int pins_each_cgroup(const char *path, int (*on_cgroup)(void *ctx, uint64_t id),
 	return r;
 }
 
+/* When the last pin of a link goes, the kernel puts off the detaching (bpf_link_put() in
+ * kernel/bpf/syscall.c): whoever connects at once after that would still be judged. */
+static void detach(const char *dir, const char *name)
+{
+	char path[1024];
+	int fd;
+
+	if (strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)) != 0 ||
+	    snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	bpf_link_detach(fd);
+	close(fd);
+}
+
 int pins_remove(const char *path)
 {
 	char parent[1024];
@@ -86,9 +103,12 @@ int pins_remove(const char *path)
 
 	if (!dir)
 		return r;
-	while ((e = readdir(dir)))
-		if (e->d_type != DT_DIR)
-			unlinkat(dirfd(dir), e->d_name, 0);
+	while ((e = readdir(dir))) {
+		if (e->d_type == DT_DIR)
+			continue;
+		detach(path, e->d_name);
+		unlinkat(dirfd(dir), e->d_name, 0);
+	}
 	closedir(dir);
 	if (rmdir(path) < 0)
 		return -errno;

@@ -12,7 +12,7 @@
  * directory that is not there, or not on bpffs, holds none. */
 int pins_each_cgroup(const char *dir, int (*on_cgroup)(void *ctx, uint64_t id), void *ctx);
 
-/* Remove the pins and the directory. To remove the pin of a link is to detach it. */
+/* Remove the pins and the directory. When it returns the links are detached. */
 int pins_remove(const char *dir);
 
 #endif

@@ -275,9 +275,6 @@ static void test_killed(void **state)
 	assert_int_equal(ask(living.fd), 'h');
 	assert_int_equal(try_to_come(&third), 'h');
 	assert_int_equal(pins_remove(d.pin_dir), 0);
-	/* The kernel takes its time with the links. */
-	for (int i = 0; i < 100 && try_to_come(&third) == 'h'; i++)
-		usleep(10000);
 	assert_int_equal(try_to_come(&third), 'f');
 	worker_end(&living);
 	elsewhere_end(&third);
