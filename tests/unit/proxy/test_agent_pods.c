@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent makes of what a container runtime tells: which list, when it is another, and that
+ * a list never lacks what is held. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "count.h"
+#include "fail_alloc.h"
+#include "pods_stage.h"
+#include "sluice/array.h"
+
+#define STEPS_MAX 4
+
+static const struct {
+	const char *name, *first, *next[STEPS_MAX], *list, *reloads;
+} cases[] = {
+	{ "told at the start", "a1 b2 .", { 0 }, "a1 b2", "" },
+	{ "sorted", "b . a", { 0 }, "a b", "" },
+	{ "one comes", "a1 .", { "b2" }, "a1 b2", "a1 b2;" },
+	{ "two come at once", ".", { "a1 b2" }, "a1 b2", "a1 b2;" },
+	{ "the same again", "a1 .", { "a1", "a1 ." }, "a1", "" },
+	{ "another address", "a .", { "a1", "a2" }, "a2", "a1;a2;" },
+	{ "one goes", "a1 b2 .", { "-a" }, "b2", "b2;" },
+	{ "all go", "a1 .", { "-a" }, "", ";" },
+	{ "one that was never told goes", "a1 .", { "-b" }, "a1", "" },
+	{ "it comes and goes", "a1 .", { "b2 -b" }, "a1", "a1;" },
+	{ "they stay while the runtime is away",
+	  "@ a1 .",
+	  { "~", "?", "@ .", "b2" },
+	  "a1 b2",
+	  "a1 b2;" },
+	{ "cgroups that it does not tell any more", "a1 .", { "a2!" }, "a2", "a2;" },
+	{ "no cgroups ever", "a1! .", { "a2!" }, "a2!", "a2!;" },
+};
+
+static void test_lists(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct stage s;
+
+		print_message("%s\n", cases[i].name);
+		pods_begin(&s, cases[i].first);
+		for (size_t n = 0; n < STEPS_MAX && cases[i].next[n]; n++)
+			pods_hear(&s, cases[i].next[n]);
+		pods_check_list(&s, cases[i].list);
+		assert_string_equal(s.reloads, cases[i].reloads);
+		assert_int_equal(s.made, 1);
+		pods_finish(&s);
+	}
+}
+
+static void test_not_wanted(void **state)
+{
+	struct error err = { "" };
+	struct stage s;
+
+	pods_prepare(&s, "a1 .");
+	s.config.pods.wanted = false;
+	assert_int_equal(agent_pods_open(&s.a, &err), 0);
+	agent_pods_begin(&s.a);
+	agent_pods_hurry(&s.a);
+	assert_int_equal(s.made, 0);
+	assert_null(s.a.pods.list);
+	pods_finish(&s);
+}
+
+/* The agent starts without it, in time, and goes on when it answers. */
+static void test_runtime_that_is_silent(void **state)
+{
+	struct error err = { "" };
+	struct stage s;
+
+	pods_prepare(&s, NULL);
+	s.silent = true;
+	assert_int_equal(agent_pods_open(&s.a, &err), 0);
+	assert_int_equal(pods_clock(), AGENT_PODS_WAIT_MS);
+	assert_false(s.a.pods.synced);
+	pods_check_list(&s, "");
+	s.silent = false;
+	agent_pods_begin(&s.a);
+	pods_hear(&s, "@ a1 .");
+	assert_true(s.a.pods.synced);
+	assert_string_equal(s.a.pods.runtime, "fake 1.0");
+	assert_string_equal(s.reloads, "a1;");
+	pods_finish(&s);
+}
+
+static void test_trouble_ends(void **state)
+{
+	struct stage s;
+
+	pods_begin(&s, "@ a1 .");
+	pods_hear(&s, "~ ?");
+	assert_string_equal(s.a.pods.trouble, "it is asleep");
+	assert_false(s.a.pods.synced);
+	pods_hear(&s, "@ .");
+	assert_string_equal(s.a.pods.trouble, "");
+	assert_true(s.a.pods.synced);
+	assert_string_equal(s.reloads, "");
+	pods_finish(&s);
+}
+
+/* Bytes that come make the client read, also when nothing else is due. */
+static void test_descriptor_wakes(void **state)
+{
+	struct stage s;
+
+	pods_begin(&s, "@ .");
+	uv_run(&s.a.loop, UV_RUN_NOWAIT);
+	s.silent = true;
+	uv_run(&s.a.loop, UV_RUN_ONCE);
+	s.tells = "a1";
+	assert_int_equal(write(s.line[1], "!", 1), 1);
+	while (s.tells)
+		uv_run(&s.a.loop, UV_RUN_ONCE);
+	pods_check_list(&s, "a1");
+	s.silent = false;
+	agent_pods_hurry(&s.a);
+	pods_hear(&s, "~"); /* closed by the client afterwards: it must not be looked at any more */
+	s.tells = "b2";
+	s.silent = true;
+	assert_int_equal(write(s.line[1], "!", 1), 1);
+	for (int i = 0; i < 3; i++)
+		uv_run(&s.a.loop, UV_RUN_NOWAIT);
+	assert_string_equal(s.tells, "b2");
+	pods_finish(&s);
+}
+
+/* Somebody's cgroup is there that no pod has: asked at once, and not for ever. */
+static void test_unknown_cgroup(void **state)
+{
+	struct stage s;
+
+	pods_begin(&s, "a1 .");
+	pods_hear(&s, ".");
+	agent_pods_hurry(&s.a);
+	pods_hear(&s, ".");
+	assert_int_equal(s.asked, 0); /* since there is none */
+	s.entry.kind = AGENT_UNKNOWN_POD;
+	s.a.plan->entries = &s.entry;
+	s.a.plan->n_entries = 1;
+	s.a.workloads = &s.workload;
+	agent_pods_hurry(&s.a);
+	pods_hear(&s, ".");
+	assert_true(s.asked > 0);
+	pods_clock_on(AGENT_PODS_EAGER_MS);
+	s.asked = 0;
+	pods_hear(&s, ".");
+	assert_int_equal(s.asked, 0);
+	agent_pods_hurry(&s.a);
+	s.workload.state = AGENT_WORKLOAD_GONE;
+	pods_hear(&s, ".");
+	assert_int_equal(s.asked, 0);
+	pods_finish(&s);
+}
+
+static void check_kept(const struct stage *s, unsigned n)
+{
+	if (s->a.pods.list->n < 2) /* it may lack what has come, but nothing else */
+		fail_msg("allocation %u: a list of %zu", n, s->a.pods.list->n);
+}
+
+/* Without memory for what is told, all is asked for anew; until then the list is what it was, and
+ * a pod whose cgroups the runtime does not tell any more keeps them. */
+static void test_out_of_memory(void **state)
+{
+	bool happened = true;
+
+	for (unsigned n = 1; happened; n++) {
+		struct stage s;
+
+		pods_begin(&s, "@ a1 b2 .");
+		fail_alloc_at(n);
+		pods_hear(&s, "a3! c4");
+		happened = fail_alloc_happened();
+		fail_alloc_at(0);
+		check_kept(&s, n);
+		if (happened) {
+			pods_hear(&s, "@ a3!");
+			check_kept(&s, n);
+			pods_hear(&s, "b2 c4 .");
+		}
+		pods_hear(&s, ".");
+		pods_check_list(&s, "a3 b2 c4");
+		assert_false(s.a.pods.lacking);
+		pods_finish(&s);
+	}
+}
+
+static void test_all_are_gone_when_asked_anew(void **state)
+{
+	struct stage s;
+
+	pods_begin(&s, "@ a1 b2 .");
+	fail_alloc_at(1);
+	pods_hear(&s, "c3");
+	assert_true(fail_alloc_happened());
+	pods_check_list(&s, "a1 b2");
+	pods_hear(&s, "@ .");
+	pods_check_list(&s, "");
+	assert_int_equal(s.made, 2);
+	pods_finish(&s);
+}
+
+/* And nothing is left when there is none at the start. */
+static void test_out_of_memory_at_the_start(void **state)
+{
+	unsigned descriptors = count_descriptors(), failed = 0;
+	bool happened = true;
+
+	for (unsigned n = 1; happened; n++) {
+		struct error err = { "" };
+		struct stage s;
+		int r;
+
+		pods_prepare(&s, "@ a1 .");
+		fail_alloc_at(n);
+		r = agent_pods_open(&s.a, &err);
+		happened = fail_alloc_happened();
+		fail_alloc_at(0);
+		failed += r < 0;
+		assert_true(r == 0 || (r == -ENOMEM && err.text[0]));
+		pods_finish(&s);
+		assert_int_equal(count_descriptors(), descriptors);
+	}
+	assert_true(failed > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_runtime_that_is_silent),
+		cmocka_unit_test(test_trouble_ends),
+		cmocka_unit_test(test_descriptor_wakes),
+		cmocka_unit_test(test_unknown_cgroup),
+		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_all_are_gone_when_asked_anew),
+		cmocka_unit_test(test_out_of_memory_at_the_start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
