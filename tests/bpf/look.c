@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "look.h"
-#include <dirent.h>
 #include <poll.h>
 #include "scene.h"
 
@@ -10,16 +9,4 @@ char look_next_byte(int conn, int ms)
 	char c = 0;
 
 	return poll(&p, 1, ms) == 1 && read(conn, &c, 1) == 1 ? c : 0;
-}
-
-unsigned look_count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }

@@ -5,7 +5,5 @@
 
 /* What comes on CONN within so many milliseconds; 0: nothing. */
 char look_next_byte(int conn, int ms);
-/* How many names the directory has, with its own two. */
-unsigned look_count_entries(const char *path);
 
 #endif

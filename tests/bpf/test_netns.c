@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include "look.h"
+#include "count.h"
 #include "pins.h"
 
 #define NUMBERS 3 /* with the host's */
@@ -358,7 +358,7 @@ static int new_netns(void)
 static void test_many(void **state)
 {
 	struct scene *s = *state;
-	unsigned fds = look_count_entries("/proc/self/fd"), pins = look_count_entries(s->pin_dir);
+	unsigned fds = count_descriptors(), pins = count_entries(s->pin_dir);
 	uint32_t highest = 0;
 
 	scene_set_ingress(s, true, L4_ALLOW);
@@ -376,15 +376,15 @@ static void test_many(void **state)
 		p = attached_to(st.st_ino);
 		assert_true(p.id != 0);
 		p.constants = newest_map(p.id);
-		assert_int_equal(look_count_entries(s->pin_dir), pins + 1);
+		assert_int_equal(count_entries(s->pin_dir), pins + 1);
 		elsewhere_unregister(&e);
 		close(e.fd);
-		assert_int_equal(look_count_entries(s->pin_dir), pins);
+		assert_int_equal(count_entries(s->pin_dir), pins);
 		if (i % 8 == 0)
 			assert_gone(&p);
 	}
 	assert_int_equal(highest, 1); /* each time the same */
-	assert_true(look_count_entries("/proc/self/fd") <= fds);
+	assert_true(count_descriptors() <= fds);
 }
 
 static void test_many_at_once(void **state)
@@ -397,7 +397,7 @@ static void test_many_at_once(void **state)
 
 	(void)state;
 	assert_int_equal(steer_open(&options, &s.steer, &err), 0);
-	fds = look_count_entries("/proc/self/fd");
+	fds = count_descriptors();
 	for (int n = MANY; n >= SOME; n -= MANY - SOME) {
 		uint64_t seen[MANY + 1] = { 0 };
 
@@ -413,7 +413,7 @@ static void test_many_at_once(void **state)
 			elsewhere_unregister(&all[i]);
 			close(all[i].fd);
 		}
-		assert_int_equal(look_count_entries("/proc/self/fd"), fds);
+		assert_int_equal(count_descriptors(), fds);
 	}
 	steer_close(s.steer);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets that outlive their cgroup, and places at which several cgroups listen. */
 #include "tree.h"
+#include "count.h"
 #include "look.h"
 
 static void outlive(int fd, void *arg)
@@ -90,14 +91,14 @@ static void test_removed_with_its_attach_point(void **state)
 	struct tree *t = *state;
 	int server = scene_listen(AF_INET, "127.0.0.1", PORT_ALLOWED), conn, point;
 	struct scene other = tree_below(&t->base, "other");
-	unsigned pins = look_count_entries(t->base.pin_dir);
+	unsigned pins = count_entries(t->base.pin_dir);
 	struct error err = { "" };
 	struct worker w;
 	char c;
 
 	point = dup(other.cgroup.fd);
 	assert_int_equal(steer_attach(t->base.steer, point, t->base.pin_dir, &err), 0);
-	assert_true(look_count_entries(t->base.pin_dir) > pins);
+	assert_true(count_entries(t->base.pin_dir) > pins);
 	tree_add(&t->b, L4_ALLOW);
 	tree_add(&other, L4_ALLOW);
 	w = worker_start(&other, outlive, &t->dead);
@@ -114,11 +115,11 @@ static void test_removed_with_its_attach_point(void **state)
 	close(conn);
 	close(server);
 	close(point);
-	for (int i = 0; i < 500 && look_count_entries(t->base.pin_dir) > pins; i++) {
+	for (int i = 0; i < 500 && count_entries(t->base.pin_dir) > pins; i++) {
 		tree_sweep(&t->base); /* what was closed is still said to be there */
 		usleep(10000);
 	}
-	assert_int_equal(look_count_entries(t->base.pin_dir), pins);
+	assert_int_equal(count_entries(t->base.pin_dir), pins);
 }
 
 /* Its cgroup goes, and it was no workload: nobody's business. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crew_hall.h"
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,19 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include "count.h"
 #include "fake_policy.h"
-
-unsigned hall_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 void hall_note(struct hall *h, const char *what, long long n)
 {
@@ -58,7 +46,7 @@ void hall_open(struct hall *h, const struct crew_options *more)
 	assert_int_equal(uv_loop_init(&first), 0);
 	uv_loop_close(&first);
 	memset(h, 0, sizeof(*h));
-	h->n_descriptors = hall_descriptors();
+	h->n_descriptors = count_descriptors();
 	assert_int_equal(uv_loop_init(&h->loop), 0);
 	o.n_workers = WORKERS;
 	o.max_workloads = 4;
@@ -88,7 +76,7 @@ void hall_close(struct hall *h)
 	rollout_done(&h->rollout);
 	assert_int_equal(uv_loop_close(&h->loop), 0);
 	denials_done(&denials);
-	assert_int_equal(hall_descriptors(), h->n_descriptors);
+	assert_int_equal(count_descriptors(), h->n_descriptors);
 }
 
 void hall_set(struct rollout_plan *p, uint64_t workload, struct policy *policy)

@@ -39,7 +39,4 @@ void hall_set(struct rollout_plan *p, uint64_t workload, struct policy *policy);
  */
 void hall_plan(struct rollout_plan *p);
 
-/* How many the process has. */
-unsigned hall_descriptors(void);
-
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+#include "count.h"
 #include "crew_hall.h"
 #include "fail_alloc.h"
 #include "fake_policy.h"
@@ -210,7 +211,7 @@ static void test_end_on_the_way(void **state)
 static void test_plan_fails(void **state)
 {
 	struct policy *policy = fake_policy_new(L4_STEER, "/a");
-	unsigned n_descriptors = hall_descriptors(), n = 0;
+	unsigned n_descriptors = count_descriptors(), n = 0;
 	struct error err = { "" };
 	struct rollout_plan p;
 	bool failed;
@@ -229,7 +230,7 @@ static void test_plan_fails(void **state)
 		assert_int_equal(r, failed ? -ENOMEM : 0);
 		rollout_plan_done(&p);
 		assert_int_equal(policy->refs, 1);
-		assert_int_equal(hall_descriptors(), n_descriptors);
+		assert_int_equal(count_descriptors(), n_descriptors);
 	} while (failed);
 	assert_true(n > 2 * WORKERS);
 	policy->table.n_peers = 1;

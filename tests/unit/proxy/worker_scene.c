@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker_scene.h"
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "conn.h"
+#include "count.h"
 #include "require.h"
 #include "sockaddr.h"
 
@@ -23,18 +23,6 @@ static unsigned count_handles(struct scene *s)
 	unsigned n = s->worker->poller.n_polled;
 
 	uv_walk(&s->worker->loop, count_handle, &n);
-	return n;
-}
-
-static unsigned count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	REQUIRE(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
 	return n;
 }
 
