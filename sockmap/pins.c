@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,20 +36,32 @@ static DIR *open_pins(const char *path, int *error)
 	return NULL;
 }
 
+static bool is_link(const struct dirent *e)
+{
+	return e->d_type == DT_REG && strncmp(e->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0;
+}
+
+/* A descriptor of the link, or a negative errno. */
+static int open_link(DIR *dir, const char *name)
+{
+	char path[NAME_MAX + sizeof("/proc/self/fd//-2147483648")];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd(dir), name);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
 /* The kernel takes a link off its cgroup when the cgroup goes: then the id is 0. So it is for a
  * link to something else. */
-static int link_cgroup(const char *dir, const char *name, uint64_t *ret)
+static int link_cgroup(DIR *dir, const char *name, uint64_t *ret)
 {
 	struct bpf_link_info info;
 	uint32_t size = sizeof(info);
-	char path[1024];
-	int fd, r;
+	int fd = open_link(dir, name), r;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	memset(&info, 0, sizeof(info));
 	r = bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ? -errno : 0;
 	close(fd);
@@ -67,9 +80,9 @@ int pins_each_cgroup(const char *path, int (*on_cgroup)(void *ctx, uint64_t id),
 	while (r == 0 && (e = readdir(dir))) {
 		uint64_t id = 0;
 
-		if (strncmp(e->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) != 0)
+		if (!is_link(e))
 			continue;
-		r = link_cgroup(path, e->d_name, &id);
+		r = link_cgroup(dir, e->d_name, &id);
 		if (r == 0 && id)
 			r = on_cgroup(ctx, id);
 	}
@@ -77,17 +90,21 @@ int pins_each_cgroup(const char *path, int (*on_cgroup)(void *ctx, uint64_t id),
 	return r;
 }
 
+/* Whoever may write there can make links of others appear to be ours. */
+static bool is_ours_alone(DIR *dir)
+{
+	struct stat st;
+
+	return fstat(dirfd(dir), &st) == 0 && st.st_uid == geteuid() &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /* When the last pin of a link goes, the kernel puts off the detaching (bpf_link_put() in
  * kernel/bpf/syscall.c): whoever connects at once after that would still be judged. */
-static void detach(const char *dir, const char *name)
+static void detach(DIR *dir, const char *name)
 {
-	char path[1024];
-	int fd;
+	int fd = open_link(dir, name);
 
-	if (strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)) != 0 ||
-	    snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
-		return;
-	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return;
 	bpf_link_detach(fd);
@@ -98,15 +115,18 @@ int pins_remove(const char *path)
 {
 	char parent[1024];
 	struct dirent *e;
+	bool ours;
 	int r = 0;
 	DIR *dir = open_pins(path, &r);
 
 	if (!dir)
 		return r;
+	ours = is_ours_alone(dir);
 	while ((e = readdir(dir))) {
 		if (e->d_type == DT_DIR)
 			continue;
-		detach(path, e->d_name);
+		if (ours && is_link(e))
+			detach(dir, e->d_name);
 		unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	closedir(dir);

@@ -12,7 +12,8 @@
  * directory that is not there, or not on bpffs, holds none. */
 int pins_each_cgroup(const char *dir, int (*on_cgroup)(void *ctx, uint64_t id), void *ctx);
 
-/* Remove the pins and the directory. When it returns the links are detached. */
+/* Remove the pins and the directory. The links are detached before; one that cannot be opened, or
+ * that is in a directory where others may write, a little later by the kernel. */
 int pins_remove(const char *dir);
 
 #endif

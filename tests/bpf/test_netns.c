@@ -206,7 +206,7 @@ static void live_there(int fd, void *arg)
 	server = scene_listen(AF_INET, "0.0.0.0", PORT_STEERED);
 	CHECK(write(fd, ".", 1) == 1);
 	while (read(fd, &c, 1) == 1) {
-		int r = dial_tcp(AF_INET, FAR4, PORT_STEERED);
+		int r = dial_tcp(AF_INET, d->e.here4, PORT_STEERED);
 
 		c = r == -EPERM ? 'h' : 'f';
 		if (r >= 0)
@@ -275,6 +275,7 @@ static void test_killed(void **state)
 	assert_int_equal(ask(living.fd), 'h');
 	assert_int_equal(try_to_come(&third), 'h');
 	assert_int_equal(pins_remove(d.pin_dir), 0);
+	assert_int_equal(ask(living.fd), 'f');
 	assert_int_equal(try_to_come(&third), 'f');
 	worker_end(&living);
 	elsewhere_end(&third);
