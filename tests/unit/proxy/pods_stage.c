@@ -12,9 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "require.h"
 
 struct cri {
-	struct stage *stage;
+	struct pods_stage *stage;
 	const struct cri_watcher *watcher;
 };
 
@@ -39,12 +40,12 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int ms)
 	return 0;
 }
 
-uint64_t pods_clock(void)
+uint64_t pods_stage_clock(void)
 {
 	return passed_ms;
 }
 
-void pods_clock_on(unsigned ms)
+void pods_stage_clock_on(unsigned ms)
 {
 	passed_ms += ms;
 }
@@ -54,7 +55,7 @@ void pods_clock_on(unsigned ms)
 int cri_new(const struct cri_options *options, const struct cri_watcher *watcher, void *ctx,
 	    struct cri **ret)
 {
-	struct stage *s = ctx;
+	struct pods_stage *s = ctx;
 	struct cri *c = calloc(1, sizeof(*c));
 
 	assert_string_equal(options->path, "/run/runtime");
@@ -79,7 +80,7 @@ short cri_events(const struct cri *c)
 
 uint64_t cri_deadline(const struct cri *c)
 {
-	const struct stage *s = c->stage;
+	const struct pods_stage *s = c->stage;
 
 	if (s->silent)
 		return CRI_NEVER;
@@ -119,7 +120,7 @@ static void tell_pod(const struct cri *c, const char *text, enum cri_news news)
 
 static void say(struct cri *c)
 {
-	struct stage *s = c->stage;
+	struct pods_stage *s = c->stage;
 	char text[256], *rest = text, *word;
 
 	if (!s->tells)
@@ -180,12 +181,13 @@ static void write_list(const struct pod_list *list, char *buf, size_t size)
 			at += (size_t)snprintf(buf + at, size - at, "%u", p->addresses[0].ip[3]);
 		if (p->n_cgroups == 0)
 			at += (size_t)snprintf(buf + at, size - at, "!");
+		REQUIRE(at < size);
 	}
 }
 
 void agent_reload_pods(struct agent *a)
 {
-	struct stage *s = (struct stage *)a;
+	struct pods_stage *s = (struct pods_stage *)a;
 	size_t at = strlen(s->reloads);
 
 	write_list(a->pods.list, s->reloads + at, sizeof(s->reloads) - at - 1);
@@ -215,7 +217,7 @@ void agent_plan_free(struct agent_plan *p)
 
 /* ---- the stage ---- */
 
-void pods_prepare(struct stage *s, const char *tells)
+void pods_stage_prepare(struct pods_stage *s, const char *tells)
 {
 	memset(s, 0, sizeof(*s));
 	passed_ms = 0;
@@ -227,16 +229,16 @@ void pods_prepare(struct stage *s, const char *tells)
 	assert_int_equal(uv_loop_init(&s->a.loop), 0);
 }
 
-void pods_begin(struct stage *s, const char *tells)
+void pods_stage_begin(struct pods_stage *s, const char *tells)
 {
 	struct error err = { "" };
 
-	pods_prepare(s, tells);
+	pods_stage_prepare(s, tells);
 	assert_int_equal(agent_pods_open(&s->a, &err), 0);
 	agent_pods_begin(&s->a);
 }
 
-void pods_finish(struct stage *s)
+void pods_stage_finish(struct pods_stage *s)
 {
 	agent_pods_end(&s->a);
 	uv_run(&s->a.loop, UV_RUN_DEFAULT);
@@ -247,7 +249,7 @@ void pods_finish(struct stage *s)
 	close(s->line[1]);
 }
 
-void pods_check_list(const struct stage *s, const char *want)
+void pods_stage_check_list(const struct pods_stage *s, const char *want)
 {
 	char buf[256];
 
@@ -255,7 +257,14 @@ void pods_check_list(const struct stage *s, const char *want)
 	assert_string_equal(buf, want);
 }
 
-void pods_hear(struct stage *s, const char *tells)
+void pods_stage_settle(struct pods_stage *s)
+{
+	s->silent = true;
+	while (uv_timer_get_due_in(&s->a.pods.timer) <= 1000)
+		uv_run(&s->a.loop, UV_RUN_NOWAIT);
+}
+
+void pods_stage_hear(struct pods_stage *s, const char *tells)
 {
 	s->tells = tells;
 	while (s->tells)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "agent_parts.h"
 
-struct stage {
+struct pods_stage {
 	struct agent a;
 	struct agent_plan plan;
 	struct agent_config config;
@@ -24,17 +24,19 @@ struct stage {
  * its address if it has one, and '!' if the runtime does not say where its cgroups are ("a1!"); one
  * that has gone ("-a"); "." for all have been told; "?" for what is wrong; "@" for another
  * descriptor; "~" for none. */
-void pods_prepare(struct stage *s, const char *tells);
-void pods_begin(struct stage *s, const char *tells); /* and opens it */
-void pods_finish(struct stage *s);
+void pods_stage_prepare(struct pods_stage *s, const char *tells);
+void pods_stage_begin(struct pods_stage *s, const char *tells); /* and opens it */
+void pods_stage_finish(struct pods_stage *s);
 
+/* Until the client has nothing to do before long: it is silent. */
+void pods_stage_settle(struct pods_stage *s);
 /* The runtime says that, when it is the client's time. */
-void pods_hear(struct stage *s, const char *tells);
+void pods_stage_hear(struct pods_stage *s, const char *tells);
 /* The list as the words for its pods. */
-void pods_check_list(const struct stage *s, const char *want);
+void pods_stage_check_list(const struct pods_stage *s, const char *want);
 
-/* Milliseconds since pods_prepare(). It goes on when somebody waits. */
-uint64_t pods_clock(void);
-void pods_clock_on(unsigned ms);
+/* Milliseconds since pods_stage_prepare(). It goes on when somebody waits. */
+uint64_t pods_stage_clock(void);
+void pods_stage_clock_on(unsigned ms);
 
 #endif
