@@ -226,7 +226,9 @@ def stall(socks):
     for sock in socks:
         sock.setblocking(False)
         poll.register(sock, select.POLLOUT)
+    deadline = time.monotonic() + PATIENCE
     while writable := poll.poll(100):
+        assert time.monotonic() < deadline, "they take more and more"
         for fd, _ in writable:
             try:
                 left[fd].send(bytes(1 << 16))
