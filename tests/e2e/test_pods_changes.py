@@ -50,8 +50,9 @@ def steady(client, origin):
         def start(agent, truth):
             pod, resident = client
             held(agent, pod, origin)
+            where = origin.addresses()[0], 8080  # asked now: the runtime may be away later
             return stack.enter_context(Steady(
-                lambda: resident.connect((origin.addresses()[0], 8080)), truth, ALL, pause=0.002))
+                lambda: resident.connect(where), truth, ALL, pause=0.002))
         yield start
 
 
