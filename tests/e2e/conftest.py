@@ -9,13 +9,13 @@ SLUICE_SANITIZED  set: that binary has sanitizers; sizes are smaller, its memory
 import contextlib
 import os
 import resource
-import shutil
 import signal
 import sys
 import tempfile
 
 import pytest
 
+import folders
 import leftovers
 from netns import Home, Wire
 from node import Node
@@ -88,7 +88,7 @@ def folder():
     path = tempfile.mkdtemp(prefix="sluice-e2e-")
     os.chmod(path, 0o755)
     yield path
-    shutil.rmtree(path)
+    folders.remove(path)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def pods():
     path = tempfile.mkdtemp(prefix="sluice-pods-")
     with Pods(path) as running:
         yield running
-    shutil.rmtree(path)
+    folders.remove(path)
 
 
 @pytest.fixture

@@ -108,13 +108,18 @@ def test_view_of_the_files_differs_where_it_must(user, sluice):
     assert set(inside) - switches == {"/run/sluice"} and bool(switches) == (user == "root")
 
 
+# In a mount namespace whose mounts are shared with others, but not with the machine's: by way of them
+# what is mounted in a scene's folder would be mounted there as well.
+SHARED = ("unshare", "--mount", "--propagation", "private",
+          "sh", "-ec", 'mount --make-rshared /; exec "$@"', "sh")
+
+
 def test_mounts_cross_in_one_direction(sluice, folder):
     """What is mounted outside later appears inside, and nothing of ours the other way round."""
     place = os.path.join(folder, "late")
     os.mkdir(place)
     script = f'until [ -e {place}/here ]; do sleep 0.01; done; cat {place}/here'
-    run = sluice.start("sh", "-c", script, policy=POLICY,
-                       prefix=["unshare", "--mount", "--propagation", "shared"])
+    run = sluice.start("sh", "-c", script, policy=POLICY, prefix=SHARED)
 
     wait_until(lambda: task_file(run.pid), "the command runs")
     enter = ["nsenter", f"--mount=/proc/{run.pid}/ns/mnt"]
@@ -141,7 +146,7 @@ def test_in_a_chroot(sluice, folder):
     """Its "/" is no mount, and what is around it must neither change nor be reached."""
     place = os.path.join(folder, "root")
     os.mkdir(place)
-    prefix = ["unshare", "--mount", "--propagation", "shared", "sh", "-ec", CHROOT, place]
+    prefix = [*SHARED, "sh", "-ec", CHROOT, place]
     run = sluice.start("sh", "-c", "pwd; cat /proc/self/mountinfo; chroot / true || echo held; "
                        "read line", policy=POLICY, prefix=prefix, stdin=-1)
     wait_until(lambda: b"held" in run.read("out"), "the command runs")

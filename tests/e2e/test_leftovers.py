@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a workload does to its sluice, and what is left of one that was killed."""
+"""What a workload does to its sluice, and what is left of one that was killed; or of a scene."""
+import os
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
 
+import folders
 from policies import http_policy
 from procfs import PATIENCE, alive, wait_until
 from servers import RawServer
@@ -77,3 +80,19 @@ def test_cleanup_from_elsewhere_frees_nobody(sluice, server):
         workload.control.close()
         wait_until(lambda: not alive(child), "the command ends")
         wait_until(lambda: cleanup().returncode == 0, "everything is removed")
+
+
+def test_what_is_mounted_in_a_folder_does_not_go_with_it(folder):
+    """Whatever a scene has left mounted, and however deep."""
+    kept, gone = os.path.join(folder, "kept"), os.path.join(folder, "gone")
+    os.makedirs(os.path.join(kept, "below"))
+    os.makedirs(os.path.join(gone, "here"))
+    files = [os.path.join(kept, "file"), os.path.join(kept, "below", "file")]
+    subprocess.run(["mount", "-t", "tmpfs", "none", os.path.join(kept, "below")], check=True)
+    for path in files:
+        with open(path, "w") as file:
+            file.write("mine")
+    subprocess.run(["mount", "--rbind", kept, os.path.join(gone, "here")], check=True)
+    folders.remove(gone)
+    assert not os.path.exists(gone)
+    assert all(os.path.exists(path) for path in files)

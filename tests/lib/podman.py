@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers of podman, which has no CRI: the agent holds them by their cgroups."""
 import os
-import shutil
 import subprocess
 import uuid
 
+import folders
 import procfs
 from image import make_root
 from procfs import wait_until
@@ -47,10 +47,7 @@ class Podman:
         # Whoever watched a container cleans up after it.
         wait_until(lambda: not any(self.dir in word for words in procfs.command_lines().values()
                                    for word in words), "podman has ended")
-        for path, _ in reversed(procfs.mounts()):
-            if path.startswith(self.dir):
-                subprocess.run(["umount", path], check=True)
-        shutil.rmtree(self.dir)
+        folders.remove(self.dir)
 
 
 class Resident(Sockets):

@@ -12,7 +12,6 @@ import contextlib
 import glob
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ import uuid
 
 import grpc
 
+import folders
 import procfs
 from image import make_image, make_root
 from netns import NetworkNamespace
@@ -449,5 +449,5 @@ class Pods:
         for path, value in self.forwarding.items():
             with open(path, "w") as file:
                 file.write(value)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        folders.remove(self.dir, ignore_errors=True)
         assert not self.left(), f"left behind: {self.left()}"
