@@ -131,7 +131,8 @@ def check(before):
     reference went, so this waits a little."""
     left = look() - before - SHARED_MOUNTS
     try:
-        procfs.wait_until(lambda: not look() - before - SHARED_MOUNTS, "nothing is left", 3)
+        procfs.wait_until(lambda: not look() - before - SHARED_MOUNTS, "nothing is left",
+                         procfs.PATIENCE / 7)
         return
     except TimeoutError:
         left = look() - before - SHARED_MOUNTS
