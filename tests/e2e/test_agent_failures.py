@@ -365,7 +365,6 @@ def test_silent_ones(count, sluice, node, place):
 
 
 @at("away")
-@pytest.mark.long
 def test_half_open(sluice, node, place, pods):
     """Ten thousand handshakes with a server that nobody goes on with, from addresses of nobody, take
     nothing from the agent, and others are served meanwhile, each known by its address."""
