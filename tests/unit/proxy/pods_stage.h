@@ -16,7 +16,7 @@ struct pods_stage {
 	const char *tells; /* what the runtime says next */
 	int line[2];	   /* the runtime's descriptor, and the end that makes it readable */
 	bool silent;	   /* there is never time for the client */
-	unsigned made, asked, plans;
+	unsigned made, asked;
 	char reloads[256]; /* the list each time */
 };
 

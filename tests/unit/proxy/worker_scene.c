@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "conn.h"
-#include "count.h"
+#include "count_loops.h"
 #include "require.h"
 #include "sockaddr.h"
 
@@ -52,11 +52,8 @@ struct worker_changes *scene_changes(struct policy *policy)
 void scene_begin(struct scene *s, struct policy *policy)
 {
 	struct error err = { "" };
-	uv_loop_t first;
 
-	/* The first loop of a process leaves a pipe behind. */
-	REQUIRE(uv_loop_init(&first) == 0 && uv_loop_close(&first) == 0);
-	*s = (struct scene){ .n_descriptors = count_descriptors(),
+	*s = (struct scene){ .n_descriptors = count_descriptors_with_loops(),
 			     .shared.limits = LIMITS_DEFAULT,
 			     .shared.max_workloads = SCENE_WORKLOADS,
 			     .shared.max_netns = SCENE_NETNS };
