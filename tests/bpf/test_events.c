@@ -4,7 +4,7 @@
 #include "scene.h"
 #include <poll.h>
 
-#define EVENTS 20000 /* several times what one call reads */
+#define PORTS 60000
 
 static int say_refused(int sock, unsigned number)
 {
@@ -66,7 +66,7 @@ static void test_endless(void **state)
 {
 	struct scene *s = *state;
 	struct worker w = worker_start(s, refuse_when_told, NULL);
-	struct reader r = { .fd = w.fd, .begets = EVENTS };
+	struct reader r = { .fd = w.fd, .begets = PORTS };
 	unsigned calls = 0;
 
 	beget(&r);
@@ -77,8 +77,8 @@ static void test_endless(void **state)
 		assert_true(r.next > before && r.next - before < 5000);
 		calls++;
 	}
-	assert_int_equal(r.next, EVENTS + 1);
-	assert_true(calls > 3);
+	assert_int_equal(r.next, PORTS + 1);
+	assert_true(calls > 10);
 	worker_end(&w);
 }
 

@@ -220,7 +220,8 @@ def test_slow_loris(count, sluice, server):
 
 
 def stall(socks):
-    """Send until nobody takes any more, or has given way."""
+    """Send until nobody takes any more, or has given way. Returns how much each has taken."""
+    taken = dict.fromkeys(socks, 0)
     left = {sock.fileno(): sock for sock in socks}
     poll = select.poll()
     for sock in socks:
@@ -231,11 +232,13 @@ def stall(socks):
         assert time.monotonic() < deadline, "they take more and more"
         for fd, _ in writable:
             try:
-                left[fd].send(bytes(1 << 16))
+                taken[left[fd]] += left[fd].send(bytes(1 << 16))
             except BlockingIOError:
                 pass
             except ConnectionError:
-                poll.unregister(left.pop(fd))
+                left.pop(fd)
+                poll.unregister(fd)
+    return taken.values()
 
 
 def begin_transfer(workload, server, direction):
@@ -276,7 +279,7 @@ def test_peers_that_never_read(count, direction, sluice):
             forget_peak(workload.pid)
             before = memory(workload.pid)
             pairs = [begin_transfer(workload, server, direction) for _ in range(count)]
-            stall([sender.sock for sender, _ in pairs])
+            assert all(taken > 0 for taken in stall([sender.sock for sender, _ in pairs]))
             for _ in range(3):
                 serve_another(workload, server)
             if not SANITIZED:

@@ -132,7 +132,7 @@ def check(before):
     left = look() - before - SHARED_MOUNTS
     try:
         procfs.wait_until(lambda: not look() - before - SHARED_MOUNTS, "nothing is left",
-                         procfs.PATIENCE / 7)
+                         3 * procfs.PATIENCE / procfs.USUAL_PATIENCE)
         return
     except TimeoutError:
         left = look() - before - SHARED_MOUNTS

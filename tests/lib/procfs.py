@@ -5,7 +5,8 @@ import time
 
 SANITIZED = bool(os.environ.get("SLUICE_SANITIZED"))
 # How long anything may take before a scene fails. Generous: it is only waited for in failures.
-PATIENCE = int(os.environ.get("SLUICE_PATIENCE", 60 if SANITIZED else 20))
+USUAL_PATIENCE = 60 if SANITIZED else 20
+PATIENCE = int(os.environ.get("SLUICE_PATIENCE", USUAL_PATIENCE))
 
 
 def wait_until(condition, what, timeout=PATIENCE):
