@@ -7,19 +7,24 @@ import subprocess
 from procfs import mounts
 
 
-def _mounted_below(path):
+def mounted_below(path):
+    """What is mounted at PATH and below, in the order in which it was."""
     return [point for point, _ in mounts() if point == path or point.startswith(path + "/")]
+
+
+def unmount(path):
+    """As much of that as can be; some may go by itself meanwhile."""
+    # Private first, so that what is unmounted here stays where it comes from.
+    points = [point for point in mounted_below(path)
+              if subprocess.run(["mount", "--make-private", point], check=False).returncode == 0]
+    for point in reversed(points):
+        subprocess.run(["umount", "-l", point], check=False)
 
 
 def remove(path, ignore_errors=False):
     """The folder and what is in it, once nothing is mounted there."""
-    points = _mounted_below(path)
-    # First, so that what is unmounted here stays where it comes from.
-    for point in points:
-        subprocess.run(["mount", "--make-private", point], check=True)
-    for point in reversed(points):
-        subprocess.run(["umount", "-l", point], check=True)
-    left = _mounted_below(path)
+    unmount(path)
+    left = mounted_below(path)
     if left:
         raise OSError(f"{path} stays, as there is still mounted: {left}")
     shutil.rmtree(path, ignore_errors=ignore_errors)

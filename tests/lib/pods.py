@@ -411,7 +411,7 @@ class Pods:
 
     def left(self):
         """What there is of ours outside of the folder."""
-        found = [path for path, _ in procfs.mounts() if path.startswith(self.dir)]
+        found = folders.mounted_below(self.dir)
         found += [f"process {pid}" for pid in self._processes()]
         found += [p for root in _hierarchies() if os.path.isdir(p := root + self.kubepods)]
         if os.path.exists(f"/sys/class/net/{self.bridge}"):
@@ -437,9 +437,7 @@ class Pods:
         self._kill_rest()
         deadline = time.monotonic() + 5
         while True:
-            for path, _ in reversed(procfs.mounts()):
-                if path.startswith(self.dir):
-                    subprocess.run(["umount", "-l", path], check=False)
+            folders.unmount(self.dir)
             self.remove_cgroup(self.kubepods)
             if os.path.exists(f"/sys/class/net/{self.bridge}"):
                 subprocess.run(["ip", "link", "del", self.bridge], check=False)
