@@ -22,6 +22,7 @@ class Setup:
     l7: bool = True         # or only addresses and ports, so that sluice leaves connections alone
     log: bool = False
     reload: bool = False
+    pool: bool = True       # a peer may keep connections to the server, and lend them out
 
     def make_rules(self, changed=False):
         return rules.make(self.rules, changed, self.protocol)

@@ -100,7 +100,9 @@ class Haproxy(Peer):
         # Its output goes to a file here, which costs it less than a datagram to a syslog server.
         return {"LOG": "log stdout format raw local0" if self.setup.log else "",
                 "LOG_OPTION": "log global\n    option httplog" if self.setup.log else "",
-                "PROTO": "" if self.setup.protocol == rules.H1 else "proto h2"}
+                "PROTO": "" if self.setup.protocol == rules.H1 else "proto h2",
+                "REUSE": "always" if self.setup.pool else "never",
+                "POOL": "pool-purge-delay 1h" if self.setup.pool else "pool-max-conn 0"}
 
     def write_rules(self, made):
         lines = {name: [] for name in self.lists.values()}
@@ -127,7 +129,9 @@ class Nginx(Peer):
     def words(self):
         return {"LOG": f"{self.path('access.log')} combined buffer=64k flush=1s"
                        if self.setup.log else "off",
-                "LISTEN": "" if self.setup.protocol == rules.H1 else "http2"}
+                "LISTEN": "" if self.setup.protocol == rules.H1 else "http2",
+                "POOL": "keepalive 1024; keepalive_timeout 1h; keepalive_requests 1000000000;"
+                        if self.setup.pool else ""}
 
     def write_rules(self, made):
         # Towards the server it speaks HTTP/2 only where that is gRPC, or passes for it.
@@ -180,6 +184,8 @@ class Envoy(Peer):
         options = {"@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                    "explicit_http_config":
                        {"http_protocol_options": {}} if http1 else {"http2_protocol_options": {}}}
+        if not self.setup.pool:
+            options["common_http_protocol_options"] = {"max_requests_per_connection": 1}
         return {"LOG": json.dumps(log if self.setup.log else []),
                 "CODEC": "HTTP1" if http1 else "HTTP2", "UPSTREAM": json.dumps(options)}
 

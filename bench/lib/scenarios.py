@@ -69,6 +69,7 @@ def _bodies():
 SCENARIOS = [
     *(Scenario(f"h1-keepalive-{n}", "keepalive", connections=n) for n in (1, 16, 64, 256)),
     Scenario("h1-new-connection", "requests", close=True),
+    Scenario("h1-new-connection-unpooled", "requests", Setup(pool=False), close=True),
     Scenario("h1-denied", "requests", target=rules.DENIED, expect=403),
     Scenario("h2-streams", "http2", Setup(rules.H2), connections=10, streams=100),
     Scenario("grpc-unary", "http2", Setup(rules.GRPC), connections=4, streams=32, messages=1,
