@@ -13,7 +13,7 @@ from scenarios import IDLE, RELOAD, RELOAD_EVERY_S
 CLIENTS = {rules.H1: "bench_client", rules.H2: "bench_h2_client", rules.GRPC: "bench_h2_client"}
 PROBE_SECONDS = 0.01
 PROBES = 10                 # paths that are tried before an arm is measured
-SLOWEST = 60                # seconds that a client may need beyond those that it was given
+SLOWEST = 2 * PATIENCE      # seconds that a client may need beyond those that it was given
 
 
 def client(arm, **options):

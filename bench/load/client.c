@@ -278,7 +278,8 @@ static bool going_on(const struct load *l, uint64_t begin_ns)
 	uint64_t now = now_ns();
 
 	if (!l->done.started_ns) {
-		if (now - begin_ns > PATIENCE_S * 1000000000ull)
+		/* Who has them held waits as long as he likes. */
+		if (!l->o.hold && now - begin_ns > PATIENCE_S * 1000000000ull)
 			errx(1, "%u of %u connections had an answer in %u s", l->warm,
 			     l->o.connections, PATIENCE_S);
 		return true;
