@@ -23,16 +23,12 @@ int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
 			 struct bpf_program *program, struct bpf_link **link)
 {
 	char name[64];
-	int r;
 
 	*link = bpf_program__attach_cgroup(program, cgroup_fd);
 	if (!*link)
 		return -errno;
 	snprintf(name, sizeof(name), "%u_%s", p->number, bpf_program__name(program));
-	r = steer_pin_link(s, *link, name);
-	if (r < 0)
-		steer_detach_link(link);
-	return r;
+	return steer_pin_link(s, *link, name);
 }
 
 /* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering
@@ -40,13 +36,14 @@ int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
 static int attach_all(struct steer *s, struct attach_point *p, int cgroup_fd)
 {
 	struct bpf_program *const programs[] = {
-		s->skel->progs.steer_passive,	   s->skel->progs.steer_backstop,
-		s->skel->progs.steer_socket,	   s->skel->progs.steer_sendmsg4,
-		s->skel->progs.steer_sendmsg6,	   s->skel->progs.steer_recvmsg4,
-		s->skel->progs.steer_recvmsg6,	   s->skel->progs.steer_sock_ops,
-		s->skel->progs.steer_getpeername4, s->skel->progs.steer_getpeername6,
-		s->skel->progs.steer_getsockname4, s->skel->progs.steer_getsockname6,
-		s->skel->progs.steer_connect4,	   s->skel->progs.steer_connect6,
+		s->skel->progs.steer_inbound,	   s->skel->progs.steer_passive,
+		s->skel->progs.steer_backstop,	   s->skel->progs.steer_socket,
+		s->skel->progs.steer_sendmsg4,	   s->skel->progs.steer_sendmsg6,
+		s->skel->progs.steer_recvmsg4,	   s->skel->progs.steer_recvmsg6,
+		s->skel->progs.steer_sock_ops,	   s->skel->progs.steer_getpeername4,
+		s->skel->progs.steer_getpeername6, s->skel->progs.steer_getsockname4,
+		s->skel->progs.steer_getsockname6, s->skel->progs.steer_connect4,
+		s->skel->progs.steer_connect6,
 	};
 	int r;
 
@@ -59,34 +56,7 @@ static int attach_all(struct steer *s, struct attach_point *p, int cgroup_fd)
 	return 0;
 }
 
-/* Into a cgroup that is gone nothing comes, and to what is left of its sockets nothing was held. */
-static int attach_inbound(struct steer *s, struct attach_point *p)
-{
-	struct cgroup cg = { .fd = -1 };
-	int r = cgroup_open_id(&cg, p->cgroup);
-
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = steer_attach_program(s, p, cg.fd, s->skel->progs.steer_inbound, &p->inbound);
-	cgroup_done(&cg);
-	return r;
-}
-
-/* Not before: it would cost every packet that comes in. */
-int steer_attach_ingress(struct steer *s)
-{
-	int r = 0;
-
-	if (!s->config.ingress)
-		return 0;
-	for (struct attach_point *p = s->attached; r == 0 && p; p = p->next)
-		if (!p->inbound)
-			r = attach_inbound(s, p);
-	return r < 0 ? r : steer_attach_lookup(s);
-}
-
-void steer_explain_attach(struct error *err, int r)
+static void explain_attach(struct error *err, int r)
 {
 	if (r == -EPERM)
 		error_set(err,
@@ -94,7 +64,7 @@ void steer_explain_attach(struct error *err, int r)
 			  "workload's, so ours cannot be: find it with \"bpftool cgroup tree\" "
 			  "and attach it with BPF_F_ALLOW_MULTI, or start sluice elsewhere");
 	else
-		error_set(err, "cannot attach the BPF programs: %s", strerror(-r));
+		error_set(err, "cannot attach the BPF programs to the cgroup: %s", strerror(-r));
 }
 
 #define PIN_TRIES 100
@@ -176,7 +146,6 @@ static void remove_point(struct attach_point **at)
 	struct attach_point *p = *at;
 
 	steer_detach_link(&p->release);
-	steer_detach_link(&p->inbound);
 	for (size_t i = STEER_LINKS; i-- > 0;)
 		steer_detach_link(&p->links[i]);
 	*at = p->next;
@@ -229,8 +198,6 @@ static int attach_point(struct steer *s, int cgroup_fd)
 	p->next = s->attached;
 	s->attached = p;
 	r = attach_all(s, p, cgroup_fd);
-	if (r == 0)
-		r = steer_attach_ingress(s);
 	if (r < 0)
 		remove_point(&s->attached);
 	return r;
@@ -244,11 +211,8 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 	steer_forget_points(s);
 	p = *find(s, id_of(cgroup_fd));
 	if (p && p->unwanted) {
-		r = steer_attach_ingress(s);
-		p->unwanted = r < 0;
-		if (r < 0)
-			steer_explain_attach(err, r);
-		return r;
+		p->unwanted = false;
+		return 0;
 	}
 	if (p) {
 		error_set(err, "the BPF programs are attached to that cgroup already");
@@ -258,8 +222,15 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 	if (r < 0)
 		return r;
 	r = attach_point(s, cgroup_fd);
+	if (r < 0) {
+		explain_attach(err, r);
+		return r;
+	}
+	r = steer_attach_lookup(s);
 	if (r < 0)
-		steer_explain_attach(err, r);
+		error_set(err,
+			  "cannot attach the BPF program for ingress to the network namespace: %s",
+			  strerror(-r));
 	return r;
 }
 

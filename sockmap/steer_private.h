@@ -12,7 +12,7 @@
 #include "adopt.skel.h"
 #include "steer.skel.h"
 
-#define STEER_LINKS	   14
+#define STEER_LINKS	   15
 #define STEER_ROUTES_MAX   (1u << 20)
 #define STEER_EVENTS_BYTES (1u << 18) /* of the ring; each record in it has a header of 8 */
 #define STEER_EVENTS_MAX   (STEER_EVENTS_BYTES / (8 + sizeof(struct event_record)))
@@ -25,7 +25,6 @@ struct attach_point {
 	bool unwanted;			     /* but sockets may be left there */
 	struct bpf_link *links[STEER_LINKS]; /* in the order of attaching; NULL: not attached */
 	struct bpf_link *release;	     /* the same, once there was an adoption */
-	struct bpf_link *inbound;	     /* the same, once a table had ingress */
 };
 
 /* One slot, as it stands in the maps. */
@@ -88,10 +87,8 @@ int steer_make_member(struct steer *s, struct workload_slot *slot);
 /* One that no table has had; never 0. */
 uint32_t steer_next_generation(struct steer *s);
 
-/* Attach what is for ingress alone, to cgroups and network namespaces, where it is not done and a
- * table wants it. 0 or a negative errno. */
-int steer_attach_ingress(struct steer *s);
-/* The part of it that is for network namespaces. */
+/* Attach to the network namespaces, where it is not done and a table wants it. 0 or a negative
+ * errno. */
 int steer_attach_lookup(struct steer *s);
 void steer_detach_lookup(struct netns_slot *n);
 /* Unpin, detach, free; *LINK may be NULL and is afterwards. */
@@ -104,12 +101,9 @@ void steer_unpin(struct steer *s);
 /* Pin LINK, but not in audit. */
 int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name);
 
-/* Attach the program PROGRAM to P as *LINK, and pin it. 0, or a negative errno and it is not
- * attached. */
+/* Attach the program PROGRAM to P as *LINK, and pin it. 0 or a negative errno. */
 int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
 			 struct bpf_program *program, struct bpf_link **link);
-/* Why that failed with R, in a sentence that says what to do. */
-void steer_explain_attach(struct error *err, int r);
 /* Wait until no program runs any more that may have read what was in the maps before. */
 int steer_wait_for_programs(struct steer *s);
 

@@ -97,7 +97,7 @@ static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
 	/* Nothing passes unasked before the slot says so. */
 	r = steer_write_active(s);
 	if (r == 0)
-		r = s->attached ? steer_attach_ingress(s) : 0;
+		r = s->attached ? steer_attach_lookup(s) : 0;
 	if (r == 0)
 		r = steer_write_slot(s, slot);
 	if (r == 0)
@@ -140,9 +140,7 @@ int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct 
 	struct workload_slot *slot = steer_slot_of(s, workload);
 	int r = slot && !slot->leaving ? switch_to(s, slot, fd, table) : -ENOENT;
 
-	if (r == -EPERM) /* which is what attaching for ingress meets */
-		steer_explain_attach(err, r);
-	else if (r < 0)
+	if (r < 0)
 		error_set(err, "cannot switch to the policy's new L3/L4 table: %s", strerror(-r));
 	return r;
 }

@@ -256,153 +256,42 @@ static void test_normal_end(void **state)
 
 /* ---- somebody is in the way ---- */
 
-/* Two cgroups, one in the other, and a program on the upper one that lets nobody attach below. */
-struct exclusive {
-	struct cgroup above, below;
-	int prog;
-};
-
-static struct exclusive exclusive_begin(enum bpf_attach_type type)
+static void test_exclusive(void **state)
 {
 	const struct bpf_insn pass[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, load, .expected_attach_type = type);
-	struct exclusive e = { .prog = -1 };
-	struct error err = { "" };
-
-	assert_int_equal(cgroup_make(&e.above, "above", &err), 0);
-	assert_int_equal(cgroup_make(&e.below, "above/below", &err), 0);
-	e.prog = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "exclusive", "GPL", pass, 2, &load);
-	assert_true(e.prog >= 0);
-	assert_int_equal(bpf_prog_attach(e.prog, e.above.fd, type, 0), 0);
-	return e;
-}
-
-static void exclusive_end(struct exclusive *e)
-{
-	close(e->prog);
-	assert_int_equal(cgroup_remove(&e->below), 0);
-	assert_int_equal(cgroup_remove(&e->above), 0);
-}
-
-#define EXCLUSIVE_PINS "/sys/fs/bpf/sluice/exclusive"
-
-static void test_exclusive(void **state)
-{
-	struct exclusive e = exclusive_begin(BPF_CGROUP_INET_EGRESS);
+	LIBBPF_OPTS(bpf_prog_load_opts, load, .expected_attach_type = BPF_CGROUP_INET_EGRESS);
 	const struct steer_options options = { .max_flows = 64 };
+	struct cgroup above, below;
 	struct error err = { "" };
 	struct steer *steer;
+	int prog;
 
+	assert_int_equal(cgroup_make(&above, "above", &err), 0);
+	assert_int_equal(cgroup_make(&below, "above/below", &err), 0);
+	prog = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SKB, "exclusive", "GPL", pass, 2, &load);
+	assert_true(prog >= 0);
+	assert_int_equal(bpf_prog_attach(prog, above.fd, BPF_CGROUP_INET_EGRESS, 0), 0);
 	assert_int_equal(steer_open(&options, &steer, &err), 0);
-	assert_int_equal(steer_attach(steer, e.below.fd, EXCLUSIVE_PINS, &err), -EPERM);
+	assert_int_equal(steer_attach(steer, below.fd, "/sys/fs/bpf/sluice/exclusive", &err),
+			 -EPERM);
 	assert_non_null(strstr(err.text, "exclusively"));
 	steer_close(steer);
 	assert_true(access("/sys/fs/bpf/sluice", F_OK) < 0);
-	exclusive_end(&e);
-}
-
-/* ---- what is for ingress alone ---- */
-
-static uint32_t programs_at(int at, enum bpf_attach_type type)
-{
-	uint32_t ids[IDS_MAX], n = IDS_MAX, flags = 0;
-
-	assert_int_equal(bpf_prog_query(at, type, 0, &flags, ids, &n), 0);
-	return n;
-}
-
-/* It is there once a table wants it, also at points that come later; and then it stays. */
-static void test_ingress_on_demand(void **state)
-{
-	struct scene *s = *state;
-	struct cgroup other;
-	struct error err = { "" };
-
-	assert_int_equal(cgroup_make(&other, "other", &err), 0);
-	assert_int_equal(programs_at(s->cgroup.fd, BPF_CGROUP_INET_INGRESS), 0);
-	scene_set_table(s, true);
-	assert_int_equal(programs_at(s->cgroup.fd, BPF_CGROUP_INET_INGRESS), 0);
-	scene_set_ingress(s, true, L4_ALLOW);
-	assert_int_equal(programs_at(s->cgroup.fd, BPF_CGROUP_INET_INGRESS), 1);
-	assert_int_equal(steer_attach(s->steer, other.fd, s->pin_dir, &err), 0);
-	assert_int_equal(programs_at(other.fd, BPF_CGROUP_INET_INGRESS), 1);
-	scene_set_table(s, true);
-	scene_set_ingress(s, true, L4_ALLOW);
-	assert_int_equal(programs_at(s->cgroup.fd, BPF_CGROUP_INET_INGRESS), 1);
-	assert_int_equal(steer_detach(s->steer, other.fd), 0);
-	assert_int_equal(programs_at(other.fd, BPF_CGROUP_INET_INGRESS), 0);
-	assert_int_equal(cgroup_remove(&other), 0);
-}
-
-/* What cannot be pinned would not outlive us: it is not attached, and with the next try it is. */
-static void test_ingress_unpinned(void **state)
-{
-	const struct l4_table wanted = { .ingress_enforced = true };
-	struct scene *s = *state;
-	struct error err = { "" };
-	char in_the_way[256];
-
-	snprintf(in_the_way, sizeof(in_the_way), "%s/link_0_steer_inbound", s->pin_dir);
-	assert_int_equal(mkdir(in_the_way, 0700), 0);
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(steer_set_table(s->steer, s->workload, &wanted, &err), -EEXIST);
-		assert_int_equal(programs_at(s->cgroup.fd, BPF_CGROUP_INET_INGRESS), 0);
-	}
-	assert_int_equal(rmdir(in_the_way), 0);
-	assert_int_equal(steer_set_table(s->steer, s->workload, &wanted, &err), 0);
-	assert_int_equal(programs_at(s->cgroup.fd, BPF_CGROUP_INET_INGRESS), 1);
-	assert_int_equal(access(in_the_way, F_OK), 0);
-}
-
-/* A table that cannot have it is not put in force, however often it is tried; nor is a point made
- * that could not have it. */
-static void test_exclusive_ingress(void **state)
-{
-	struct exclusive e = exclusive_begin(BPF_CGROUP_INET_INGRESS);
-	const struct steer_options options = { .max_flows = 64 };
-	const struct l4_table none = { .enforced = true },
-			      wanted = { .enforced = true, .ingress_enforced = true };
-	struct error err = { "" };
-	struct steer *steer;
-	uint64_t workload;
-
-	assert_int_equal(steer_open(&options, &steer, &err), 0);
-	assert_int_equal(steer_add_workload(steer, cgroup_id(&e.below), 0, &workload, &err), 0);
-	assert_int_equal(steer_set_table(steer, workload, &none, &err), 0);
-	assert_int_equal(steer_attach(steer, e.below.fd, EXCLUSIVE_PINS, &err), 0);
-	for (int i = 0; i < 2; i++) {
-		err.text[0] = '\0';
-		assert_int_equal(steer_set_table(steer, workload, &wanted, &err), -EPERM);
-		assert_non_null(strstr(err.text, "exclusively"));
-	}
-	assert_int_equal(steer_set_table(steer, workload, &none, &err), 0);
-	assert_int_equal(steer_detach(steer, e.below.fd), 0);
-	assert_int_equal(programs_at(e.below.fd, BPF_CGROUP_INET_EGRESS), 0);
-	assert_int_equal(steer_set_table(steer, workload, &wanted, &err), 0);
-	err.text[0] = '\0';
-	assert_int_equal(steer_attach(steer, e.below.fd, EXCLUSIVE_PINS, &err), -EPERM);
-	assert_non_null(strstr(err.text, "exclusively"));
-	assert_int_equal(programs_at(e.below.fd, BPF_CGROUP_INET_EGRESS), 0);
-	steer_close(steer);
-	exclusive_end(&e);
+	close(prog);
+	assert_int_equal(cgroup_remove(&below), 0);
+	assert_int_equal(cgroup_remove(&above), 0);
 }
 
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, scene_setup, scene_teardown)
-		TEST(test_listener_goes),
-		TEST(test_own_netns),
-		TEST(test_bad_listeners),
-		cmocka_unit_test(test_killed),
-		cmocka_unit_test(test_normal_end),
-		cmocka_unit_test(test_exclusive),
-		TEST(test_ingress_on_demand),
-		TEST(test_ingress_unpinned),
-		cmocka_unit_test(test_exclusive_ingress),
+		TEST(test_listener_goes),	   TEST(test_own_netns),
+		TEST(test_bad_listeners),	   cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_normal_end), cmocka_unit_test(test_exclusive),
 #undef TEST
 	};
 
