@@ -23,12 +23,16 @@ int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
 			 struct bpf_program *program, struct bpf_link **link)
 {
 	char name[64];
+	int r;
 
 	*link = bpf_program__attach_cgroup(program, cgroup_fd);
 	if (!*link)
 		return -errno;
 	snprintf(name, sizeof(name), "%u_%s", p->number, bpf_program__name(program));
-	return steer_pin_link(s, *link, name);
+	r = steer_pin_link(s, *link, name);
+	if (r < 0) /* what would not outlive us does not count as attached */
+		steer_detach_link(link);
+	return r;
 }
 
 /* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering

@@ -101,7 +101,8 @@ void steer_unpin(struct steer *s);
 /* Pin LINK, but not in audit. */
 int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name);
 
-/* Attach the program PROGRAM to P as *LINK, and pin it. 0 or a negative errno. */
+/* Attach the program PROGRAM to P as *LINK, and pin it. 0, or a negative errno and it is not
+ * attached. */
 int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
 			 struct bpf_program *program, struct bpf_link **link);
 /* Wait until no program runs any more that may have read what was in the maps before. */

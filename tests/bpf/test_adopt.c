@@ -3,6 +3,7 @@
  * nothing passes on them. */
 #include "scene.h"
 #include <poll.h>
+#include <sys/stat.h>
 #include "look.h"
 #include "sweep.h"
 
@@ -398,14 +399,31 @@ static void test_passed_in(void **state)
 	o->inbound = -1;
 }
 
+/* A program that cannot be pinned would not outlive us: it does not count as attached, and is
+ * attached when it is tried again. */
+static void test_name_is_taken(void **state)
+{
+	struct older *o = *state;
+	struct steer_adopted found;
+	struct error err = { "" };
+	char pin[256];
+
+	attach(o);
+	snprintf(pin, sizeof(pin), "%s/link_0_steer_release", o->base.pin_dir);
+	assert_int_equal(mkdir(pin, 0700), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(steer_adopt(o->base.steer, 0, &found, &err), -EEXIST);
+	assert_int_equal(rmdir(pin), 0);
+	adopt(o);
+	assert_int_equal(access(pin, F_OK), 0);
+}
+
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_older, teardown_older)
-		TEST(test_connections),
-		TEST(test_servers),
-		TEST(test_datagrams),
-		TEST(test_passed_in),
+		TEST(test_connections), TEST(test_servers),	  TEST(test_datagrams),
+		TEST(test_passed_in),	TEST(test_name_is_taken),
 #undef TEST
 	};
 
