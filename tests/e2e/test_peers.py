@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from doors import go_environment
+from doors import go_compiler, go_environment
 from procfs import PATIENCE
 from websocket import BINARY, CLOSE, PING, PONG, EchoServer, accept_key, frame, read_frame
 
@@ -48,7 +48,7 @@ def tool(name):
 @pytest.fixture(scope="session")
 def go_program():
     """The Go peer, built from the standard library alone."""
-    go = tool("go")
+    go = go_compiler() or pytest.skip("no go here")
     with tempfile.TemporaryDirectory(prefix="sluice-go-") as folder:
         program = os.path.join(folder, "fetch")
         subprocess.run([go, "build", "-o", program, os.path.join(PEERS, "fetch.go")], check=True,

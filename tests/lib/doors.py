@@ -61,16 +61,21 @@ def cpp():
          "-lgrpc++", "-lgrpc", "-lgpr", "-labsl_synchronization"], check=True))]
 
 
+def go_compiler():
+    """Debian's, if it is there: its libraries are of that age. None: there is no go."""
+    return shutil.which("go", path="/usr/bin") or shutil.which("go")
+
+
 def go_environment(**more):
-    """Without modules, and without a network. What go compiles is kept: it takes long."""
+    """Without modules, and without a network. What go compiles is kept: it takes long. With cgo,
+    for which Debian's go has its standard library compiled."""
     return {**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off", "GOPROXY": "off",
-            "GOTOOLCHAIN": "local", "CGO_ENABLED": "0",
+            "GOTOOLCHAIN": "local", "CGO_ENABLED": "1",
             "GOCACHE": os.path.join(ROOT, "build", "go-cache"), **more}
 
 
 def go():
-    # Debian's libraries are of the age of Debian's go.
-    compiler = shutil.which("go", path="/usr/bin") or shutil.which("go")
+    compiler = go_compiler()
     if not compiler:
         raise Missing("go")
     if not os.path.isdir(os.path.join(GOPATH, "src", "google.golang.org", "grpc")):
