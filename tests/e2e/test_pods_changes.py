@@ -150,9 +150,10 @@ def test_pods_whose_runtime_restarts(begin_pods, pods, run_pod, steady):
 
 
 def insist(resident, where):
-    """Connect, as soon as there is an agent again."""
+    """Connect, as soon as there is an agent again. One that dies between connect() and its SYN
+    leaves a port on which nobody listens."""
     while True:
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(PermissionError, ConnectionRefusedError):
             return resident.connect(where)
         time.sleep(0.01)
 
