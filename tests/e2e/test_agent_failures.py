@@ -216,12 +216,19 @@ def test_only_one(sluice, node, place, pods):
     agent.finish()
 
 
-def until_refused(client, where):
-    """The agent has closed its listeners."""
+def drain(listener):
+    while not listener.nobody_came():
+        listener.accept()[0].close()
+
+
+def until_refused(client, where, listener):
+    """The agent has closed its listeners. What comes to the server until then is taken: with a full
+    queue it would answer nobody afterwards."""
     with pytest.raises(PermissionError):
         while True:
             with contextlib.suppress(ConnectionError):
                 client.connect(where).close()
+            drain(listener)
 
 
 def test_ended_in_order(sluice, node, place, pods):
@@ -235,7 +242,7 @@ def test_ended_in_order(sluice, node, place, pods):
             here.send(get("/ok"))
             end.read_head()
             agent.signal(signal.SIGTERM)
-            until_refused(client, where)
+            until_refused(client, where, listener)
             with pytest.raises(PermissionError):
                 client.connect((place.address(2), 8082))
             with client.connect((place.address(2), 8081)) as left, alone.accept()[0] as other:
@@ -243,8 +250,7 @@ def test_ended_in_order(sluice, node, place, pods):
             end.send(OK)
             assert here.read_response().body == b"ok"
             deny(here)
-        while not listener.nobody_came():
-            listener.accept()[0].close()
+        drain(listener)
         agent.finish()
         with dial(place.address(2), 8080, place.pod(3)) as here, listener.accept()[0] as end:
             exchange(here, end, "/anything")
@@ -258,7 +264,7 @@ def test_ended_at_once(sluice, node, place, pods):
             client.connect((place.address(2), 8080)) as here, listener.accept()[0] as end:
         exchange(here, end)
         agent.signal(signal.SIGTERM)
-        until_refused(client, (place.address(2), 8080))     # the first signal has come
+        until_refused(client, (place.address(2), 8080), listener)   # the first signal has come
         exchange(here, end)
         agent.signal(signal.SIGTERM)
         assert here.read_rest() == b""
@@ -317,8 +323,7 @@ def test_descriptors_run_out(sluice, node, place, pods):
         agent.wait_for(node.member("pods/late", place.pod(3)))
         for one in crowd:
             one.close()
-        while not listener.nobody_came():
-            listener.accept()[0].close()
+        drain(listener)
 
         def served():
             with contextlib.suppress(ConnectionError, EOFError):
