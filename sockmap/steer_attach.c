@@ -9,30 +9,30 @@
 #include "sluice/array.h"
 #include "steer_private.h"
 
-int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name)
+int steer_pin_link(const struct steer *s, struct bpf_link **link, const char *name)
 {
 	char path[sizeof(s->pin_dir) + 64];
+	int r;
 
 	if (s->audit)
 		return 0;
 	snprintf(path, sizeof(path), "%s/link_%s", s->pin_dir, name);
-	return bpf_link__pin(link, path);
+	r = bpf_link__pin(*link, path);
+	if (r < 0) /* what would not outlive us does not count as attached */
+		steer_detach_link(link);
+	return r;
 }
 
 int steer_attach_program(struct steer *s, struct attach_point *p, int cgroup_fd,
 			 struct bpf_program *program, struct bpf_link **link)
 {
 	char name[64];
-	int r;
 
 	*link = bpf_program__attach_cgroup(program, cgroup_fd);
 	if (!*link)
 		return -errno;
 	snprintf(name, sizeof(name), "%u_%s", p->number, bpf_program__name(program));
-	r = steer_pin_link(s, *link, name);
-	if (r < 0) /* what would not outlive us does not count as attached */
-		steer_detach_link(link);
-	return r;
+	return steer_pin_link(s, link, name);
 }
 
 /* The order matters twice: whoever is in the cgroup meets the refusing hooks before the steering

@@ -26,10 +26,7 @@ static int attach(struct steer *s, struct netns_slot *n, struct lookup_bpf *copy
 	if (!n->lookup)
 		return -errno;
 	snprintf(name, sizeof(name), "netns%u_steer_lookup", number);
-	r = steer_pin_link(s, n->lookup, name);
-	if (r < 0)
-		steer_detach_lookup(n);
-	return r;
+	return steer_pin_link(s, &n->lookup, name);
 }
 
 int steer_attach_lookup(struct steer *s)

@@ -98,8 +98,8 @@ void steer_detach_all(struct steer *s);
 void steer_forget_points(struct steer *s);
 /* The maps, and the directory. */
 void steer_unpin(struct steer *s);
-/* Pin LINK, but not in audit. */
-int steer_pin_link(const struct steer *s, struct bpf_link *link, const char *name);
+/* Pin *LINK, but not in audit. 0, or a negative errno and it is detached. */
+int steer_pin_link(const struct steer *s, struct bpf_link **link, const char *name);
 
 /* Attach the program PROGRAM to P as *LINK, and pin it. 0, or a negative errno and it is not
  * attached. */
