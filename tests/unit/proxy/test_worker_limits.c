@@ -21,7 +21,7 @@ static void begin(struct scene *s)
 }
 
 #define BULK	      ((size_t)24 * 1024 * 1024)
-#define KERNEL_BUFFER (128 * 1024) /* of each end that is the test's */
+#define KERNEL_BUFFER (128 * 1024) /* of each socket */
 
 static char byte_at(size_t i)
 {
@@ -64,16 +64,21 @@ static void receive(struct scene *s, struct carried *c)
 	c->got += r > 0 ? (size_t)r : 0;
 }
 
+/* The kernel makes a buffer larger by and by, whoever's it is: on a busy machine until all of BULK
+ * has room. */
+static void limit_kernel_buffers(int fd)
+{
+	int size = KERNEL_BUFFER;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+}
+
 /* FROM sends, and TO reads nothing until nothing moves any more. */
 static void carry(struct scene *s, int from, int to)
 {
 	struct carried c = { .from = from, .to = to };
-	int size = KERNEL_BUFFER;
 
-	/* The kernel makes a buffer larger by and by: on a busy machine until all of it has room.
-	 */
-	assert_int_equal(setsockopt(from, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-	assert_int_equal(setsockopt(to, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
 	for (unsigned idle = 0; idle < 5; idle = carry_on(s, &c) ? 0 : idle + 1)
 		scene_turn(s, from, POLLOUT);
 	assert_true(c.sent < BULK);
@@ -94,6 +99,10 @@ static void test_slow_readers(void **state)
 	begin(&s);
 	client = scene_connect(&s, true);
 	server = scene_accept(&s);
+	limit_kernel_buffers(client);
+	limit_kernel_buffers(server);
+	limit_kernel_buffers(s.worker->conns->down.fd);
+	limit_kernel_buffers(s.worker->conns->up.fd);
 	snprintf(head, sizeof(head), POST("/a", "%zu", ""), BULK);
 	scene_say(&s, client, head);
 	scene_hear(&s, server, head);
