@@ -112,6 +112,23 @@ static void take_rules(struct agent *a, const struct agent_plan *plan)
 	}
 }
 
+/* Returns 1 when it goes on, 0 when there is nothing to be rolled out; or a negative errno with a
+ * sentence in ERR, and nothing has changed. */
+static int roll_out(struct agent *a, const struct agent_plan *plan, struct error *err)
+{
+	struct rollout_plan changes = { 0 };
+	int r = make_rollout(a, plan, &changes, err);
+	bool some = changes.n_items > 0;
+
+	if (r == 0 && some)
+		r = rollout_begin(&a->reload.rollout, &changes, err);
+	rollout_plan_done(&changes);
+	if (r < 0)
+		return r;
+	take_rules(a, plan);
+	return some;
+}
+
 static int append_names(struct worker_changes *list, unsigned worker, void *ctx)
 {
 	(void)worker;
@@ -143,6 +160,15 @@ static void put_in_force(struct agent *a)
 	agent_workloads_follow(a, before);
 	agent_points_tidy(a);
 	agent_plan_free(before);
+}
+
+/* What was wrong with the files is so no more. */
+static void forgive(struct agent_reload *l)
+{
+	if (!l->whole)
+		return;
+	free(l->last_errors);
+	l->last_errors = NULL;
 }
 
 static void roll_on(struct agent *a);
@@ -199,7 +225,6 @@ static const struct rollout_host host = {
 static void roll_on(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
-	struct rollout_plan plan = { 0 };
 	struct error err = { "" };
 	int r;
 
@@ -207,13 +232,9 @@ static void roll_on(struct agent *a)
 		finish(a);
 		return;
 	}
-	r = make_rollout(a, a->plan, &plan, &err);
-	if (r == 0 && plan.n_items > 0) {
-		take_rules(a, a->plan);
-		rollout_begin(&l->rollout, &plan);
+	r = roll_out(a, a->plan, &err);
+	if (r > 0)
 		return;
-	}
-	rollout_plan_done(&plan);
 	l->unrolled = r < 0;
 	l->files.short_of |= l->unrolled;
 	if (r < 0)
@@ -226,25 +247,20 @@ static void roll_on(struct agent *a)
 static void begin(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
-	struct rollout_plan plan = { 0 };
 	struct error err = { "" };
-	int r = make_rollout(a, l->next, &plan, &err);
+	int r = roll_out(a, l->next, &err);
 
 	if (r < 0) {
-		rollout_plan_done(&plan);
 		l->files.short_of = true;
 		agent_say_failed(a, err.text);
 		finish(a);
 		return;
 	}
+	forgive(l);
 	agent_say_fixed(agent_config_fixed(a->plan->config, l->next->config));
 	l->ended = 0;
-	take_rules(a, l->next);
-	if (plan.n_items > 0) {
-		rollout_begin(&l->rollout, &plan);
+	if (r > 0)
 		return;
-	}
-	rollout_plan_done(&plan);
 	put_in_force(a);
 	roll_on(a);
 }
@@ -267,14 +283,12 @@ static void loaded(void *ctx, int error)
 		finish(a);
 		return;
 	}
-	if (l->whole) {
-		free(l->last_errors);
-		l->last_errors = NULL;
-	}
-	if (l->next->digest == a->plan->digest && l->next->pods == a->plan->pods && !l->unrolled)
-		finish(a); /* it says what is in force */
-	else
+	if (l->next->digest != a->plan->digest || l->next->pods != a->plan->pods || l->unrolled) {
 		begin(a);
+		return;
+	}
+	forgive(l);
+	finish(a); /* it says what is in force */
 }
 
 /* ---- from beginning to end ---- */

@@ -83,6 +83,9 @@ int steer_set_table(struct steer *s, uint64_t workload, const struct l4_table *t
  * returns a descriptor, which the caller closes in the end, and which may serve any number of
  * workloads; the second may be repeated. */
 int steer_build_table(const struct l4_table *table, struct error *err);
+/* Before tables that enforce ingress are switched to, attach what they need: that may fail for
+ * good. Nothing else changes. Returns 0, or a negative errno with a sentence in ERR. */
+int steer_prepare_ingress(struct steer *s, struct error *err);
 /* Of TABLE, from which FD was built, only what it enforces is looked at. */
 int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,
 		       struct error *err);

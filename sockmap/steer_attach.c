@@ -232,9 +232,7 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 	}
 	r = steer_attach_lookup(s);
 	if (r < 0)
-		error_set(err,
-			  "cannot attach the BPF program for ingress to the network namespace: %s",
-			  strerror(-r));
+		steer_explain_lookup(err, r);
 	return r;
 }
 

@@ -90,6 +90,7 @@ uint32_t steer_next_generation(struct steer *s);
 /* Attach to the network namespaces, where it is not done and a table wants it. 0 or a negative
  * errno. */
 int steer_attach_lookup(struct steer *s);
+void steer_explain_lookup(struct error *err, int r);
 void steer_detach_lookup(struct netns_slot *n);
 /* Unpin, detach, free; *LINK may be NULL and is afterwards. */
 void steer_detach_link(struct bpf_link **link);

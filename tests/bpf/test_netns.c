@@ -15,6 +15,8 @@
 #define MANY	64
 #define SOME	16
 
+#define CROWD_MAX 256 /* more than may attach to a namespace */
+
 static int setup(void **state)
 {
 	const struct steer_options options = { .max_flows = 1024, .max_netns = NUMBERS };
@@ -419,6 +421,58 @@ static void test_many_at_once(void **state)
 	steer_close(s.steer);
 }
 
+/* ---- others, who have programs there as well ---- */
+
+static int pass_all(void)
+{
+	static const struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_SK_LOOKUP);
+
+	return bpf_prog_load(BPF_PROG_TYPE_SK_LOOKUP, "pass_all", "GPL", code, ARRAY_SIZE(code),
+			     &options);
+}
+
+/* As many as there can be. Returns their number. */
+static unsigned crowd(int *links, unsigned max)
+{
+	int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), program = pass_all();
+	unsigned n = 0;
+
+	assert_true(netns >= 0 && program >= 0);
+	while (n < max && (links[n] = bpf_link_create(program, netns, BPF_SK_LOOKUP, NULL)) >= 0)
+		n++;
+	assert_true(n > 0 && n < max);
+	close(program);
+	close(netns);
+	return n;
+}
+
+static void test_full_of_others(void **state)
+{
+	struct l4_port port = {
+		.identity = 1, .protocol = IPPROTO_TCP, .direction = L4_INGRESS, .action = L4_ALLOW
+	};
+	struct l4_table table = { .ports = &port, .n_ports = 1, .ingress_enforced = true };
+	struct scene *s = *state;
+	struct error err = { "" };
+	int links[CROWD_MAX];
+	unsigned n = crowd(links, CROWD_MAX);
+
+	assert_int_equal(steer_prepare_ingress(s->steer, &err), -EUSERS);
+	assert_non_null(strstr(err.text, "others have as many sk_lookup programs"));
+	assert_int_equal(steer_set_table(s->steer, s->workload, &table, &err), -EUSERS);
+	scene_set_table(s, true); /* it has no ingress */
+	close(links[--n]);
+	for (int again = 0; again < 2; again++)
+		assert_int_equal(steer_prepare_ingress(s->steer, &err), 0);
+	assert_int_equal(steer_set_table(s->steer, s->workload, &table, &err), 0);
+	while (n > 0)
+		close(links[--n]);
+}
+
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +483,7 @@ static int run_group(void)
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test_setup_teardown(test_many, setup, scene_teardown),
 		cmocka_unit_test(test_many_at_once),
+		cmocka_unit_test_setup_teardown(test_full_of_others, setup, scene_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

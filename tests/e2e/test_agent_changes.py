@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from crowded import Crowded
 from ends import End
 from h2_frames import END_HEADERS, Frames, OK, RST_STREAM, greet, headers, post
 from netns import NetworkNamespace
@@ -235,6 +236,38 @@ def test_a_change_with_an_error_is_none(sluice, node, place, outside):
         agent.put_config(good)
         agent.remove("policies/q.yaml")
         agent.wait_until(lambda status: not status["revision"]["error"], "no error")
+    agent.finish()
+
+
+@at("away")
+def test_no_room_for_the_program_of_ingress(sluice, node, place, outside):
+    """A policy that asks for it changes nothing, the next one comes into force all the same, and that
+    with ingress does when there is room."""
+    member = node.member("pods/held", place.pod(1))
+    agent = sluice.agent([node.workload("pods/*")], {"p.yaml": rules("egress", "/both")},
+                         prefix=place.prefix).wait_for(member)
+
+    def denied(path):
+        with member.connect((place.address(3), 8080)) as end:
+            deny(end, path)
+
+    with Server(member, "::", 8080) as server:
+        with Crowded(place.pod(1).path):
+            agent.put("policies/q.yaml", rules("ingress", "/both", name="q"))
+            agent.wait_until(lambda status: "sk_lookup" in (status["revision"]["error"] or ""),
+                             "an error")
+            denied("/a")
+            dial(place.address(1), 8080, place.pod(3)).close()
+            server.accept()[0].close()
+            agent.change({"p.yaml": rules("egress", "/a"), "q.yaml": None})
+            assert not agent.status()["revision"]["error"]
+            denied("/both")
+            agent.put("policies/q.yaml", rules("ingress", "/both", name="q"))
+            agent.wait_until(lambda status: status["revision"]["error"], "an error")
+        agent.wait_until(lambda status: not status["revision"]["error"], "no error")
+        with dial(place.address(1), 8080, place.pod(3)) as client:
+            deny(client, "/a")
+    assert agent.read("err").count(b"what was in force before stays so") == 2
     agent.finish()
 
 

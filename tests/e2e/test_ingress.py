@@ -9,8 +9,9 @@ import socket
 
 import pytest
 
-from netns import Wire
-from policies import http, ingress, port
+from crowded import Crowded
+from netns import NetworkNamespace, Wire
+from policies import document, http, ingress, port
 from procfs import PATIENCE, wait_until
 from servers import listen, unused_port
 from sluice import cleanup
@@ -261,6 +262,41 @@ def test_policy_changes(sluice, folder):
         with pytest.raises(ConnectionRefusedError):
             dial("127.0.0.1", number)
     workload.finish()
+
+
+def test_no_room_for_the_program(sluice, folder):
+    """Others have as many programs in the namespace as there can be: a policy with ingress does not
+    come into force, the next one does, and when there is room the one with ingress as well."""
+    path = os.path.join(folder, "live.yaml")
+
+    def write(text):
+        with open(path + "~", "w") as file:
+            file.write(text)
+        os.rename(path + "~", path)
+
+    def wait_said(words, times):
+        wait_until(lambda: workload.read("err").count(words) >= times, words)
+
+    write(document("out", egress=[port(1)]))
+    with NetworkNamespace() as net:
+        workload = sluice.workload(options=("-p", path, "--follow"), prefix=net.prefix)
+        with Server(workload, number=8080) as server:
+            with Crowded(net.path):
+                write(ingress(http(8080, "/a")))
+                wait_said(b"sk_lookup programs there as there can be; the policy before stays", 1)
+                dial("127.0.0.1", 8080, net).close()
+                server.accept()[0].close()
+                write(document("out", egress=[port(2)]))
+                wait_said(b"policy reloaded", 1)
+                write(ingress(http(8080, "/a")))
+                wait_said(b"sk_lookup programs there as there can be; the policy before stays", 2)
+            wait_said(b"policy reloaded", 2)
+            with dial("127.0.0.1", 8080, net) as client:
+                end, _ = server.accept()
+                exchange(client, end, "/a")
+                deny(client, "/b")
+                end.close()
+        workload.finish()
 
 
 @pytest.mark.alone
