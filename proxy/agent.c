@@ -120,6 +120,8 @@ static int open_steering(struct agent *a, struct error *err)
 		r = agent_workloads_open(a, err);
 	if (r == 0)
 		r = agent_points_attach(a, err);
+	if (r == 0)
+		agent_netns_prepare_ingress(a, a->plan);
 	a->attached = r == 0;
 	a->unadopted = true;
 	return r;

@@ -167,6 +167,7 @@ struct agent {
 	bool unadopted;	 /* there may be sockets that are older than the programs */
 	bool adopted;	 /* not in the agent's own namespace */
 	bool unattached; /* the plan in force needs points that could not be had */
+	bool shut;	 /* a namespace in which what comes in cannot be handed to us */
 	bool said_unheld, said_own, said_blind, said_netns, said_unattached;
 	bool said_unadopted, said_unlooked;
 	struct agent_older older;

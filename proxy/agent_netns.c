@@ -142,6 +142,7 @@ static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
 			a->netns = n;
 			a->unadopted = true;
 			agent_sweep_soon(a);
+			agent_netns_prepare_ingress(a, a->plan);
 			return n;
 		}
 		netns_close(a, n);
@@ -149,6 +150,32 @@ static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
 	say_unserved(a, err.text);
 	agent_retry(a);
 	return NULL;
+}
+
+/* ---- what comes in ---- */
+
+static bool asks_for_ingress(const struct agent_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_entries; i++)
+		if (policy_l4_table(plan->rules[i].policy)->ingress_enforced)
+			return true;
+	return false;
+}
+
+void agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan)
+{
+	struct error err = { "" };
+	bool was_shut = a->shut;
+
+	a->shut = asks_for_ingress(plan) && steer_prepare_ingress(a->steer, &err) < 0;
+	if (!a->shut)
+		return;
+	if (!was_shut)
+		fprintf(stderr,
+			"sluice: %s; what comes in there and has to be read is refused until it "
+			"can be\n",
+			err.text);
+	agent_retry(a);
 }
 
 /* ---- who is where ---- */
@@ -340,6 +367,8 @@ void agent_netns_retry(struct agent *a)
 	for (struct agent_netns *n = a->netns; n; n = n->next)
 		if (n->routed && routes_update(n->routes) < 0)
 			agent_retry(a);
+	if (a->shut)
+		agent_netns_prepare_ingress(a, a->plan);
 	agent_netns_progress(a);
 }
 

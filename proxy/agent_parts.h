@@ -98,6 +98,9 @@ void agent_netns_leave(struct agent *a, struct agent_workload *w);
 void agent_netns_unknown(struct agent *a, const struct steer_event *e);
 /* Workers have got on: those that nobody uses can be closed. */
 void agent_netns_progress(struct agent *a);
+/* If PLAN asks for ingress, attach what that needs. Where that cannot be it is said and tried
+ * again: nothing else waits for it. */
+void agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan);
 /* What could not be done before. */
 void agent_netns_retry(struct agent *a);
 void agent_netns_close(struct agent *a);

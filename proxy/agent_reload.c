@@ -120,12 +120,14 @@ static int roll_out(struct agent *a, const struct agent_plan *plan, struct error
 	int r = make_rollout(a, plan, &changes, err);
 	bool some = changes.n_items > 0;
 
-	if (r == 0 && some)
-		r = rollout_begin(&a->reload.rollout, &changes, err);
-	rollout_plan_done(&changes);
-	if (r < 0)
+	if (r < 0) {
+		rollout_plan_done(&changes);
 		return r;
+	}
 	take_rules(a, plan);
+	if (some)
+		rollout_begin(&a->reload.rollout, &changes);
+	rollout_plan_done(&changes);
 	return some;
 }
 
@@ -248,8 +250,10 @@ static void begin(struct agent *a)
 {
 	struct agent_reload *l = &a->reload;
 	struct error err = { "" };
-	int r = roll_out(a, l->next, &err);
+	int r;
 
+	agent_netns_prepare_ingress(a, l->next);
+	r = roll_out(a, l->next, &err);
 	if (r < 0) {
 		l->files.short_of = true;
 		agent_say_failed(a, err.text);

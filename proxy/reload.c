@@ -143,8 +143,8 @@ static void loaded(void *ctx, int error)
 			  uv_strerror(error));
 		l->result = error;
 	}
-	if (l->result == 0 && l->differs)
-		l->result = rollout_begin(&l->rollout, &l->plan, &l->err);
+	if (l->result == 0 && l->differs && policy_l4_table(l->next)->ingress_enforced)
+		l->result = steer_prepare_ingress(r->steer, &l->err);
 	/* What is lacking may come back without a change of any file. */
 	l->files.short_of = l->result < 0 && l->result != -EINVAL;
 	if (l->result < 0) {
@@ -154,9 +154,12 @@ static void loaded(void *ctx, int error)
 	}
 	free(l->last_errors);
 	l->last_errors = NULL;
-	l->rolling = l->differs;
-	if (!l->differs) /* it says what is in force */
+	if (!l->differs) { /* it says what is in force */
 		finish(r);
+		return;
+	}
+	l->rolling = true;
+	rollout_begin(&l->rollout, &l->plan);
 }
 
 /* ---- noticing ---- */

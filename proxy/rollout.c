@@ -231,21 +231,9 @@ void rollout_init(struct rollout *r, struct crew *crew, struct steer *steer, uv_
 	crew_watch(crew, &r->watch);
 }
 
-static int prepare(struct rollout *r, const struct rollout_plan *plan, struct error *err)
+void rollout_begin(struct rollout *r, struct rollout_plan *plan)
 {
-	for (size_t i = 0; i < plan->n_items; i++)
-		if (policy_l4_table(plan->items[i].policy)->ingress_enforced)
-			return steer_prepare_ingress(r->steer, err);
-	return 0;
-}
-
-int rollout_begin(struct rollout *r, struct rollout_plan *plan, struct error *err)
-{
-	int code = prepare(r, plan, err);
-
 	assert(r->crew->started);
-	if (code < 0)
-		return code;
 	move(r, ROLLOUT_TAKING);
 	r->plan = *plan;
 	*plan = (struct rollout_plan){ 0 };
@@ -255,7 +243,6 @@ int rollout_begin(struct rollout *r, struct rollout_plan *plan, struct error *er
 	r->serial = crew_post(r->crew, r->plan.lists);
 	for (unsigned i = 0; i < r->plan.n_workers; i++)
 		r->plan.lists[i] = NULL;
-	return 0;
 }
 
 void rollout_end(struct rollout *r)

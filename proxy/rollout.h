@@ -2,7 +2,7 @@
 /* rollout.h - puts policies in force, for one workload or for many at once.
  *
  * First a plan is made, in any thread: what takes long or can fail. Then it is rolled out on the
- * main thread's loop. What could fail for good comes first (rollout_begin()), then:
+ * main thread's loop, without anything that could fail for good:
  *   TAKING   every worker has been handed the plan. Still in force in the kernel: the old tables.
  *   SWEEPING all workers have taken it; the kernel's tables are switched, one workload after the
  *            other and in slices, and the connections that sluice does not carry and that the new
@@ -90,9 +90,8 @@ struct rollout {
 /* LOOP is the one that CREW was begun with. */
 void rollout_init(struct rollout *r, struct crew *crew, struct steer *steer, uv_loop_t *loop,
 		  const struct rollout_host *host, void *ctx);
-/* In state IDLE. Takes over what is in PLAN, or fails with a negative errno and a sentence in ERR:
- * then nothing has changed. */
-int rollout_begin(struct rollout *r, struct rollout_plan *plan, struct error *err);
+/* In state IDLE. Takes over what is in PLAN. */
+void rollout_begin(struct rollout *r, struct rollout_plan *plan);
 /* Nothing may be begun any more; LOOP has to be run afterwards. */
 void rollout_end(struct rollout *r);
 /* After rollout_end(). Accepts a zeroed one. */

@@ -85,7 +85,10 @@ static int open_steering(struct run *r, struct error *err)
 	code = routes_open(r->steer, 0, -1, &r->routes, err);
 	if (code < 0)
 		return code;
-	return steer_attach(r->steer, r->state.cgroup.fd, r->state.pin_dir, err);
+	code = steer_attach(r->steer, r->state.cgroup.fd, r->state.pin_dir, err);
+	if (code == 0 && policy_l4_table(r->policy)->ingress_enforced)
+		code = steer_prepare_ingress(r->steer, err);
+	return code;
 }
 
 /* What killed runs left goes first. That some of it has to stay is no reason not to start. */

@@ -83,8 +83,10 @@ int steer_set_table(struct steer *s, uint64_t workload, const struct l4_table *t
  * returns a descriptor, which the caller closes in the end, and which may serve any number of
  * workloads; the second may be repeated. */
 int steer_build_table(const struct l4_table *table, struct error *err);
-/* Before tables that enforce ingress are switched to, attach what they need: that may fail for
- * good. Nothing else changes. Returns 0, or a negative errno with a sentence in ERR. */
+/* Attach to the registered network namespaces what tables that enforce ingress need, before one is
+ * switched to or afterwards: that may fail for good. Where it does, and as long as it does, clients
+ * that have to be read are not let in, and those that are refused get no answer; everything else is
+ * as it should be. Returns 0, or a negative errno with a sentence in ERR; then call it again. */
 int steer_prepare_ingress(struct steer *s, struct error *err);
 /* Of TABLE, from which FD was built, only what it enforces is looked at. */
 int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,

@@ -230,10 +230,8 @@ int steer_attach(struct steer *s, int cgroup_fd, const char *pin_dir, struct err
 		explain_attach(err, r);
 		return r;
 	}
-	r = steer_attach_lookup(s);
-	if (r < 0)
-		steer_explain_lookup(err, r);
-	return r;
+	steer_attach_lookup(s);
+	return 0;
 }
 
 int steer_detach(struct steer *s, int cgroup_fd)

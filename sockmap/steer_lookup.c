@@ -30,26 +30,34 @@ static int attach(struct steer *s, struct netns_slot *n, struct lookup_bpf *copy
 	return steer_pin_link(s, &n->lookup, name);
 }
 
-static int attach_to_all(struct steer *s)
+static int attach_copy(struct steer *s, struct netns_slot *n)
 {
-	int r = 0;
+	struct lookup_bpf *copy = lookup_bpf__open();
+	int r = copy ? attach(s, n, copy) : -errno;
 
-	for (uint32_t i = 0; i < s->n_namespaces && r == 0; i++) {
-		struct netns_slot *n = &s->namespaces[i];
-		struct lookup_bpf *copy;
-
-		if (!n->config.cookie || n->lookup)
-			continue;
-		copy = lookup_bpf__open();
-		r = copy ? attach(s, n, copy) : -errno;
-		lookup_bpf__destroy(copy);
-	}
+	lookup_bpf__destroy(copy);
 	return r;
 }
 
-int steer_attach_lookup(struct steer *s)
+/* One that is full of others' programs takes nothing from the rest. Returns the first error. */
+static int attach_to_all(struct steer *s)
 {
-	return s->config.ingress ? attach_to_all(s) : 0;
+	int first = 0;
+
+	for (uint32_t i = 0; i < s->n_namespaces; i++) {
+		struct netns_slot *n = &s->namespaces[i];
+		int r = n->config.cookie && !n->lookup ? attach_copy(s, n) : 0;
+
+		if (first == 0)
+			first = r;
+	}
+	return first;
+}
+
+void steer_attach_lookup(struct steer *s)
+{
+	if (s->attached && s->config.ingress)
+		attach_to_all(s);
 }
 
 int steer_prepare_ingress(struct steer *s, struct error *err)
@@ -57,15 +65,11 @@ int steer_prepare_ingress(struct steer *s, struct error *err)
 	int r = s->attached ? attach_to_all(s) : 0;
 
 	if (r < 0)
-		steer_explain_lookup(err, r);
+		error_set(err,
+			  "cannot attach the BPF program for ingress to a network namespace: %s",
+			  r == -EUSERS ? "others have all 64 places for sk_lookup programs"
+				       : strerror(-r));
 	return r;
-}
-
-void steer_explain_lookup(struct error *err, int r)
-{
-	error_set(err, "cannot attach the BPF program for ingress to a network namespace: %s",
-		  r == -EUSERS ? "others have as many sk_lookup programs there as there can be"
-			       : strerror(-r));
 }
 
 void steer_detach_lookup(struct netns_slot *n)

@@ -143,9 +143,9 @@ static int register_netns(struct steer *s, struct netns_slot *n, int netns_fd, u
 	if (fd < 0)
 		return -errno;
 	r = fill(s, n, fd, cookie);
-	if (r == 0 && s->attached)
-		r = steer_attach_lookup(s);
-	if (r < 0)
+	if (r == 0)
+		steer_attach_lookup(s);
+	else
 		steer_remove_netns(s, (uint32_t)(n - s->namespaces));
 	return r;
 }

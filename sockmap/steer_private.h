@@ -47,7 +47,7 @@ struct netns_slot {
 	int fd; /* of the namespace; only where CONFIG has a cookie */
 	ino_t inode;
 	int routes;		    /* the mirror of its routes (routes.h), or -1 */
-	struct bpf_link *lookup;    /* NULL: no table had ingress yet */
+	struct bpf_link *lookup;    /* NULL: nobody asked for it yet, or it was not to be had */
 	struct netns_config config; /* without a cookie: the number is free */
 };
 
@@ -87,10 +87,9 @@ int steer_make_member(struct steer *s, struct workload_slot *slot);
 /* One that no table has had; never 0. */
 uint32_t steer_next_generation(struct steer *s);
 
-/* Attach to the network namespaces, where it is not done and a table wants it. 0 or a negative
- * errno. */
-int steer_attach_lookup(struct steer *s);
-void steer_explain_lookup(struct error *err, int r);
+/* Attach to the network namespaces, where it is not done, if a table wants it. Why one could not be
+ * attached says steer_prepare_ingress(). */
+void steer_attach_lookup(struct steer *s);
 void steer_detach_lookup(struct netns_slot *n);
 /* Unpin, detach, free; *LINK may be NULL and is afterwards. */
 void steer_detach_link(struct bpf_link **link);

@@ -81,6 +81,7 @@ static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
 		     const struct l4_table *what)
 {
 	struct workload_config before = slot->config;
+	bool had_ingress = s->config.ingress;
 	uint32_t at = (uint32_t)(slot - s->slots);
 	int r;
 
@@ -96,14 +97,16 @@ static int switch_to(struct steer *s, struct workload_slot *slot, int fd,
 		slot->config.since = s->config.members + 1;
 	/* Nothing passes unasked before the slot says so. */
 	r = steer_write_active(s);
-	if (r == 0)
-		r = s->attached ? steer_attach_lookup(s) : 0;
+	if (r == 0 && !had_ingress)
+		steer_attach_lookup(s);
 	if (r == 0)
 		r = steer_write_slot(s, slot);
 	if (r == 0)
 		r = steer_make_member(s, slot);
-	if (r < 0)
+	if (r < 0) {
 		slot->config = before;
+		steer_write_active(s); /* else more is asked for than there is to enforce */
+	}
 	return r;
 }
 

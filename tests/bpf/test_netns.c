@@ -444,7 +444,7 @@ static unsigned crowd(int *links, unsigned max)
 	assert_true(netns >= 0 && program >= 0);
 	while (n < max && (links[n] = bpf_link_create(program, netns, BPF_SK_LOOKUP, NULL)) >= 0)
 		n++;
-	assert_true(n > 0 && n < max);
+	assert_true(n > 0 && n < max && errno == E2BIG);
 	close(program);
 	close(netns);
 	return n;
@@ -457,20 +457,25 @@ static void test_full_of_others(void **state)
 	};
 	struct l4_table table = { .ports = &port, .n_ports = 1, .ingress_enforced = true };
 	struct scene *s = *state;
+	struct elsewhere there = elsewhere_make(s, 1); /* its process must not have the links */
 	struct error err = { "" };
 	int links[CROWD_MAX];
-	unsigned n = crowd(links, CROWD_MAX);
+	unsigned n = crowd(links, CROWD_MAX), pins;
 
 	assert_int_equal(steer_prepare_ingress(s->steer, &err), -EUSERS);
-	assert_non_null(strstr(err.text, "others have as many sk_lookup programs"));
-	assert_int_equal(steer_set_table(s->steer, s->workload, &table, &err), -EUSERS);
-	scene_set_table(s, true); /* it has no ingress */
-	close(links[--n]);
-	for (int again = 0; again < 2; again++)
-		assert_int_equal(steer_prepare_ingress(s->steer, &err), 0);
+	assert_non_null(strstr(err.text, "others have all 64 places"));
+	pins = count_entries(s->pin_dir);
+	/* Neither the table nor other namespaces wait for it. */
 	assert_int_equal(steer_set_table(s->steer, s->workload, &table, &err), 0);
+	elsewhere_register(&there);
+	assert_int_equal(count_entries(s->pin_dir), pins + 1);
+	assert_int_equal(steer_prepare_ingress(s->steer, &err), -EUSERS);
+	close(links[--n]);
+	assert_int_equal(steer_prepare_ingress(s->steer, &err), 0);
+	assert_int_equal(count_entries(s->pin_dir), pins + 2);
 	while (n > 0)
 		close(links[--n]);
+	elsewhere_end(&there);
 }
 
 static int run_group(void)

@@ -6,6 +6,8 @@ import os
 import re
 import select
 import socket
+import subprocess
+import time
 
 import pytest
 
@@ -14,12 +16,13 @@ from netns import NetworkNamespace, Wire
 from policies import document, http, ingress, port
 from procfs import PATIENCE, wait_until
 from servers import listen, unused_port
-from sluice import cleanup
+from sluice import BINARY, cleanup
 from web import NginxWho, curl, grpc_status
 from workload import Server, deny, dial, exchange, get
 
 pytestmark = pytest.mark.held
 
+BLIND_S = 2.5  # in which it is tried again without a change of the file
 LOOPBACKS = {"v4": (socket.AF_INET, "127.0.0.1"), "v6": (socket.AF_INET6, "::1")}
 
 
@@ -265,31 +268,40 @@ def test_policy_changes(sluice, folder):
 
 
 def test_no_room_for_the_program(sluice, folder):
-    """Others have as many programs in the namespace as there can be: a policy with ingress does not
-    come into force, the next one does, and when there is room the one with ingress as well."""
+    """Others have as many programs in the namespace as there can be: nothing is started with a policy
+    for ingress; where another one is in force it stays so, the next one is taken, and when there is
+    room that with ingress."""
     path = os.path.join(folder, "live.yaml")
+    words = b"others have all 64 places for sk_lookup programs"
+    kept = words + b"; the policy before stays in force"
+    reads = ingress(http(8080, "/a"))
 
     def write(text):
         with open(path + "~", "w") as file:
             file.write(text)
         os.rename(path + "~", path)
 
-    def wait_said(words, times):
-        wait_until(lambda: workload.read("err").count(words) >= times, words)
+    def wait_said(what, times):
+        wait_until(lambda: workload.read("err").count(what) >= times, what)
 
     write(document("out", egress=[port(1)]))
     with NetworkNamespace() as net:
         workload = sluice.workload(options=("-p", path, "--follow"), prefix=net.prefix)
         with Server(workload, number=8080) as server:
             with Crowded(net.path):
-                write(ingress(http(8080, "/a")))
-                wait_said(b"sk_lookup programs there as there can be; the policy before stays", 1)
+                write(reads)
+                wait_said(kept, 1)
+                started = subprocess.run([*net.prefix, BINARY, "run", "-p", path, "--", "true"],
+                                         capture_output=True)
+                assert started.returncode == 125 and words in started.stderr
                 dial("127.0.0.1", 8080, net).close()
                 server.accept()[0].close()
+                time.sleep(BLIND_S)
+                assert workload.read("err").count(kept) == 1
                 write(document("out", egress=[port(2)]))
                 wait_said(b"policy reloaded", 1)
-                write(ingress(http(8080, "/a")))
-                wait_said(b"sk_lookup programs there as there can be; the policy before stays", 2)
+                write(reads)
+                wait_said(kept, 2)
             wait_said(b"policy reloaded", 2)
             with dial("127.0.0.1", 8080, net) as client:
                 end, _ = server.accept()

@@ -118,14 +118,6 @@ int steer_build_table(const struct l4_table *table, struct error *err)
 	return -E2BIG;
 }
 
-int steer_prepare_ingress(struct steer *s, struct error *err)
-{
-	s->n_prepared++;
-	if (s->prepare_result < 0)
-		error_set(err, "no room");
-	return s->prepare_result;
-}
-
 int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,
 		       struct error *err)
 {

@@ -26,8 +26,6 @@ struct steer {
 	int tables[FAKE_SWITCHES_MAX];
 	unsigned n_switched, switch_fails; /* so many times */
 	unsigned switch_ms;		   /* how long each takes */
-	unsigned n_prepared;		   /* calls of steer_prepare_ingress() */
-	int prepare_result;
 	/* What a sweep finds. */
 	const struct swept *swept;
 	unsigned n_swept, n_sweeps;

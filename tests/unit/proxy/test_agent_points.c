@@ -48,6 +48,10 @@ void agent_retry(struct agent *a)
 	((struct stage *)a)->retries++;
 }
 
+void agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan)
+{
+}
+
 void agent_adopt(struct agent *a)
 {
 	((struct stage *)a)->adoptions++;

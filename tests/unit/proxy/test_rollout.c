@@ -57,13 +57,6 @@ static const struct rollout_host host = { .in_force = on_in_force,
 
 static const struct crew_options plain;
 
-static void begin(struct hall *h, struct rollout_plan *plan)
-{
-	struct error err = { "" };
-
-	assert_int_equal(rollout_begin(&h->rollout, plan, &err), 0);
-}
-
 static void check_switched(const struct hall *h, unsigned from)
 {
 	static const uint64_t order[] = { FIRST, THIRD, SECOND };
@@ -144,7 +137,7 @@ static void test_rollout(void **state)
 		h.steer.n_swept = cases[i].n_swept;
 		h.steer.sweep_result = cases[i].sweep_result;
 		hall_plan(&plan);
-		begin(&h, &plan);
+		rollout_begin(&h.rollout, &plan);
 		assert_int_equal(plan.n_items, 0);
 		for (unsigned late = 1; late < cases[i].switch_fails; late++) {
 			hall_wait_told(&h, "behind");
@@ -175,13 +168,13 @@ static void test_again(void **state)
 	hall_open(&h, &plain);
 	hall_start(&h, &host);
 	hall_plan(&plan);
-	begin(&h, &plan);
+	rollout_begin(&h.rollout, &plan);
 	hall_wait_told(&h, "done");
 	assert_int_equal(rollout_plan_init(&plan, WORKERS), 0);
 	hall_set(&plan, FIRST, policy);
 	assert_int_equal(rollout_plan_remove(&plan, SECOND), 0);
 	h.told[0] = '\0';
-	begin(&h, &plan);
+	rollout_begin(&h.rollout, &plan);
 	hall_wait_told(&h, "done");
 	assert_string_equal(h.told, "in-force:4 done:0 ");
 	assert_int_equal(h.steer.switched[3], FIRST);
@@ -196,40 +189,6 @@ static void test_again(void **state)
 	hall_close(&h);
 }
 
-/* What ingress needs is not to be had: nothing has changed, and the next plan is not kept waiting.
- */
-static void test_no_room_for_ingress(void **state)
-{
-	struct rollout_plan plan;
-	struct error err = { "" };
-	struct hall h;
-
-	hall_open(&h, &plain);
-	hall_start(&h, &host);
-	h.steer.prepare_result = -EUSERS;
-	hall_plan(&plan);
-	plan.items[1].policy->table.ingress_enforced = true;
-	assert_int_equal(rollout_begin(&h.rollout, &plan, &err), -EUSERS);
-	assert_string_equal(err.text, "no room");
-	assert_int_equal(plan.n_items, 3);
-	assert_int_equal(h.rollout.state, ROLLOUT_IDLE);
-	assert_int_equal(h.steer.n_switched, 0);
-	assert_non_null(plan.lists[0]); /* nobody has been handed it */
-	rollout_plan_done(&plan);
-	hall_plan(&plan);
-	begin(&h, &plan);
-	hall_wait_told(&h, "done");
-	assert_int_equal(h.steer.n_prepared, 1); /* it has none */
-	h.steer.prepare_result = 0;
-	h.told[0] = '\0';
-	hall_plan(&plan);
-	plan.items[0].policy->table.ingress_enforced = true;
-	begin(&h, &plan);
-	hall_wait_told(&h, "done");
-	assert_int_equal(h.steer.n_prepared, 2);
-	hall_close(&h);
-}
-
 /* The process ends while something is on its way. */
 static void test_end_on_the_way(void **state)
 {
@@ -241,7 +200,7 @@ static void test_end_on_the_way(void **state)
 		hall_start(&h, &host);
 		h.steer.switch_fails = UINT32_MAX;
 		hall_plan(&plan);
-		begin(&h, &plan);
+		rollout_begin(&h.rollout, &plan);
 		if (turn)
 			hall_wait_told(&h, "behind");
 		hall_close(&h);
@@ -305,7 +264,7 @@ static void test_in_slices(void **state)
 	uv_timer_init(&h.loop, &turn);
 	turn.data = &h;
 	uv_timer_start(&turn, on_turn, 1, 1);
-	begin(&h, &plan);
+	rollout_begin(&h.rollout, &plan);
 	hall_wait_told(&h, "done");
 	assert_string_equal(h.told, "turn:1 turn:2 in-force:3 done:0 ");
 	check_switched(&h, 0);
@@ -316,13 +275,9 @@ static void test_in_slices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_at_once),
-		cmocka_unit_test(test_rollout),
-		cmocka_unit_test(test_again),
-		cmocka_unit_test(test_end_on_the_way),
-		cmocka_unit_test(test_plan_fails),
-		cmocka_unit_test(test_in_slices),
-		cmocka_unit_test(test_no_room_for_ingress),
+		cmocka_unit_test(test_at_once),	   cmocka_unit_test(test_rollout),
+		cmocka_unit_test(test_again),	   cmocka_unit_test(test_end_on_the_way),
+		cmocka_unit_test(test_plan_fails), cmocka_unit_test(test_in_slices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
