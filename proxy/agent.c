@@ -120,8 +120,6 @@ static int open_steering(struct agent *a, struct error *err)
 		r = agent_workloads_open(a, err);
 	if (r == 0)
 		r = agent_points_attach(a, err);
-	if (r == 0)
-		agent_netns_prepare_ingress(a, a->plan);
 	a->attached = r == 0;
 	a->unadopted = true;
 	return r;
@@ -138,6 +136,7 @@ static void take_over(struct agent *a)
 		fprintf(stderr, "sluice: %s\n", err.text);
 	else if (report.removed > 0)
 		fprintf(stderr, "sluice: took over from the agent before\n");
+	agent_netns_let_in(a); /* it may have had the last place for a program */
 }
 
 int agent_open(struct agent *a, const char *config_path, struct agent_plan *plan, struct error *err)
@@ -241,6 +240,7 @@ static void on_scan(uv_timer_t *timer)
 	struct agent *a = timer->data;
 
 	agent_points_tidy(a);
+	agent_netns_let_in(a);
 	agent_workloads_scan(a);
 	agent_foreign_look(a);
 }

@@ -142,7 +142,7 @@ static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
 			a->netns = n;
 			a->unadopted = true;
 			agent_sweep_soon(a);
-			agent_netns_prepare_ingress(a, a->plan);
+			agent_netns_let_in(a);
 			return n;
 		}
 		netns_close(a, n);
@@ -154,27 +154,27 @@ static struct agent_netns *add(struct agent *a, ino_t inode, int fd)
 
 /* ---- what comes in ---- */
 
-static bool asks_for_ingress(const struct agent_plan *plan)
+int agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan, struct error *err)
 {
 	for (size_t i = 0; i < plan->n_entries; i++)
 		if (policy_l4_table(plan->rules[i].policy)->ingress_enforced)
-			return true;
-	return false;
+			return steer_prepare_ingress(a->steer, err);
+	return 0;
 }
 
-void agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan)
+void agent_netns_let_in(struct agent *a)
 {
 	struct error err = { "" };
 	bool was_shut = a->shut;
 
-	a->shut = asks_for_ingress(plan) && steer_prepare_ingress(a->steer, &err) < 0;
+	a->shut = agent_netns_prepare_ingress(a, a->plan, &err) < 0;
 	if (!a->shut)
 		return;
 	if (!was_shut)
-		fprintf(stderr,
-			"sluice: %s; what comes in there and has to be read is refused until it "
-			"can be\n",
-			err.text);
+		fprintf(stderr, "sluice: %s; what comes in there and has to be read is %s\n",
+			err.text,
+			a->plan->config->audit ? "not recorded until it can be"
+					       : "refused until it can be");
 	agent_retry(a);
 }
 
@@ -368,7 +368,7 @@ void agent_netns_retry(struct agent *a)
 		if (n->routed && routes_update(n->routes) < 0)
 			agent_retry(a);
 	if (a->shut)
-		agent_netns_prepare_ingress(a, a->plan);
+		agent_netns_let_in(a);
 	agent_netns_progress(a);
 }
 

@@ -98,9 +98,11 @@ void agent_netns_leave(struct agent *a, struct agent_workload *w);
 void agent_netns_unknown(struct agent *a, const struct steer_event *e);
 /* Workers have got on: those that nobody uses can be closed. */
 void agent_netns_progress(struct agent *a);
-/* If PLAN asks for ingress, attach what that needs. Where that cannot be it is said and tried
- * again: nothing else waits for it. */
-void agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan);
+/* If PLAN asks for ingress, attach what that needs, as steer_prepare_ingress(). */
+int agent_netns_prepare_ingress(struct agent *a, const struct agent_plan *plan, struct error *err);
+/* The same for the plan in force: where it cannot be that is said, and tried again. Nothing else
+ * waits for it. */
+void agent_netns_let_in(struct agent *a);
 /* What could not be done before. */
 void agent_netns_retry(struct agent *a);
 void agent_netns_close(struct agent *a);

@@ -187,7 +187,7 @@ void agent_points_attach_again(struct agent *a)
 	struct error err = { "" };
 
 	a->unattached = agent_points_attach(a, &err) < 0;
-	agent_netns_prepare_ingress(a, a->plan);
+	agent_netns_let_in(a);
 	if (!a->unattached)
 		return;
 	if (!a->said_unattached)

@@ -252,7 +252,9 @@ static void begin(struct agent *a)
 	struct error err = { "" };
 	int r;
 
-	agent_netns_prepare_ingress(a, l->next);
+	/* Before tables ask for it, so that nothing is shut for a moment. What fails is said when
+	 * it is in force. */
+	agent_netns_prepare_ingress(a, l->next, &err);
 	r = roll_out(a, l->next, &err);
 	if (r < 0) {
 		l->files.short_of = true;

@@ -86,7 +86,8 @@ int steer_build_table(const struct l4_table *table, struct error *err);
 /* Attach to the registered network namespaces what tables that enforce ingress need, before one is
  * switched to or afterwards: that may fail for good. Where it does, and as long as it does, clients
  * that have to be read are not let in, and those that are refused get no answer; everything else is
- * as it should be. Returns 0, or a negative errno with a sentence in ERR; then call it again. */
+ * as it should be. Returns 0, or a negative errno with a sentence in ERR; then call it again. Does
+ * nothing while nothing is attached to a cgroup. */
 int steer_prepare_ingress(struct steer *s, struct error *err);
 /* Of TABLE, from which FD was built, only what it enforces is looked at. */
 int steer_switch_table(struct steer *s, uint64_t workload, int fd, const struct l4_table *table,

@@ -30,11 +30,16 @@ static int attach(struct steer *s, struct netns_slot *n, struct lookup_bpf *copy
 	return steer_pin_link(s, &n->lookup, name);
 }
 
-static int attach_copy(struct steer *s, struct netns_slot *n)
+/* Where it is not done. */
+static int attach_to(struct steer *s, struct netns_slot *n)
 {
-	struct lookup_bpf *copy = lookup_bpf__open();
-	int r = copy ? attach(s, n, copy) : -errno;
+	struct lookup_bpf *copy;
+	int r;
 
+	if (!n->config.cookie || n->lookup)
+		return 0;
+	copy = lookup_bpf__open();
+	r = copy ? attach(s, n, copy) : -errno;
 	lookup_bpf__destroy(copy);
 	return r;
 }
@@ -45,8 +50,7 @@ static int attach_to_all(struct steer *s)
 	int first = 0;
 
 	for (uint32_t i = 0; i < s->n_namespaces; i++) {
-		struct netns_slot *n = &s->namespaces[i];
-		int r = n->config.cookie && !n->lookup ? attach_copy(s, n) : 0;
+		int r = attach_to(s, &s->namespaces[i]);
 
 		if (first == 0)
 			first = r;
@@ -54,10 +58,21 @@ static int attach_to_all(struct steer *s)
 	return first;
 }
 
+static bool is_wanted(const struct steer *s)
+{
+	return s->attached && s->config.ingress;
+}
+
 void steer_attach_lookup(struct steer *s)
 {
-	if (s->attached && s->config.ingress)
+	if (is_wanted(s))
 		attach_to_all(s);
+}
+
+void steer_attach_lookup_to(struct steer *s, struct netns_slot *n)
+{
+	if (is_wanted(s))
+		attach_to(s, n);
 }
 
 int steer_prepare_ingress(struct steer *s, struct error *err)

@@ -144,7 +144,7 @@ static int register_netns(struct steer *s, struct netns_slot *n, int netns_fd, u
 		return -errno;
 	r = fill(s, n, fd, cookie);
 	if (r == 0)
-		steer_attach_lookup(s);
+		steer_attach_lookup_to(s, n);
 	else
 		steer_remove_netns(s, (uint32_t)(n - s->namespaces));
 	return r;

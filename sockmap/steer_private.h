@@ -90,6 +90,7 @@ uint32_t steer_next_generation(struct steer *s);
 /* Attach to the network namespaces, where it is not done, if a table wants it. Why one could not be
  * attached says steer_prepare_ingress(). */
 void steer_attach_lookup(struct steer *s);
+void steer_attach_lookup_to(struct steer *s, struct netns_slot *n);
 void steer_detach_lookup(struct netns_slot *n);
 /* Unpin, detach, free; *LINK may be NULL and is afterwards. */
 void steer_detach_link(struct bpf_link **link);

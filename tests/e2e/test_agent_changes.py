@@ -249,6 +249,8 @@ def test_no_room_for_the_program_of_ingress(sluice, node, place, outside):
     agent = sluice.agent([node.workload("pods/*")], {"p.yaml": rules("egress", "/both")},
                          prefix=place.prefix).wait_for(member)
     where = place.address(1)
+    words = b"what comes in there and has to be read is refused until it can be"
+    both = rules("egress", "/a") + rules("ingress", "/both", name="q")
     with Server(member, "::", 8080) as server, Server(member, "::", 8081) as alone:
         with Crowded(place.pod(1).path):
             agent.change({"q.yaml": rules("ingress", "/both", name="q")})
@@ -263,9 +265,18 @@ def test_no_room_for_the_program_of_ingress(sluice, node, place, outside):
             with member.connect((place.address(3), 8080)) as end:
                 deny(end, "/both")
             time.sleep(RETRY_S)
+            # One that starts, and finds the namespace full.
+            assert agent.read("err").count(words) == 1
+            agent.finish()
+            agent = sluice.agent([node.workload("pods/*")], {"p.yaml": both}, prefix=place.prefix)
+            agent.wait_for(member)
+            with place.pod(3).inside(), socket.socket() as client:
+                client.settimeout(0.5)
+                with pytest.raises(TimeoutError):
+                    client.connect((where, 8080))
         with dial(where, 8080, place.pod(3)) as client:  # its first SYNs may be too early
             deny(client, "/a")
-    assert agent.read("err").count(b"there and has to be read is refused until it can be") == 1
+    assert agent.read("err").count(words) == 1
     agent.finish()
 
 
