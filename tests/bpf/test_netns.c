@@ -459,7 +459,7 @@ static void test_full_of_others(void **state)
 	struct scene *s = *state;
 	struct elsewhere there = elsewhere_make(s, 1); /* its process must not have the links */
 	struct error err = { "" };
-	int links[CROWD_MAX];
+	int links[CROWD_MAX] = { 0 };
 	unsigned n = crowd(links, CROWD_MAX), pins;
 
 	assert_int_equal(steer_prepare_ingress(s->steer, &err), -EUSERS);

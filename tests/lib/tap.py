@@ -49,6 +49,15 @@ class Flow:
             self.acks += 1
 
 
+def _send(target, chunk):
+    """Whether TARGET still listens."""
+    try:
+        target.sendall(chunk)
+    except OSError:
+        return False
+    return True
+
+
 class Tap:
     """Listens at a port of its own, and passes everything on to PORT and back. When it has ended,
     .up and .down are lists of flows, one a connection."""
@@ -91,11 +100,14 @@ class Tap:
 
     @staticmethod
     def _pump(source, target, flow):
+        heard = True
         try:
             while chunk := source.recv(1 << 18):
                 flow.feed(chunk)
-                target.sendall(chunk)
-            target.shutdown(socket.SHUT_WR)
+                # A server that has left may have said why: that still goes the other way.
+                heard = heard and _send(target, chunk)
+            if heard:
+                target.shutdown(socket.SHUT_WR)
         except OSError:             # one side was reset, or has not waited: so does the other
             for sock in (source, target):
                 with contextlib.suppress(OSError):
