@@ -120,15 +120,12 @@ static int roll_out(struct agent *a, const struct agent_plan *plan, struct error
 	int r = make_rollout(a, plan, &changes, err);
 	bool some = changes.n_items > 0;
 
-	if (r < 0) {
-		rollout_plan_done(&changes);
-		return r;
-	}
-	take_rules(a, plan);
-	if (some)
+	if (r == 0)
+		take_rules(a, plan);
+	if (r == 0 && some)
 		rollout_begin(&a->reload.rollout, &changes);
-	rollout_plan_done(&changes);
-	return some;
+	rollout_plan_done(&changes); /* nothing is left in what has begun */
+	return r < 0 ? r : some;
 }
 
 static int append_names(struct worker_changes *list, unsigned worker, void *ctx)

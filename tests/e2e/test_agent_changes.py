@@ -251,13 +251,17 @@ def test_no_room_for_the_program_of_ingress(sluice, node, place, outside):
     where = place.address(1)
     words = b"what comes in there and has to be read is refused until it can be"
     both = rules("egress", "/a") + rules("ingress", "/both", name="q")
+
+    def unanswered():
+        with place.pod(3).inside(), socket.socket() as client:
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.connect((where, 8080))
+
     with Server(member, "::", 8080) as server, Server(member, "::", 8081) as alone:
         with Crowded(place.pod(1).path):
             agent.change({"q.yaml": rules("ingress", "/both", name="q")})
-            with place.pod(3).inside(), socket.socket() as client:
-                client.settimeout(0.5)
-                with pytest.raises(TimeoutError):
-                    client.connect((where, 8080))
+            unanswered()
             assert server.nobody_came()
             dial(where, 8081, place.pod(3)).close()
             alone.accept()[0].close()
@@ -270,10 +274,7 @@ def test_no_room_for_the_program_of_ingress(sluice, node, place, outside):
             agent.finish()
             agent = sluice.agent([node.workload("pods/*")], {"p.yaml": both}, prefix=place.prefix)
             agent.wait_for(member)
-            with place.pod(3).inside(), socket.socket() as client:
-                client.settimeout(0.5)
-                with pytest.raises(TimeoutError):
-                    client.connect((where, 8080))
+            unanswered()
         with dial(where, 8080, place.pod(3)) as client:  # its first SYNs may be too early
             deny(client, "/a")
     assert agent.read("err").count(words) == 1

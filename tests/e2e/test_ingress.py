@@ -223,11 +223,15 @@ def test_clients_on_the_wire(net, address, wire, sluice):
 
 # ---- changes, and the end ----
 
-def change(run, path, text):
-    before = run.read("err").count(b"policy reloaded")
+def replace(path, text):
     with open(path + "~", "w") as file:
         file.write(text)
     os.rename(path + "~", path)
+
+
+def change(run, path, text):
+    before = run.read("err").count(b"policy reloaded")
+    replace(path, text)
     wait_until(lambda: run.read("err").count(b"policy reloaded") > before, "a reload")
     return int(re.findall(rb", (\d+) connections? ended", run.read("err"))[-1])
 
@@ -276,20 +280,15 @@ def test_no_room_for_the_program(sluice, folder):
     kept = words + b"; the policy before stays in force"
     reads = ingress(http(8080, "/a"))
 
-    def write(text):
-        with open(path + "~", "w") as file:
-            file.write(text)
-        os.rename(path + "~", path)
-
     def wait_said(what, times):
         wait_until(lambda: workload.read("err").count(what) >= times, what)
 
-    write(document("out", egress=[port(1)]))
+    replace(path, document("out", egress=[port(1)]))
     with NetworkNamespace() as net:
         workload = sluice.workload(options=("-p", path, "--follow"), prefix=net.prefix)
         with Server(workload, number=8080) as server:
             with Crowded(net.path):
-                write(reads)
+                replace(path, reads)
                 wait_said(kept, 1)
                 started = subprocess.run([*net.prefix, BINARY, "run", "-p", path, "--", "true"],
                                          capture_output=True)
@@ -298,9 +297,9 @@ def test_no_room_for_the_program(sluice, folder):
                 server.accept()[0].close()
                 time.sleep(BLIND_S)
                 assert workload.read("err").count(kept) == 1
-                write(document("out", egress=[port(2)]))
+                replace(path, document("out", egress=[port(2)]))
                 wait_said(b"policy reloaded", 1)
-                write(reads)
+                replace(path, reads)
                 wait_said(kept, 2)
             wait_said(b"policy reloaded", 2)
             with dial("127.0.0.1", 8080, net) as client:
